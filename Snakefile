@@ -1,0 +1,47 @@
+# images -> splits -> lookup -> boosting -> adapting -> predictions -> metrics -> tables
+import os
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+from promptdistill import config as configuration
+from promptdistill.errors import UserError
+
+min_version("9.10")
+
+CONFIG_DIR = Path(os.path.relpath(workflow.basedir)) / "config"
+
+# An experiment's own file replaces the default one as a whole; --config is laid over either.
+if not workflow.config_settings.configfiles:
+    config = configuration.merged(configuration.read_yaml(CONFIG_DIR / "config.yaml"), config)
+
+try:
+    CONFIG = configuration.load(config, CONFIG_DIR)
+except UserError as error:
+    raise WorkflowError(str(error))
+
+
+report: "workflow/report/workflow.rst"
+
+
+wildcard_constraints:
+    dataset=r"[a-z0-9_]+",
+    method=r"[a-z0-9_]+(\+caspl)?",
+    shots=r"\d+",
+    seed=r"\d+",
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/lookup.smk"
+include: "workflow/rules/boosting.smk"
+include: "workflow/rules/adapting.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/miniature.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/tables/base_to_novel.md",

@@ -1,0 +1,1 @@
+"""Prompt learning for vision-language models with distillation."""

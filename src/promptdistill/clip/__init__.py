@@ -1,0 +1,1 @@
+"""Frozen CLIP models and the prompted towers that every method shares."""

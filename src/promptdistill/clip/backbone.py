@@ -1,0 +1,193 @@
+"""Loading frozen open_clip models: OpenAI's and others' weights, the shipped miniatures, or random ones."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..compat import import_open_clip
+from ..config import BackboneConfig, did_you_mean
+from ..errors import UserError
+from ..miniature import MODELS
+
+_SEED = 0  # of random weights, and of token rows that a miniature model's file leaves out
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backbone:
+    """A frozen CLIP with what is needed to feed it.
+
+    `preprocess` maps a PIL image to pixels (3, H, W) as the model's own open_clip configuration
+    says for testing; `size` is (H, W); `mean` and `std` are per-channel; `weights_sha256` covers
+    every parameter.
+    """
+
+    config: BackboneConfig
+    model: nn.Module
+    tokenizer: Callable[..., Tensor]
+    preprocess: Callable[..., Tensor]
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    weights_sha256: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.logit_scale.device
+
+    @property
+    def text_width(self) -> int:
+        """Width of the text tower (`d_t`)."""
+        return self.model.positional_embedding.shape[1]
+
+    @property
+    def vision_width(self) -> int:
+        """Width of the vision transformer (`d_v`); UserError if the image tower is no transformer."""
+        self.require_vision_prompts()
+        return self.model.visual.conv1.out_channels
+
+    @property
+    def text_layers(self) -> int:
+        """Number of transformer layers of the text tower."""
+        return len(self.model.transformer.resblocks)
+
+    @property
+    def vision_layers(self) -> int:
+        """Number of transformer layers of the image tower; UserError if it is no transformer."""
+        self.require_vision_prompts()
+        return len(self.model.visual.transformer.resblocks)
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """`exp(logit_scale)`, a scalar."""
+        return self.model.logit_scale.exp()
+
+    def require_vision_prompts(self) -> None:
+        """UserError unless the image tower is a transformer that takes prompt tokens."""
+        visual = self.model.visual
+        if not hasattr(visual, "_embeds") or not _is_plain(visual.transformer):
+            raise UserError(
+                f"{self.config.model} has an image tower of type {type(visual).__name__}, which takes no "
+                "prompt tokens: use a text-only method such as coop, or a model with a ViT."
+            )
+
+
+def _is_plain(transformer: nn.Module) -> bool:
+    return all(type(block).__name__ == "ResidualAttentionBlock" for block in transformer.resblocks)
+
+
+def resolve_device(device: str) -> torch.device:
+    """The torch device of a configuration's `device`; "auto" takes CUDA where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device is cuda, but torch sees no GPU here: set device to auto or cpu.")
+    return torch.device(device)
+
+
+def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") -> Backbone:
+    """Load a model, freeze it and put it into evaluation mode.
+
+    Raises UserError for an unknown architecture, missing weights, or a text tower that is not
+    open_clip's causal one.
+    """
+    open_clip = import_open_clip()
+    open_clip.add_model_config(MODELS)
+    if config.model not in open_clip.list_models():
+        hint = did_you_mean(config.model, open_clip.list_models())
+        raise UserError(f"open_clip knows no model {config.model!r}{hint if 'mean' in hint else ''}.")
+    model = _create(config)
+    _check_text_tower(config, model)
+    model = model.to(device).eval().requires_grad_(False)
+    cfg = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
+    size = cfg.size if isinstance(cfg.size, tuple | list) else (cfg.size, cfg.size)
+    return Backbone(
+        config=config,
+        model=model,
+        tokenizer=open_clip.get_tokenizer(config.model),
+        preprocess=open_clip.transform.image_transform_v2(cfg, is_train=False),
+        size=tuple(size),
+        mean=tuple(cfg.mean),
+        std=tuple(cfg.std),
+        weights_sha256=weights_sha256(model),
+    )
+
+
+def _create(config: BackboneConfig) -> nn.Module:
+    open_clip = import_open_clip()
+    if config.pretrained == "miniature":
+        return _load_miniature(config.model)
+    if config.pretrained == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_SEED)
+            return _untrained(config.model)
+    tags = open_clip.list_pretrained_tags_by_model(config.model)
+    if config.pretrained not in tags and not Path(config.pretrained).is_file():
+        raise UserError(
+            f"{config.model} has no weights {config.pretrained!r}: name a weights file, 'random', "
+            f"or one of {', '.join(tags) or 'no published tag'}."
+        )
+    try:
+        return open_clip.create_model(config.model, pretrained=config.pretrained)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"The weights {config.pretrained!r} of {config.model} could not be loaded ({reason}): check the "
+            "network, or put the file somewhere and name its path as `pretrained`."
+        ) from None
+
+
+def _untrained(name: str) -> nn.Module:
+    """A model with initial weights, without open_clip's warning that they are just that."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        return import_open_clip().create_model(name, load_weights=False)
+    finally:
+        root.setLevel(level)
+
+
+def _load_miniature(name: str) -> nn.Module:
+    """A shipped miniature model; token rows left out of its file get small seeded noise."""
+    path = MODELS / f"{name}.safetensors"
+    if not path.is_file():
+        raise UserError(f"{name} is no miniature model: use miniature-student or miniature-teacher.")
+    tensors = {key: value.float() for key, value in load_file(path).items()}
+    token_ids = tensors.pop("token_ids").long()
+    model = _untrained(name)
+    noise = torch.Generator().manual_seed(_SEED)
+    rows = torch.randn(model.token_embedding.weight.shape, generator=noise) * 0.02
+    rows[token_ids] = tensors["token_embedding.weight"]
+    tensors["token_embedding.weight"] = rows
+    model.load_state_dict(tensors)
+    return model
+
+
+def _check_text_tower(config: BackboneConfig, model: nn.Module) -> None:
+    plain = (
+        hasattr(model, "attn_mask")
+        and model.attn_mask is not None
+        and getattr(model, "text_pool_type", None) in ("argmax", "eos")
+        and _is_plain(model.transformer)
+    )
+    if not plain:
+        raise UserError(
+            f"{config.model} has no causal CLIP text tower, so it takes no text prompts: "
+            "use one of open_clip's CLIP models, such as ViT-B-16 or RN50."
+        )
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """SHA-256 over the names and bytes of all parameters and buffers, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

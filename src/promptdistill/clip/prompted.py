@@ -1,0 +1,54 @@
+"""PromptedClip: an unmodified open_clip model and a cascade of prompts."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .backbone import Backbone
+from .prompts import Prompt
+from .text import Block, encode_text, tokenize
+from .vision import encode_image
+
+
+def readable(class_name: str) -> str:
+    """A class name as prompts spell it: underscores become spaces."""
+    return class_name.replace("_", " ")
+
+
+class PromptedClip:
+    """A frozen CLIP whose towers see the tokens of several prompts.
+
+    `cascade` lists the prompts in the order in which they were learned: boosting before adapting.
+    In the text, the last one stands first; behind the patches, the first one does (CasPL, sec. 3).
+    """
+
+    def __init__(self, backbone: Backbone, cascade: list[Prompt]) -> None:
+        self.backbone = backbone
+        self.cascade = cascade
+        self._tokens: dict[tuple[str, ...], Tensor] = {}
+
+    def text_features(self, class_names: list[str]) -> Tensor:
+        """Normalised features (classes, D) of "<context> classname." for each class name."""
+        blocks = [block for prompt in reversed(self.cascade) if (block := prompt.text_block())]
+        context = sum(len(block[0]) for block in blocks)
+        sentences = [" ".join(["X"] * context + [readable(name) + "."]) for name in class_names]
+        return F.normalize(self._encode(sentences, blocks), dim=-1)
+
+    def sentence_features(self, sentences: list[str]) -> Tensor:
+        """Normalised features (sentences, D) of plain sentences, without any prompt."""
+        return F.normalize(self.raw_sentence_features(sentences), dim=-1)
+
+    def raw_sentence_features(self, sentences: list[str]) -> Tensor:
+        """Features (sentences, D) of plain sentences as the tower gives them, not normalised."""
+        return self._encode(sentences, [])
+
+    def _encode(self, sentences: list[str], blocks: list[Block]) -> Tensor:
+        clip, key = self.backbone.model, tuple(sentences)
+        if key not in self._tokens:  # training asks for the same sentences at every step
+            tokens = tokenize(self.backbone.tokenizer, sentences, clip.context_length)
+            self._tokens[key] = tokens.to(self.backbone.device)
+        return encode_text(clip, self._tokens[key], blocks)
+
+    def image_features(self, pixels: Tensor) -> Tensor:
+        """Normalised features (B, D) of pixels (B, 3, H, W)."""
+        blocks = [block for prompt in self.cascade if (block := prompt.vision_block())]
+        return F.normalize(encode_image(self.backbone.model, pixels, blocks), dim=-1)

@@ -1,0 +1,89 @@
+"""Prompts: the tokens that a method puts into the two towers of a frozen CLIP."""
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .backbone import Backbone
+from .text import Block
+
+_STD = 0.02  # of random initial tokens (algorithms.md, section 1)
+
+
+class Prompt(nn.Module):
+    """Learned tokens per layer; subclasses may make them from something smaller."""
+
+    def text_block(self) -> Block:
+        """Text tokens (n_ctx, d_t) of layers 0 … depth - 1; an empty list for none."""
+        raise NotImplementedError
+
+    def vision_block(self) -> Block:
+        """Vision tokens (n_ctx, d_v) of layers 0 … depth - 1; an empty list for none."""
+        raise NotImplementedError
+
+
+class DeepPrompt(Prompt):
+    """Independent tokens for every layer of both towers ("deep prompt block", section 1)."""
+
+    def __init__(self, text: Block, vision: Block) -> None:
+        super().__init__()
+        self.text = nn.ParameterList([nn.Parameter(tokens) for tokens in text])
+        self.vision = nn.ParameterList([nn.Parameter(tokens) for tokens in vision])
+
+    def text_block(self) -> Block:
+        """The text tokens as they are."""
+        return list(self.text)
+
+    def vision_block(self) -> Block:
+        """The vision tokens as they are."""
+        return list(self.vision)
+
+
+def random_prompt(
+    backbone: Backbone,
+    generator: torch.Generator,
+    *,
+    text_context: int,
+    vision_context: int,
+    depth: int,
+    phrase: str | None = None,
+) -> DeepPrompt:
+    """Initial tokens: N(0, 0.02²), or on text layer 0 the embeddings of `phrase`'s words.
+
+    `text_context` and `vision_context` are tokens a layer (0: none), `depth` counts layers.
+    Raises UserError if the model has fewer layers, or the phrase another number of tokens.
+    """
+    _check_depth("text", depth, text_context, backbone.text_layers)
+    vision_width = backbone.vision_width if vision_context else 0
+    if vision_context:
+        _check_depth("image", depth, vision_context, backbone.vision_layers)
+
+    def block(context: int, width: int) -> Block:
+        shape = (context, width)
+        return [torch.randn(shape, generator=generator) * _STD for _ in range(depth if context else 0)]
+
+    text = block(text_context, backbone.text_width)
+    vision = block(vision_context, vision_width)
+    if phrase is not None and text_context:
+        text[0] = phrase_embedding(backbone, phrase, text_context)
+    return DeepPrompt(text, vision).to(backbone.device)
+
+
+def _check_depth(tower: str, depth: int, context: int, layers: int) -> None:
+    if context and depth > layers:
+        raise UserError(
+            f"A prompt of depth {depth} does not fit: the {tower} tower has {layers} layers; "
+            "set `depth` lower."
+        )
+
+
+def phrase_embedding(backbone: Backbone, phrase: str, count: int) -> Tensor:
+    """Token embeddings (count, d_t) of a phrase of exactly `count` tokens."""
+    tokens = backbone.tokenizer([phrase])[0]
+    length = int((tokens != 0).sum()) - 2  # without the start and end tokens
+    if length != count:
+        raise UserError(
+            f"The initial phrase {phrase!r} has {length} tokens, but the context has {count}: "
+            "make them agree, or leave the phrase out."
+        )
+    return backbone.model.token_embedding.weight[tokens[1 : 1 + count].to(backbone.device)].clone().cpu()

@@ -1,0 +1,1 @@
+"""Data sets: getting their files, their published splits, and their images."""

@@ -1,0 +1,81 @@
+"""Opening images, and the random regions that training and the lookup share."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from ..config import Regions
+from ..errors import UserError
+
+RATIO = (3 / 4, 4 / 3)  # least and greatest ratio of a region's width to its height
+_ATTEMPTS = 10
+
+
+class Region(NamedTuple):
+    """A crop in pixels of the full image, and whether it is mirrored."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    flip: bool
+
+
+def open_image(path: Path) -> Image.Image:
+    """Decode an image as RGB; UserError names a missing or undecodable file."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise UserError(f"The image {path} does not exist: complete the data set's folder.") from None
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        reason = "not an image" if isinstance(error, UnidentifiedImageError) else error
+        raise UserError(
+            f"The image {path} cannot be decoded ({reason}): replace the file, or take it out of the split."
+        ) from None
+
+
+def draw_region(path: str, crop: int, regions: Regions, size: tuple[int, int]) -> Region:
+    """Random resized crop number `crop` of the image `path` of `size` (width, height) pixels.
+
+    Counter-based: the generator's key is a hash of seed and path, its counter the crop's number, so
+    any region can be had without drawing those before it.  Area, ratio and fall-back are those of
+    torchvision's RandomResizedCrop; one region in two is mirrored.  `regions.scale` of the published
+    runs is 0.08 to 1 (CasPL, implementation details).
+    """
+    key = np.frombuffer(hashlib.sha256(f"{regions.seed}\0{path}".encode()).digest()[:16], dtype=np.uint64)
+    generator = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, crop]))
+    flip = bool(generator.random() < 0.5)
+    width, height = size
+    for _ in range(_ATTEMPTS):
+        area = width * height * generator.uniform(*regions.scale)
+        ratio = np.exp(generator.uniform(*np.log(RATIO)))
+        w, h = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            x, y = generator.integers(width - w + 1), generator.integers(height - h + 1)
+            return Region(int(x), int(y), w, h, flip)
+    w = min(width, round(height * RATIO[1]))
+    h = min(height, round(width / RATIO[0]))
+    return Region((width - w) // 2, (height - h) // 2, w, h, flip)
+
+
+def region_pixels(image: Image.Image, region: Region, size: tuple[int, int]) -> Tensor:
+    """The region of an RGB image, resized (bicubic) to `size` (H, W), as uint8 pixels (3, H, W)."""
+    x, y, w, h, flip = region
+    crop = image.crop((x, y, x + w, y + h)).resize(size[::-1], Image.Resampling.BICUBIC)
+    if flip:
+        crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return torch.from_numpy(np.array(crop)).permute(2, 0, 1)
+
+
+def normalise(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """Pixels (…, 3, H, W) in 0 … 255 as the model wants them: (p / 255 - mean) / std per channel."""
+    shape = (3, 1, 1)
+    means = torch.tensor(mean, device=pixels.device).view(shape)
+    stds = torch.tensor(std, device=pixels.device).view(shape)
+    return (pixels.float() / 255 - means) / stds

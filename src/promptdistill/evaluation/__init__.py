@@ -1,0 +1,1 @@
+"""Evaluation: prompts to predictions (Parquet), predictions to metrics (JSON)."""

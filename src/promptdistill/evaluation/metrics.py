@@ -1,0 +1,56 @@
+"""Metrics from predictions on disk."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+from pyarrow import ArrowException
+
+from ..errors import UserError
+from ..files import sha256
+
+
+def harmonic_mean(base: float, novel: float) -> float:
+    """2 · B · N / (B + N), and 0 where both are 0."""
+    return 2 * base * novel / (base + novel) if base + novel else 0.0
+
+
+def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Predictions and their origin; UserError if the file is missing or damaged."""
+    try:
+        table = pq.read_table(path)
+        return table.to_pandas(), json.loads(table.schema.metadata[b"promptdistill"])
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: evaluate this prompt first.") from None
+    except (ArrowException, OSError, KeyError, TypeError):
+        raise UserError(
+            f"{path} is no predictions file, or is damaged: delete it and evaluate anew."
+        ) from None
+
+
+def accuracies(predictions: pd.DataFrame) -> dict[str, float]:
+    """Percent of right predictions in each subset."""
+    right = predictions["prediction"] == predictions["label"]
+    return {
+        str(name): 100 * float(share) for name, share in right.groupby(predictions["subset"]).mean().items()
+    }
+
+
+def base_to_novel_metrics(path: Path) -> dict[str, Any]:
+    """Base, novel and harmonic mean (percent) of one predictions file, with where they come from."""
+    predictions, origin = read_predictions(path)
+    accuracy = accuracies(predictions)
+    if set(accuracy) != {"base", "novel"}:
+        missing = sorted({"base", "novel"} - set(accuracy))
+        raise UserError(f"{path} has no test image of the {' and '.join(missing)} classes: check the split.")
+    return {
+        **{key: origin[key] for key in ("protocol", "dataset", "method", "shots", "seed")},
+        "base": accuracy["base"],
+        "novel": accuracy["novel"],
+        "hm": harmonic_mean(accuracy["base"], accuracy["novel"]),
+        "images": len(predictions),
+        "predictions": str(path),
+        "predictions_sha256": sha256(path),
+    }

@@ -1,0 +1,90 @@
+"""PromptSRC: deep prompts, held near the frozen model (arXiv 2307.06948; algorithms.md, section 4)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from ..clip.templates import fill, openai_templates
+from .base import Batch, DeepPromptConfig, DeepPromptMethod, Task
+
+_TEMPLATES = 60  # the first of OpenAI's 80, as published
+
+
+class PromptSRCConfig(DeepPromptConfig):
+    """Hyper-parameters of PromptSRC."""
+
+    text_weight: float = Field(25.0, ge=0, description="weight of |prompted - frozen| text features")
+    image_weight: float = Field(10.0, ge=0, description="weight of |prompted - frozen| image features")
+    gpa_mean: float = Field(description="epoch of the greatest weight in the average over epochs")
+    gpa_std: float = Field(gt=0, description="width in epochs of that weight")
+
+
+class PromptSRC(DeepPromptMethod):
+    """Learns deep tokens in both towers; the result is a Gaussian average over epochs (GPA)."""
+
+    Config = PromptSRCConfig
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        for name, tensor in self.prompt.named_parameters():
+            self.register_buffer(_buffer(name), torch.zeros_like(tensor))
+        self._frozen_text: Tensor | None = None
+
+    @torch.no_grad()
+    def frozen_text(self) -> Tensor:
+        """Frozen class features (classes, D): mean over templates of raw features, normalised."""
+        if self._frozen_text is None:
+            names = self.task.class_names
+            raw = [
+                self.plain_clip.raw_sentence_features(fill(template, names))
+                for template in openai_templates()[:_TEMPLATES]
+            ]
+            self._frozen_text = F.normalize(torch.stack(raw).mean(0), dim=-1)
+        return self._frozen_text
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy, plus the distances from the frozen features and logits."""
+        config, scale = self.task.config, self.task.backbone.logit_scale
+        text = self.clip.text_features(self.task.class_names)
+        image = self.clip.image_features(batch.pixels)
+        with torch.no_grad():
+            frozen_image = self.plain_clip.image_features(batch.pixels)
+            frozen_logits = scale * frozen_image @ self.frozen_text().T
+        logits = scale * image @ text.T
+        divergence = F.kl_div(
+            F.log_softmax(logits, dim=1),
+            F.log_softmax(frozen_logits, dim=1),
+            reduction="sum",
+            log_target=True,
+        )
+        return (
+            F.cross_entropy(logits, batch.labels)
+            + config.text_weight * F.l1_loss(text, self.frozen_text())
+            + config.image_weight * F.l1_loss(image, frozen_image)
+            + divergence / logits.numel()
+        )
+
+    def finish_epoch(self, epoch: int) -> None:
+        """Add this epoch's tokens, with their weight, to the average."""
+        weight = gaussian_weights(
+            self.task.config.epochs, self.task.config.gpa_mean, self.task.config.gpa_std
+        )
+        for name, tensor in self.prompt.named_parameters():
+            self.get_buffer(_buffer(name)).add_(tensor.detach(), alpha=weight[epoch])
+
+    def final_tensors(self) -> dict[str, Tensor]:
+        """The averaged tokens."""
+        return {name: self.get_buffer(_buffer(name)) for name, _ in self.prompt.named_parameters()}
+
+
+def _buffer(name: str) -> str:
+    return "average_" + name.replace(".", "_")
+
+
+def gaussian_weights(epochs: int, mean: float, std: float) -> list[float]:
+    """Weights of epochs 1 … `epochs`: a Gaussian over epochs, normalised to sum 1."""
+    raw = [math.exp(-0.5 * ((epoch - mean) / std) ** 2) for epoch in range(1, epochs + 1)]
+    return [weight / sum(raw) for weight in raw]

@@ -1,0 +1,19 @@
+"""Zero-shot CLIP: nothing learns; class features come from the data set's template."""
+
+from torch import Tensor
+
+from ..clip.templates import template_features
+from .base import Method, NothingLearns
+
+
+class ZeroShot(Method):
+    """The data set's template (algorithms.md, section 9)."""
+
+    Config = NothingLearns
+
+    def build_prompt(self) -> None:
+        """Nothing learns."""
+
+    def class_features(self, class_names: list[str]) -> Tensor:
+        """Normalised text features (classes, D) of the template's sentences."""
+        return template_features(self.clip, self.task.template, class_names)

@@ -1,0 +1,1 @@
+"""Training prompts: batches, the learning-rate schedule, the loop, checkpoints and finished prompts."""

@@ -1,0 +1,80 @@
+"""Finished prompts on disk: safetensors with a JSON header that says what they are."""
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..clip.backbone import Backbone
+from ..clip.prompts import DeepPrompt
+from ..config import BackboneConfig, Regions, Strict
+from ..errors import UserError
+from ..files import atomic
+
+_KEY = "promptdistill"
+
+
+class Header(Strict):
+    """What a prompt was learned from.  Two prompts with the same header are the same prompt."""
+
+    phase: str  # "boosting" or "adapting"
+    method: str  # with its suffix "+caspl"
+    hyperparameters: dict
+    dataset: str
+    split_sha256: str
+    class_names: list[str]  # the classes that training knew
+    template: str
+    protocol: str | None = None
+    shots: int | None = None
+    seed: int
+    student: BackboneConfig
+    student_sha256: str
+    regions: Regions
+    boosting_sha256: str | None = None  # of the frozen boosting prompt's file
+    lookup_sha256: str | None = None  # of the lookup's manifest
+    threads: int
+    versions: dict[str, str]
+
+
+def save_prompt(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
+    """Write a finished prompt atomically; the bytes depend on tensors and header alone."""
+    cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic(path) as partial:
+        save_file(cpu, partial, metadata={_KEY: json.dumps(header.model_dump())})
+
+
+def load_prompt(path: Path) -> tuple[dict[str, Tensor], Header]:
+    """Read a finished prompt; UserError if the file is missing, damaged or something else."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = Header.model_validate_json((file.metadata() or {})[_KEY])
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, header  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: train this prompt first.") from None
+    except (SafetensorError, KeyError, ValidationError):
+        raise UserError(
+            f"{path} is no prompt of this program, or is damaged: delete it and train anew."
+        ) from None
+
+
+def require_student(header: Header, student: Backbone, path: Path) -> None:
+    """UserError if the prompt was learned for other weights than those of `student`."""
+    if header.student_sha256 != student.weights_sha256:
+        raise UserError(
+            f"{path} was learned for {header.student.model} ({header.student.pretrained}) with other weights "
+            f"than {student.config.model} ({student.config.pretrained}) has now: train it anew."
+        )
+
+
+def load_frozen(path: Path, student: Backbone) -> DeepPrompt:
+    """Read a boosting prompt to put, frozen, into a cascade."""
+    tensors, header = load_prompt(path)
+    require_student(header, student, path)
+
+    def block(tower: str) -> list[Tensor]:
+        return [tensors[f"{tower}.{layer}"] for layer in range(sum(n.startswith(tower) for n in tensors))]
+
+    return DeepPrompt(block("text"), block("vision")).to(student.device).requires_grad_(False)

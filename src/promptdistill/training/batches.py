@@ -1,0 +1,66 @@
+"""Batches of random regions, in an order that depends on nothing but seed and epoch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ..config import Regions
+from ..data.images import draw_region, open_image, region_pixels
+from ..data.splits import Item
+from ..methods.base import Batch
+
+Pick = tuple[int, int]  # number of an image in the list, and of one of its regions
+
+
+class RegionDataset(Dataset):
+    """Random access to any region of any image of a list."""
+
+    def __init__(
+        self, items: list[Item], image_folder: Path, regions: Regions, size: tuple[int, int]
+    ) -> None:
+        self.items = items
+        self.image_folder = image_folder
+        self.regions = regions
+        self.size = size
+
+    def __getitem__(self, pick: Pick) -> tuple[torch.Tensor, int, int, int]:
+        """uint8 pixels (3, H, W) of one region, the image's label, and the pick itself."""
+        number, crop = pick
+        item = self.items[number]
+        image = open_image(self.image_folder / item.path)
+        region = draw_region(item.path, crop, self.regions, image.size)
+        return region_pixels(image, region, self.size), item.label, number, crop
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Whole batches of an epoch; a list smaller than one batch makes one batch.
+
+    The rest is dropped, as the published runs drop it.
+    """
+    return max(1, images // batch_size)
+
+
+def picks_of_epoch(images: int, batch_size: int, seed: int, epoch: int, regions: int) -> list[list[Pick]]:
+    """The batches of one epoch: a random order of the images, each with one region.
+
+    Epoch e shows region (e + seed - 1) mod `regions` of every image, so seeds see them in another
+    order.
+    """
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    order = torch.randperm(images, generator=generator).tolist()
+    region = (epoch + seed - 1) % regions
+    return [
+        [(number, region) for number in order[step * batch_size : (step + 1) * batch_size]]
+        for step in range(steps_per_epoch(images, batch_size))
+    ]
+
+
+def load_batches(dataset: RegionDataset, picks: list[list[Pick]], workers: int) -> Iterator[Batch]:
+    """Decode the picked regions, `workers` processes ahead (0: in this process); pixels stay uint8."""
+    loader = DataLoader(
+        dataset, batch_sampler=picks, num_workers=workers, pin_memory=torch.cuda.is_available()
+    )
+    for pixels, labels, images, regions in loader:
+        yield Batch(pixels=pixels, labels=labels, images=images, regions=regions)

@@ -1,0 +1,98 @@
+"""The training loop: SGD over epochs of regions, resumable at any moment."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..config import Regions
+from ..data.images import normalise
+from ..data.splits import Item
+from ..errors import UserError
+from ..methods.base import Batch, Method
+from .batches import RegionDataset, load_batches, picks_of_epoch, steps_per_epoch
+from .checkpoint import load_checkpoint, save_checkpoint
+from .schedule import learning_rate
+
+CHECKPOINT_SECONDS = 20.0  # a kill costs at most this much work
+
+History = list[dict[str, Any]]
+
+
+def train(
+    method: Method,
+    items: list[Item],
+    image_folder: Path,
+    *,
+    seed: int,
+    regions: Regions,
+    workers: int,
+    checkpoint: Path,
+    fingerprint: str,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> History:
+    """Train `method` in place on random regions of `items`; return epoch, lr and mean loss per epoch.
+
+    A checkpoint at `checkpoint` with the same `fingerprint` is continued, with the same result, bit
+    for bit on CPU, as if the training had never stopped.  The checkpoint is deleted at the end.
+    """
+    if not items:
+        raise UserError("There is no image to train on: the split's train list is empty for these classes.")
+    config, backbone = method.task.config, method.task.backbone
+    dataset = RegionDataset(items, image_folder, regions, backbone.size)
+    optimizer = torch.optim.SGD(
+        method.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+    )
+    done = {"epoch": 0, "step": 0, "loss": 0.0, "history": []}
+    done = load_checkpoint(checkpoint, method, optimizer, fingerprint) or done
+    per_epoch = steps_per_epoch(len(items), config.batch_size)
+    saved = time.monotonic()
+    with tqdm(
+        total=config.epochs * per_epoch,
+        initial=done["epoch"] * per_epoch + done["step"],
+        desc="training",
+        unit="step",
+        mininterval=1,
+    ) as bar:
+        while done["epoch"] < config.epochs:
+            epoch = done["epoch"]
+            lr = learning_rate(epoch, config.epochs, config.lr, config.warmup_lr)
+            optimizer.param_groups[0]["lr"] = lr
+            picks = picks_of_epoch(len(items), config.batch_size, seed, epoch, regions.count)
+            total = torch.tensor(done["loss"], dtype=torch.float64, device=backbone.device)
+            for batch in load_batches(dataset, picks[done["step"] :], workers):
+                total += _step(method, optimizer, batch)
+                done["step"] += 1
+                bar.update()
+                if time.monotonic() - saved > checkpoint_seconds:
+                    done["loss"] = float(total)
+                    save_checkpoint(checkpoint, method, optimizer, done, fingerprint)
+                    saved = time.monotonic()
+            method.finish_epoch(epoch)
+            mean_loss = float(total) / per_epoch
+            if math.isnan(mean_loss):
+                raise UserError("The loss is not a number: lower the learning rate (lr) of this method.")
+            row = {"epoch": epoch, "lr": lr, "loss": mean_loss}
+            done = {"epoch": epoch + 1, "step": 0, "loss": 0.0, "history": [*done["history"], row]}
+            bar.set_postfix(loss=f"{mean_loss:.4f}")
+    checkpoint.unlink(missing_ok=True)
+    return done["history"]
+
+
+def _step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
+    """One optimiser step; the batch's loss, still on the device, so that nothing waits for it."""
+    backbone = method.task.backbone
+    pixels = batch.pixels.to(backbone.device, non_blocking=True)
+    batch = batch._replace(
+        pixels=normalise(pixels, backbone.mean, backbone.std),
+        labels=batch.labels.to(backbone.device, non_blocking=True),
+    )
+    loss = method.loss(batch)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()

@@ -1,0 +1,153 @@
+"""The prompted towers against open_clip's own encoders and against the plain twins."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain import plain_image, plain_text
+
+from promptdistill.clip.backbone import load_backbone
+from promptdistill.clip.prompted import PromptedClip
+from promptdistill.clip.prompts import random_prompt
+from promptdistill.clip.text import encode_text, tokenize
+from promptdistill.clip.vision import encode_image
+from promptdistill.config import BackboneConfig
+from promptdistill.errors import UserError
+
+NAMES = ["star", "striped red star", "forget me not of the high northern mountains", "a", "Boeing 737-800"]
+
+
+def random_blocks(shapes, width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        [torch.randn(context, width, generator=generator).mul(0.3).requires_grad_() for _ in range(depth)]
+        for context, depth in shapes
+    ]
+
+
+def tokens_for(backbone, blocks, names=NAMES):
+    context = sum(len(block[0]) for block in blocks)
+    sentences = [" ".join(["X"] * context + [name + "."]) for name in names]
+    return tokenize(backbone.tokenizer, sentences, backbone.model.context_length)
+
+
+def gradients(output, blocks):
+    weight = torch.linspace(-1, 1, output.numel()).view_as(output)
+    return torch.autograd.grad((output * weight).sum(), [t for block in blocks for t in block])
+
+
+cascades = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 3)), min_size=1, max_size=3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shapes=cascades, seed=st.integers(0, 99), names=st.lists(st.sampled_from(NAMES), min_size=1, unique=True)
+)
+def test_text_tower_equals_plain_twin(random_student, shapes, seed, names):
+    """Shallow, deep and cascaded prompts of unequal depth, any number and length of names."""
+    clip = random_student.model
+    blocks = random_blocks(shapes, random_student.text_width, seed)
+    tokens = tokens_for(random_student, blocks, names)
+    ours, plain = encode_text(clip, tokens, blocks), plain_text(clip, tokens, blocks)
+    torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
+    for mine, theirs in zip(gradients(ours, blocks), gradients(plain, blocks), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(shapes=cascades, seed=st.integers(0, 99), batch=st.integers(1, 3))
+def test_image_tower_equals_plain_twin(random_student, shapes, seed, batch):
+    clip = random_student.model
+    blocks = random_blocks(shapes, random_student.vision_width, seed)
+    pixels = torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+    ours, plain = encode_image(clip, pixels, blocks), plain_image(clip, pixels, blocks)
+    torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
+    for mine, theirs in zip(gradients(ours, blocks), gradients(plain, blocks), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=1e-4)
+
+
+def test_empty_cascade_equals_open_clip(student):
+    clip = PromptedClip(student, [])
+    pixels = torch.randn(4, 3, 32, 32)
+    tokens = student.tokenizer([name + "." for name in NAMES])
+    expected_text = student.model.encode_text(tokens, normalize=True)
+    torch.testing.assert_close(clip.text_features(NAMES), expected_text, atol=1e-6, rtol=0)
+    expected_image = student.model.encode_image(pixels, normalize=True)
+    torch.testing.assert_close(clip.image_features(pixels), expected_image, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("model", ["ViT-B-16-quickgelu", "ViT-L-14-quickgelu"])
+def test_real_sizes(model):
+    """One forward of each real architecture, random weights: equal to open_clip and to the twins."""
+    backbone = load_backbone(BackboneConfig(model=model, pretrained="random"))
+    clip, pixels = backbone.model, torch.randn(1, 3, 224, 224)
+    prompt = random_prompt(
+        backbone, torch.Generator().manual_seed(0), text_context=8, vision_context=8, depth=12
+    )
+    tokens = tokens_for(backbone, [prompt.text_block()], NAMES[:2])
+    with torch.no_grad():
+        plain = PromptedClip(backbone, [])
+        own = clip.encode_image(pixels, normalize=True)
+        torch.testing.assert_close(plain.image_features(pixels), own, atol=1e-6, rtol=0)
+        own = clip.encode_text(backbone.tokenizer(["star."]), normalize=True)
+        torch.testing.assert_close(plain.text_features(["star"]), own, atol=1e-6, rtol=0)
+        blocks = [prompt.text_block()]
+        ours, twin = encode_text(clip, tokens, blocks), plain_text(clip, tokens, blocks)
+        torch.testing.assert_close(ours, twin, atol=1e-5, rtol=1e-5)
+        blocks = [prompt.vision_block()]
+        ours, twin = encode_image(clip, pixels, blocks), plain_image(clip, pixels, blocks)
+        torch.testing.assert_close(ours, twin, atol=1e-5, rtol=1e-5)
+
+
+def test_cascade_order(random_student):
+    """Text: adapting before boosting; vision: boosting before adapting (CasPL)."""
+    generator = torch.Generator().manual_seed(3)
+    boosting, adapting = (
+        random_prompt(random_student, generator, text_context=n, vision_context=n, depth=d)
+        for n, d in ((3, 3), (2, 2))
+    )
+    clip = PromptedClip(random_student, [boosting, adapting])
+    text = [adapting.text_block(), boosting.text_block()]
+    plain = plain_text(random_student.model, tokens_for(random_student, text), text)
+    expected = torch.nn.functional.normalize(plain, dim=-1)
+    torch.testing.assert_close(clip.text_features(NAMES), expected, atol=1e-5, rtol=0)
+    pixels = torch.randn(2, 3, 32, 32)
+    plain = plain_image(random_student.model, pixels, [boosting.vision_block(), adapting.vision_block()])
+    expected = torch.nn.functional.normalize(plain, dim=-1)
+    torch.testing.assert_close(clip.image_features(pixels), expected, atol=1e-5, rtol=0)
+
+
+def test_class_name_too_long(random_student):
+    clip = PromptedClip(random_student, [])
+    with pytest.raises(UserError, match="takes 92 tokens and the text tower holds 77: shorten"):
+        clip.text_features(["star", "a " * 88 + "star"])
+
+
+def test_vision_prompts_on_a_resnet_are_refused():
+    backbone = load_backbone(BackboneConfig(model="RN50-quickgelu", pretrained="random"))
+    with pytest.raises(UserError, match="takes no prompt tokens: use a text-only method"):
+        random_prompt(backbone, torch.Generator(), text_context=4, vision_context=4, depth=1)
+    pixels = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        expected = backbone.model.encode_image(pixels, normalize=True)
+        features = PromptedClip(backbone, []).image_features(pixels)
+    torch.testing.assert_close(features, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("model", "pretrained", "message"),
+    [
+        ("ViT-B-17", "random", "knows no model 'ViT-B-17' \\(did you mean ViT-B-1"),
+        ("ViT-B-16", "nowhere", "has no weights 'nowhere': name a weights file, 'random', or one of openai"),
+        ("ViT-B-16-SigLIP", "random", "no causal CLIP text tower"),
+        ("ViT-B-16", "miniature", "use miniature-student or miniature-teacher"),
+    ],
+)
+def test_unusable_models_are_refused(model, pretrained, message):
+    with pytest.raises(UserError, match=message):
+        load_backbone(BackboneConfig(model=model, pretrained=pretrained))
+
+
+def test_depth_beyond_the_tower(random_student):
+    with pytest.raises(UserError, match="depth 4 does not fit: the text tower has 3 layers"):
+        random_prompt(random_student, torch.Generator(), text_context=1, vision_context=0, depth=4)

@@ -1,0 +1,54 @@
+# One rule for each batch of seeds: jobs.seeds_per_job says how many seeds a process trains.
+for seeds in layout.seed_batches(CONFIG):
+
+    rule:
+        name:
+            f"adapt_seed_{'_'.join(map(str, seeds))}"
+        input:
+            split=f"{RESULTS}/splits/{{dataset}}/split.json",
+            draws=expand(f"{RESULTS}/splits/{{{{dataset}}}}/{{{{shots}}}}shots_seed{{seed}}.json", seed=seeds),
+            boosting=boosting_prompt,
+            weights=layout.weights(CONFIG.backbones.student),
+            sources=lambda wildcards: layout.sources("adapting", method=wildcards.method),
+        output:
+            prompts=expand(
+                f"{RESULTS}/adapting/base_to_novel/{{{{dataset}}}}/{{{{method}}}}/"
+                "{{shots}}shots_seed{seed}.safetensors",
+                seed=seeds,
+            ),
+            histories=expand(
+                f"{RESULTS}/adapting/base_to_novel/{{{{dataset}}}}/{{{{method}}}}/"
+                "{{shots}}shots_seed{seed}.history.json",
+                seed=seeds,
+            ),
+        log:
+            f"{RESULTS}/logs/adapting/base_to_novel/{{dataset}}/{{method}}/"
+            f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.log",
+        benchmark:
+            (
+                f"{RESULTS}/benchmarks/adapting/base_to_novel/{{dataset}}/{{method}}/"
+                f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.tsv"
+            )
+        conda:
+            "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
+        threads: CONFIG.jobs.threads
+        resources:
+            mem_mb=16000,
+            runtime="12h",
+            gpu=GPUS,
+        params:
+            student=STUDENT,
+            seed_list=", ".join(map(str, seeds)),
+            regions=REGION_FLAGS,
+            boosting=boosting_flag,
+            hyperparameters=hyperparameters,
+            seeds=layout.flags("seed", seeds),
+            draws=lambda wildcards, input: layout.flags("draw", input.draws),
+            outputs=lambda wildcards, output: layout.flags("output", output.prompts),
+        message:
+            "{wildcards.dataset}: learning {wildcards.method}, seeds {params.seed_list}"
+        shell:
+            "promptdistill adapt --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
+            " --student {params.student} {params.regions} --method {wildcards.method} {params.boosting}"
+            " --hyperparameters {params.hyperparameters:q} --shots {wildcards.shots}"
+            " {params.seeds} {params.draws} {params.outputs} {MACHINE_FLAGS} 2> {log}"

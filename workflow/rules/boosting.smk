@@ -1,0 +1,32 @@
+rule boost:
+    input:
+        split=f"{RESULTS}/splits/{{dataset}}/split.json",
+        lookup=f"{RESULTS}/lookup/{{dataset}}/manifest.json",
+        weights=layout.weights(CONFIG.backbones.student),
+        sources=layout.sources("boosting"),
+    output:
+        prompt=f"{RESULTS}/boosting/{{dataset}}.safetensors",
+        history=f"{RESULTS}/boosting/{{dataset}}.history.json",
+    log:
+        f"{RESULTS}/logs/boosting/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/boosting/{{dataset}}.tsv"
+    conda:
+        "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
+    threads: CONFIG.jobs.threads
+    resources:
+        mem_mb=16000,
+        runtime="24h",
+        gpu=GPUS,
+    params:
+        lookup=subpath(input.lookup, parent=True),
+        student=STUDENT,
+        regions=REGION_FLAGS,
+        hyperparameters=lambda wildcards: hyperparameters(wildcards, "boosting"),
+    """Boosting prompts, once a data set: they serve every method and every seed."""
+    message:
+        "{wildcards.dataset}: learning boosting prompts"
+    shell:
+        "promptdistill boost --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
+        " --lookup {params.lookup} --student {params.student} {params.regions}"
+        " --hyperparameters {params.hyperparameters:q} {MACHINE_FLAGS} --output {output.prompt} 2> {log}"

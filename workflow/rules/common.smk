@@ -1,0 +1,39 @@
+# Short names for what most rules need.
+import json
+
+from promptdistill import layout
+
+RESULTS = CONFIG.results
+PROTOCOL = CONFIG.protocols.base_to_novel
+GPUS = 0 if CONFIG.device == "cpu" else 1
+STUDENT = f"{CONFIG.backbones.student.model}:{CONFIG.backbones.student.pretrained}"
+TEACHER = f"{CONFIG.backbones.teacher.model}:{CONFIG.backbones.teacher.pretrained}"
+# Options that every command on a data set, and every command that computes, takes.
+DATASET_FLAGS = f"--config-dir {CONFIG_DIR} --data-root {CONFIG.data_root}"
+MACHINE_FLAGS = (
+    f"--device {CONFIG.device} --threads {CONFIG.jobs.threads} --workers {CONFIG.jobs.loader_workers}"
+)
+REGION_FLAGS = (
+    f"--regions {CONFIG.regions.count} --region-seed {CONFIG.regions.seed}"
+    f" --region-scale {CONFIG.regions.scale[0]} {CONFIG.regions.scale[1]}"
+)
+
+
+def dataset_file(wildcards):
+    return CONFIG_DIR / "datasets" / f"{wildcards.dataset}.yaml"
+
+
+def hyperparameters(wildcards, method=None):
+    """A method's hyper-parameters as JSON: a parameter of its rules, so that a change reruns it alone."""
+    name = method or wildcards.method
+    return json.dumps(configuration.hyperparameters(name, wildcards.dataset, CONFIG, CONFIG_DIR))
+
+
+def boosting_prompt(wildcards):
+    """The boosting prompt that a method with +caspl is cascaded on."""
+    cascaded = configuration.split_method(wildcards.method)[1]
+    return f"{RESULTS}/boosting/{wildcards.dataset}.safetensors" if cascaded else []
+
+
+def boosting_flag(wildcards):
+    return layout.flags("boosting", [boosting_prompt(wildcards)] if boosting_prompt(wildcards) else [])

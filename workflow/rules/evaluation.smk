@@ -1,0 +1,116 @@
+def learns(method):
+    return configuration.load_method(method, CONFIG_DIR).learns
+
+
+def predictions(method):
+    """All predictions of one method, over data sets and seeds; one per data set if nothing learns."""
+    seeds = [f"_seed{seed}" for seed in PROTOCOL.seeds] if learns(method) else [""]
+    return expand(
+        f"{RESULTS}/predictions/base_to_novel/{{dataset}}/{{method}}/{{shots}}shots{{seed}}.parquet",
+        dataset=CONFIG.datasets,
+        method=method,
+        shots=PROTOCOL.shots if learns(method) else 0,
+        seed=seeds,
+    )
+
+
+rule evaluate_zero_shot:
+    input:
+        split=f"{RESULTS}/splits/{{dataset}}/split.json",
+        weights=layout.weights(CONFIG.backbones.student),
+        sources=lambda wildcards: layout.sources("evaluation", method=wildcards.method),
+    output:
+        f"{RESULTS}/predictions/base_to_novel/{{dataset}}/{{method}}/0shots.parquet",
+    log:
+        f"{RESULTS}/logs/evaluation/base_to_novel/{{dataset}}/{{method}}/0shots.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluation/base_to_novel/{{dataset}}/{{method}}/0shots.tsv"
+    conda:
+        "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
+    threads: CONFIG.jobs.threads
+    resources:
+        mem_mb=16000,
+        runtime="4h",
+        gpu=GPUS,
+    params:
+        student=STUDENT,
+    """Predict the test images of base and novel classes with a method that learns nothing."""
+    message:
+        "{wildcards.dataset}: testing {wildcards.method}"
+    shell:
+        "promptdistill evaluate --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
+        " --student {params.student} --method {wildcards.method}"
+        " --batch-size {CONFIG.jobs.eval_batch_size} --output {output} {MACHINE_FLAGS} 2> {log}"
+
+
+for seeds in layout.seed_batches(CONFIG):
+
+    rule:
+        name:
+            f"evaluate_seed_{'_'.join(map(str, seeds))}"
+        input:
+            split=f"{RESULTS}/splits/{{dataset}}/split.json",
+            prompts=expand(
+                f"{RESULTS}/adapting/base_to_novel/{{{{dataset}}}}/{{{{method}}}}/"
+                "{{shots}}shots_seed{seed}.safetensors",
+                seed=seeds,
+            ),
+            boosting=boosting_prompt,
+            weights=layout.weights(CONFIG.backbones.student),
+            sources=lambda wildcards: layout.sources("evaluation", method=wildcards.method),
+        output:
+            expand(
+                f"{RESULTS}/predictions/base_to_novel/{{{{dataset}}}}/{{{{method}}}}/"
+                "{{shots}}shots_seed{seed}.parquet",
+                seed=seeds,
+            ),
+        log:
+            f"{RESULTS}/logs/evaluation/base_to_novel/{{dataset}}/{{method}}/"
+            f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.log",
+        benchmark:
+            (
+                f"{RESULTS}/benchmarks/evaluation/base_to_novel/{{dataset}}/{{method}}/"
+                f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.tsv"
+            )
+        conda:
+            "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
+        threads: CONFIG.jobs.threads
+        resources:
+            mem_mb=16000,
+            runtime="4h",
+            gpu=GPUS,
+        params:
+            student=STUDENT,
+            seed_list=", ".join(map(str, seeds)),
+            boosting=boosting_flag,
+            prompts=lambda wildcards, input: layout.flags("prompt", input.prompts),
+            outputs=lambda wildcards, output: layout.flags("output", output),
+        message:
+            "{wildcards.dataset}: testing {wildcards.method}, seeds {params.seed_list}"
+        shell:
+            "promptdistill evaluate --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
+            " --student {params.student} --method {wildcards.method} {params.boosting} {params.prompts}"
+            " --batch-size {CONFIG.jobs.eval_batch_size} {params.outputs} {MACHINE_FLAGS} 2> {log}"
+
+
+rule metrics:
+    input:
+        predictions=[path for method in CONFIG.methods for path in predictions(method)],
+        sources=layout.sources("metrics"),
+    output:
+        f"{RESULTS}/metrics/base_to_novel.json",
+    log:
+        f"{RESULTS}/logs/metrics/base_to_novel.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/metrics/base_to_novel.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="30m",
+    """Accuracies of every predictions file of the protocol."""
+    message:
+        "computing metrics"
+    shell:
+        "promptdistill metrics {input.predictions} --output {output} 2> {log}"

@@ -1,0 +1,31 @@
+rule lookup:
+    input:
+        split=f"{RESULTS}/splits/{{dataset}}/split.json",
+        weights=layout.weights(CONFIG.backbones.teacher),
+        sources=layout.sources("lookup"),
+    output:
+        # Shards lie beside the manifest and are not declared, so that a killed build keeps them.
+        f"{RESULTS}/lookup/{{dataset}}/manifest.json",
+    log:
+        f"{RESULTS}/logs/lookup/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/lookup/{{dataset}}.tsv"
+    conda:
+        "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
+    threads: CONFIG.jobs.threads
+    resources:
+        mem_mb=16000,
+        runtime="12h",
+        gpu=GPUS,
+    params:
+        folder=subpath(output[0], parent=True),
+        teacher=TEACHER,
+        regions=REGION_FLAGS,
+        shard_images=CONFIG.lookup.shard_images,
+    """The teacher's answers for random regions of every training image, computed once."""
+    message:
+        "{wildcards.dataset}: asking the teacher"
+    shell:
+        "promptdistill lookup --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
+        " --teacher {params.teacher} {params.regions} --shard-images {params.shard_images}"
+        " --batch-size {CONFIG.lookup.batch_size} {MACHINE_FLAGS} --output {params.folder} 2> {log}"

@@ -1,0 +1,44 @@
+# The shipped miniature models are made by these targets; nothing else depends on them.
+rule miniature_pretrain:
+    output:
+        weights=f"{RESULTS}/miniature/miniature-{{model}}.safetensors",
+        card=f"{RESULTS}/miniature/miniature-{{model}}.card.json",
+    log:
+        f"{RESULTS}/logs/miniature/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/miniature/{{model}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=6000,
+        runtime="6h",
+    params:
+        folder=subpath(output.weights, parent=True),
+    """Train a miniature model anew, for comparison with the shipped one (tens of minutes)."""
+    message:
+        "pretraining the miniature {wildcards.model}"
+    shell:
+        "promptdistill miniature pretrain {wildcards.model} --output {params.folder} 2> {log}"
+
+
+rule miniature_contact_sheet:
+    input:
+        layout.sources("pictures") + layout.sources("data"),
+    output:
+        f"{RESULTS}/miniature/contact_sheet.png",
+    log:
+        f"{RESULTS}/logs/miniature/contact_sheet.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/miniature/contact_sheet.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="10m",
+    """Some pictures of every miniature data set."""
+    message:
+        "drawing the contact sheet"
+    shell:
+        "promptdistill miniature contact-sheet --output {output} 2> {log}"
