@@ -3,11 +3,17 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from promptdistill.clip.backbone import load_backbone
+from promptdistill.compat import import_open_clip
 from promptdistill.config import BackboneConfig
+from promptdistill.data.splits import Item, Split
+from promptdistill.miniature.pictures import Subject, draw
+
+import_open_clip()  # makes torchvision importable, which tests compare with
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("PROMPTDISTILL_SHARED", ROOT.parent / "shared"))
@@ -36,3 +42,18 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip("no folder of recorded runs and real pictures beside the project")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A data set of four classes with a few pictures each: its image folder and its split."""
+    folder = tmp_path_factory.mktemp("tiny")
+    parts = {"train": [], "val": [], "test": []}
+    for label, shape in enumerate(["star", "ring", "heart", "moon"]):
+        for number in range(12):
+            path = f"{shape}_{number}.png"
+            rng = np.random.default_rng([label, number])
+            draw(Subject(colour="red", texture="plain", shape=shape), rng).save(folder / path)
+            part = "train" if number < 6 else "val" if number < 8 else "test"
+            parts[part].append(Item(path, label, shape))
+    return folder, Split(**parts)

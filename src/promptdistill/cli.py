@@ -230,7 +230,7 @@ def adapt(
             hyperparameters,
             boosting,
             protocol="base_to_novel",
-            class_names=common.split.base_classes,
+            labels=common.split.base_labels,
             shots=shots,
             seed=seed,
             output=output,
@@ -326,6 +326,15 @@ def table(
     cells = base_to_novel.summarise(read_json(metrics_file), list(datasets), titles, published)
     render.write_tables(cells, output, note=note, config_hash=config_hash)
     plot.write_bars(cells, output.with_suffix(".png"))
+
+
+@main.command()
+@click.option("--output", type=PATH, required=True, help="JSON file to write.")
+def schema(output: Path) -> None:
+    """Write the JSON schema of the configuration, for editors."""
+    from .files import write_json
+
+    write_json(output, config.Config.model_json_schema())
 
 
 @main.group()

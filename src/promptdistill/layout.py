@@ -5,6 +5,7 @@ CoOp and what follows from it, and nothing else.
 """
 
 import os
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -57,5 +58,5 @@ def seed_batches(config: Config) -> list[list[int]]:
 
 
 def flags(name: str, values: Iterable[object]) -> str:
-    """Repeated options of a command line: "--seed 1 --seed 2"."""
-    return " ".join(f"--{name} {value}" for value in values)
+    """Repeated options of a command line, quoted for the shell: "--seed 1 --seed 2"."""
+    return " ".join(f"--{name} {shlex.quote(str(value))}" for value in values)

@@ -1,19 +1,3 @@
-def learns(method):
-    return configuration.load_method(method, CONFIG_DIR).learns
-
-
-def predictions(method):
-    """All predictions of one method, over data sets and seeds; one per data set if nothing learns."""
-    seeds = [f"_seed{seed}" for seed in PROTOCOL.seeds] if learns(method) else [""]
-    return expand(
-        f"{RESULTS}/predictions/base_to_novel/{{dataset}}/{{method}}/{{shots}}shots{{seed}}.parquet",
-        dataset=CONFIG.datasets,
-        method=method,
-        shots=PROTOCOL.shots if learns(method) else 0,
-        seed=seeds,
-    )
-
-
 rule evaluate_zero_shot:
     input:
         split=f"{RESULTS}/splits/{{dataset}}/split.json",

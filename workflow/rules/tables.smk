@@ -34,7 +34,7 @@ rule table:
         datasets=layout.flags("dataset", CONFIG.datasets),
         methods=layout.flags("method", CONFIG.methods),
         published=layout.flags("published", [CONFIG.published] if CONFIG.published else []),
-        note=CONFIG.note or "",
+        note=layout.flags("note", [CONFIG.note] if CONFIG.note else []),
         config_hash=configuration.digest(CONFIG),
         table=f"{RESULTS}/tables/base_to_novel",
     """The base-to-novel table and its plot, from metrics alone."""
@@ -42,5 +42,5 @@ rule table:
         "writing the table"
     shell:
         "promptdistill table --metrics {input.metrics} {params.datasets} {params.methods} {params.published}"
-        " --config-dir {CONFIG_DIR} --config-hash {params.config_hash} --note {params.note:q}"
+        " --config-dir {CONFIG_DIR} --config-hash {params.config_hash} {params.note}"
         " --output {params.table} 2> {log}"

@@ -22,7 +22,7 @@ def write_receipt(name: str, dataset: DatasetConfig, data_root: Path, output: Pa
             "folder": dataset.folder,
             "split": dataset.split,
             "split_sha256": sha256(folder / dataset.split),
-            "classes": len(split.class_names),
+            "classes": len(split.labels),
             "published_classes": dataset.classes,
             "images": {part: len(getattr(split, part)) for part in PARTS},
             "published_images": dataset.sizes,

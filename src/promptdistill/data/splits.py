@@ -30,20 +30,24 @@ class Split:
     test: list[Item]
 
     @property
-    def class_names(self) -> list[str]:
-        """Class names in the order of their labels."""
+    def labels(self) -> list[int]:
+        """All labels, in order."""
+        return sorted({item.label for part in PARTS for item in getattr(self, part)})
+
+    @property
+    def base_labels(self) -> list[int]:
+        """The first ceil(n / 2) labels."""
+        return self.labels[: base_count(len(self.labels))]
+
+    @property
+    def novel_labels(self) -> list[int]:
+        """The labels behind the base labels."""
+        return self.labels[base_count(len(self.labels)) :]
+
+    def class_names(self, labels: list[int]) -> list[str]:
+        """The names of some labels.  Two labels may share a name, as "crane" does in ImageNet."""
         names = {item.label: item.class_name for part in PARTS for item in getattr(self, part)}
-        return [names[label] for label in sorted(names)]
-
-    @property
-    def base_classes(self) -> list[str]:
-        """The first ceil(n / 2) classes."""
-        return self.class_names[: base_count(len(self.class_names))]
-
-    @property
-    def novel_classes(self) -> list[str]:
-        """The classes behind the base classes."""
-        return self.class_names[base_count(len(self.class_names)) :]
+        return [names[label] for label in labels]
 
 
 def base_count(classes: int) -> int:
@@ -54,8 +58,8 @@ def base_count(classes: int) -> int:
 def read_published(dataset: DatasetConfig, folder: Path) -> Split:
     """Read the split of a data set in `folder` (its own folder, below data_root) and check its form.
 
-    Raises UserError if the file is malformed, its labels are not 0, 1, …, n - 1, a label has two
-    names, or there are fewer than two classes.
+    Raises UserError if the file is malformed, a label is negative or has two names, or there are
+    fewer than two classes.
     """
     readers = {"zhou": _read_zhou, "fgvc_aircraft": _read_fgvc_aircraft, "imagenet": _read_imagenet}
     split = readers[dataset.split_format](folder / dataset.split)
@@ -141,9 +145,8 @@ def _check_labels(split: Split, path: Path) -> None:
             )
     if len(names) < 2:
         raise UserError(f"{path} has {len(names)} class(es); a split needs at least 2.")
-    if sorted(names) != list(range(len(names))):
-        missing = min(set(range(max(names) + 1)) - set(names), default=min(names))
-        raise UserError(f"{path}: labels must be 0, 1, …, n - 1, but {missing} is missing or negative.")
+    if min(names) < 0:
+        raise UserError(f"{path} has the label {min(names)}; labels count from 0.")
 
 
 def check_files(split: Split, image_folder: Path) -> None:
@@ -197,7 +200,7 @@ def read_draw(path: Path) -> Split:
     return _read_zhou(path)
 
 
-def of_classes(items: list[Item], class_names: list[str]) -> list[Item]:
-    """The items of the given classes, in their order, relabelled 0, 1, … by `class_names`."""
-    label_of = {name: label for label, name in enumerate(class_names)}
-    return [item._replace(label=label_of[item.class_name]) for item in items if item.class_name in label_of]
+def of_labels(items: list[Item], labels: list[int]) -> list[Item]:
+    """The items with one of the given labels, relabelled 0, 1, … by their place in `labels`."""
+    place = {label: number for number, label in enumerate(labels)}
+    return [item._replace(label=place[item.label]) for item in items if item.label in place]

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from ..clip.backbone import Backbone
 from ..config import split_method
 from ..data.images import open_image
-from ..data.splits import Item, Split, of_classes
+from ..data.splits import Item, Split, of_labels
 from ..files import atomic, sha256
 from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Method, Task
@@ -38,10 +38,10 @@ class Subset:
 
 def base_and_novel(split: Split) -> list[Subset]:
     """The two halves of the test images, each against its own classes."""
-    halves = {"base": split.base_classes, "novel": split.novel_classes}
+    halves = {"base": split.base_labels, "novel": split.novel_labels}
     return [
-        Subset(name=name, class_names=names, items=of_classes(split.test, names))
-        for name, names in halves.items()
+        Subset(name=name, class_names=split.class_names(labels), items=of_labels(split.test, labels))
+        for name, labels in halves.items()
     ]
 
 

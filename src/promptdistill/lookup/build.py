@@ -46,7 +46,7 @@ def build_lookup(
         teacher=teacher.config,
         teacher_sha256=teacher.weights_sha256,
         template=template,
-        class_names=split.class_names,
+        class_names=split.class_names(split.labels),
         regions=regions,
     )
     fingerprint = sha256_of_json(origin.model_dump())
@@ -60,7 +60,7 @@ def build_lookup(
             write_shard(path, *_encode(items, image_folder, clip, regions, config.batch_size), own)
         shards.append(Shard(file=path.name, start=start, stop=start + len(items), sha256=sha256(path)))
         progress.update(len(items) * regions.count)
-    text = template_features(clip, template, split.class_names).cpu()
+    text = template_features(clip, template, origin.class_names).cpu()
     write_classifier(folder / CLASSIFIER, text)
     manifest = Manifest(
         origin=origin, dim=text.shape[1], classifier_sha256=sha256(folder / CLASSIFIER), shards=shards

@@ -33,7 +33,6 @@ def train(
     workers: int,
     checkpoint: Path,
     fingerprint: str,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> History:
     """Train `method` in place on random regions of `items`; return epoch, lr and mean loss per epoch.
 
@@ -68,7 +67,7 @@ def train(
                 total += _step(method, optimizer, batch)
                 done["step"] += 1
                 bar.update()
-                if time.monotonic() - saved > checkpoint_seconds:
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
                     done["loss"] = float(total)
                     save_checkpoint(checkpoint, method, optimizer, done, fingerprint)
                     saved = time.monotonic()

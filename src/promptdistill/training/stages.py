@@ -8,7 +8,7 @@ import torch
 
 from ..clip.backbone import Backbone
 from ..config import Regions, split_method
-from ..data.splits import Item, Split, of_classes
+from ..data.splits import Item, Split, of_labels
 from ..errors import UserError
 from ..files import sha256, sha256_of_json, write_json
 from ..lookup.store import MANIFEST, RegionLookup
@@ -48,7 +48,7 @@ def train_boosting(
     config = parse_hyperparameters("boosting", hyperparameters)
     task = Task(
         backbone=setting.student,
-        class_names=setting.split.class_names,
+        class_names=setting.split.class_names(setting.split.labels),
         template=setting.template,
         config=config,
         generator=torch.Generator().manual_seed(seed),
@@ -74,12 +74,12 @@ def train_adapting(
     boosting: Path | None,
     *,
     protocol: str,
-    class_names: list[str],
+    labels: list[int],
     shots: int,
     seed: int,
     output: Path,
 ) -> None:
-    """Learn one method's adapting prompts on the few shots of `draw` that belong to `class_names`.
+    """Learn one method's adapting prompts on the few shots of `draw` with one of `labels`.
 
     `boosting` is the frozen prompt that a method with the suffix "+caspl" is cascaded on.
     """
@@ -93,7 +93,7 @@ def train_adapting(
     config = parse_hyperparameters(base_name, hyperparameters)
     task = Task(
         backbone=setting.student,
-        class_names=class_names,
+        class_names=setting.split.class_names(labels),
         template=setting.template,
         config=config,
         generator=torch.Generator().manual_seed(seed),
@@ -104,13 +104,13 @@ def train_adapting(
         phase="adapting",
         method=method,
         hyperparameters=config.model_dump(),
-        class_names=class_names,
+        class_names=task.class_names,
         protocol=protocol,
         shots=shots,
         seed=seed,
         boosting_sha256=sha256(boosting) if boosting else None,
     )
-    items = of_classes(draw.train, class_names)
+    items = of_labels(draw.train, labels)
     _train_and_save(find_method(base_name)(task), items, setting, header, output)
 
 

@@ -1,0 +1,48 @@
+# make demo   the main job on the miniature benchmark, from nothing to a table
+# make test   the tests
+# Both set up .venv first when it is missing or outdated.
+
+PYTHON ?= python3
+CORES ?= all
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.PHONY: demo test lint format schema report clean
+
+demo: $(STAMP)
+	@. $(BIN)/activate && snakemake --cores $(CORES)
+	@cat results/tables/base_to_novel.md
+	@echo "The table: results/tables/base_to_novel.html, its plot beside it."
+
+test: $(STAMP)
+	@$(BIN)/pytest
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/snakefmt --check --compact-diff Snakefile workflow
+	@. $(BIN)/activate && snakemake --lint
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/snakefmt Snakefile workflow
+
+schema: $(STAMP)
+	@$(BIN)/promptdistill schema --output workflow/schemas/config.schema.json
+
+report: $(STAMP)
+	@. $(BIN)/activate && snakemake --cores $(CORES) && snakemake --report results/report.html
+
+# uv installs in seconds; PIP_FIND_LINKS names a folder with wheels (a CPU-only torch, say).
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "promptdistill needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	@echo "Setting up .venv ..."
+	@rm -rf .venv && $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode \
+		$(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)") -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv results .snakemake

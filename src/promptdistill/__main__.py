@@ -1,0 +1,5 @@
+"""`python -m promptdistill` is the command `promptdistill`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,88 @@
+"""Predictions and metrics: against a plain loop, and from damaged files."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptdistill.data.images import open_image
+from promptdistill.errors import UserError
+from promptdistill.evaluation import metrics, predict
+from promptdistill.files import sha256
+
+TEMPLATE = "a photo of a {}."
+ORIGIN = {"protocol": "base_to_novel", "dataset": "tiny", "method": "zero_shot", "shots": 0, "seed": None}
+
+
+@pytest.fixture(scope="module")
+def frames(tiny, student):
+    folder, split = tiny
+    both = [
+        predict.restore_method(student, name, TEMPLATE, None, None, {})[0]
+        for name in ("zero_shot", "zero_shot_ensemble")
+    ]
+    subsets = predict.base_and_novel(split)
+    return predict.predict(both, subsets, folder, batch_size=3, workers=0)
+
+
+def test_predictions_equal_a_plain_loop(frames, tiny, student):
+    """Image by image, each half against its own classes, with open_clip's own calls."""
+    folder, split = tiny
+    for half in (["star", "ring"], ["heart", "moon"]):
+        tokens = student.tokenizer([TEMPLATE.format(name) for name in half])
+        text = student.model.encode_text(tokens, normalize=True)
+        for item in (item for item in split.test if item.class_name in half):
+            pixels = student.preprocess(open_image(folder / item.path))[None]
+            image = student.model.encode_image(pixels, normalize=True)
+            probabilities = (student.logit_scale * image @ text.T).softmax(1)[0]
+            row = frames[0].set_index("path").loc[item.path]
+            assert row["label"] == half.index(item.class_name)
+            assert row["prediction"] == int(probabilities.argmax())
+            assert row["probability_of_prediction"] == pytest.approx(float(probabilities.max()), abs=1e-5)
+            expected = float(probabilities[half.index(item.class_name)])
+            assert row["probability_of_label"] == pytest.approx(expected, abs=1e-5)
+    assert len(frames[0]) == len(frames[1]) == len(split.test)
+
+
+def test_metrics_from_disk(frames, tmp_path):
+    path = tmp_path / "p.parquet"
+    predict.write_predictions(path, frames[0], ORIGIN)
+    row = metrics.base_to_novel_metrics(path)
+    for half in ("base", "novel"):
+        own = frames[0][frames[0]["subset"] == half]
+        expected = 100 * sum(own["label"] == own["prediction"]) / len(own)
+        assert row[half] == pytest.approx(expected)
+    assert row["predictions_sha256"] == sha256(path)
+    assert {key: row[key] for key in ORIGIN} == ORIGIN
+
+
+@given(base=st.floats(0, 100), novel=st.floats(0, 100))
+def test_harmonic_mean(base, novel):
+    hm = metrics.harmonic_mean(base, novel)
+    assert min(base, novel) - 1e-9 <= hm <= max(base, novel) + 1e-9
+    assert hm == pytest.approx(metrics.harmonic_mean(novel, base))
+    if base and novel:
+        assert hm == pytest.approx(2 / (1 / base + 1 / novel))
+
+
+def test_damaged_and_one_sided_predictions(frames, tmp_path):
+    path = tmp_path / "p.parquet"
+    with pytest.raises(UserError, match="does not exist: evaluate this prompt first"):
+        metrics.base_to_novel_metrics(path)
+    predict.write_predictions(path, frames[0], ORIGIN)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match="is no predictions file, or is damaged"):
+        metrics.base_to_novel_metrics(path)
+    base_only = frames[0][frames[0]["subset"] == "base"]
+    predict.write_predictions(path, base_only, ORIGIN)
+    with pytest.raises(UserError, match="has no test image of the novel classes"):
+        metrics.base_to_novel_metrics(path)
+
+
+def test_every_logit_is_scaled_as_clip_does(student):
+    method, _ = predict.restore_method(student, "zero_shot", TEMPLATE, None, None, {})
+    pixels = torch.randn(2, 3, 32, 32)
+    tokens = student.tokenizer([TEMPLATE.format(name) for name in ("star", "moon")])
+    expected, _ = student.model.get_logits(pixels, tokens)
+    torch.testing.assert_close(method.logits(pixels, ["star", "moon"]), expected, atol=1e-4, rtol=0)

@@ -1,0 +1,132 @@
+"""The region lookup: the teacher's own answers, and every kind of damage."""
+
+import shutil
+
+import pytest
+import torch
+
+from promptdistill.clip.prompted import PromptedClip
+from promptdistill.config import LookupConfig, Regions
+from promptdistill.data.images import draw_region, normalise, open_image, region_pixels
+from promptdistill.data.splits import Split
+from promptdistill.errors import UserError
+from promptdistill.lookup import build, store
+from promptdistill.lookup.store import RegionLookup
+
+REGIONS = Regions(count=3, seed=5)
+CONFIG = LookupConfig(batch_size=7, shard_images=10)
+
+
+def build_in(folder, tiny, teacher, split_sha256="split", config=CONFIG):
+    images, split = tiny
+    build.build_lookup(split, split_sha256, images, "a photo of a {}.", teacher, REGIONS, config, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(tiny, random_student, tmp_path_factory):
+    return build_in(tmp_path_factory.mktemp("lookup"), tiny, random_student)
+
+
+@pytest.fixture
+def copy(built, tmp_path):
+    return shutil.copytree(built, tmp_path / "lookup")
+
+
+def test_answers_equal_the_teacher_online(built, tiny, random_student):
+    """Region by region, features and logits of a plain forward pass, up to half precision."""
+    folder, split = tiny
+    lookup, clip = RegionLookup(built), PromptedClip(random_student, [])
+    with torch.no_grad():
+        text = clip.sentence_features([f"a photo of a {name}." for name in split.class_names(split.labels)])
+        for number in (0, 9, 10, 23):
+            for crop in range(REGIONS.count):
+                item = split.train[number]
+                image = open_image(folder / item.path)
+                region = draw_region(item.path, crop, REGIONS, image.size)
+                pixels = region_pixels(image, region, random_student.size)[None]
+                online = clip.image_features(normalise(pixels, random_student.mean, random_student.std))
+                index = torch.tensor([number]), torch.tensor([crop])
+                torch.testing.assert_close(lookup.features(*index), online, atol=1e-3, rtol=0)
+                scale = random_student.logit_scale
+                expected = scale * online @ text.T
+                torch.testing.assert_close(lookup.logits(*index, scale), expected, atol=2e-2, rtol=0)
+
+
+def test_batches_of_any_order(built):
+    lookup = RegionLookup(built)
+    images, regions = torch.tensor([23, 0, 10, 9, 0]), torch.tensor([2, 0, 1, 1, 2])
+    together = lookup.features(images, regions)
+    single = [lookup.features(i[None], r[None])[0] for i, r in zip(images, regions, strict=True)]
+    assert torch.equal(together, torch.stack(single))
+
+
+@pytest.mark.parametrize("name", ["shard-00001.safetensors", "classifier.safetensors"])
+def test_a_flipped_byte_is_named(copy, name):
+    path = copy / name
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} is damaged \\(its checksum is wrong\\): delete it"):
+        RegionLookup(copy)
+
+
+def test_a_truncated_a_missing_and_a_foreign_file_are_named(copy):
+    path = copy / "shard-00002.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"shard-00002\.safetensors is damaged"):
+        RegionLookup(copy)
+    path.unlink()
+    with pytest.raises(UserError, match=r"shard-00002\.safetensors is missing: build the lookup again"):
+        RegionLookup(copy)
+    (copy / "manifest.json").write_text("{}")
+    with pytest.raises(UserError, match="is no lookup manifest; build the lookup anew"):
+        RegionLookup(copy)
+
+
+def test_a_lookup_of_another_split_or_other_regions_is_refused(built):
+    lookup = RegionLookup(built)
+    lookup.require(split_sha256="split", regions=REGIONS)
+    with pytest.raises(UserError, match="made with split_sha256 = 'split', but 'other' is asked for"):
+        lookup.require(split_sha256="other")
+    with pytest.raises(UserError, match="made with regions = "):
+        lookup.require(regions=Regions(count=4))
+
+
+def test_an_interrupted_build_goes_on(copy, tiny, random_student, monkeypatch):
+    """Whole shards are kept, a missing or half-written one is made again, with the same bytes."""
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    (copy / "manifest.json").unlink()
+    (copy / "shard-00000.safetensors").unlink()
+    (copy / "shard-00002.safetensors").write_bytes(before["shard-00002.safetensors"][:50])
+    encoded = []
+    encode = build._encode
+
+    def counting(items, *rest):
+        encoded.append(items[0].path)
+        return encode(items, *rest)
+
+    monkeypatch.setattr(build, "_encode", counting)
+    build_in(copy, tiny, random_student)
+    train = tiny[1].train
+    assert encoded == [train[0].path, train[20].path]
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+
+
+def test_a_lookup_of_something_else_is_not_reused(copy, tiny, random_student, student):
+    """Shards of another teacher, split or geometry are replaced."""
+    first = (copy / "shard-00000.safetensors").read_bytes()
+    build_in(copy, tiny, student)
+    assert (copy / "shard-00000.safetensors").read_bytes() != first
+    lookup = RegionLookup(copy)
+    assert lookup.manifest.origin.teacher_sha256 == student.weights_sha256
+
+
+def test_an_undecodable_image_leaves_no_manifest(tiny, random_student, tmp_path):
+    folder, split = tiny
+    images = shutil.copytree(folder, tmp_path / "images")
+    (images / split.train[3].path).write_text("no picture")
+    broken = images, Split(train=split.train, val=[], test=[])
+    with pytest.raises(UserError, match=f"{split.train[3].path} cannot be decoded"):
+        build_in(tmp_path / "lookup", broken, random_student)
+    assert not (tmp_path / "lookup" / store.MANIFEST).exists()

@@ -1,0 +1,110 @@
+"""The configuration: what it merges, and the sentences about what is wrong with it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptdistill import config
+from promptdistill.errors import UserError
+from promptdistill.methods import find_method, parse_hyperparameters
+
+CONFIG_DIR = Path(__file__).parent.parent / "config"
+DEFAULT = config.read_yaml(CONFIG_DIR / "config.yaml")
+
+
+def changed(**own):
+    return config.merged(DEFAULT, own)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "paper.yaml"])
+def test_shipped_experiments_are_valid(name):
+    config.load(config.read_yaml(CONFIG_DIR / name), CONFIG_DIR)
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"datasets": ["mini_shape"]}, "no data set 'mini_shape': .* \\(did you mean mini_shapes\\?\\)"),
+        ({"methods": ["coopp"]}, "no method 'coopp': .* \\(did you mean coop\\?\\)"),
+        ({"methods": ["zero_shot+caspl"]}, "zero_shot cannot be cascaded on boosting prompts: drop \\+caspl"),
+        ({"device": "tpu"}, "device: Input should be 'auto', 'cpu' or 'cuda'"),
+        ({"dataset": ["mini_shapes"]}, "unknown key dataset \\(did you mean datasets\\?\\)"),
+        ({"jobs": {"thread": 2}}, "unknown key jobs.thread \\(did you mean threads\\?\\)"),
+        ({"datasets": []}, "datasets: List should have at least 1 item"),
+        ({"methods": ["coop", "coop"]}, "methods lists coop more than once"),
+        ({"overrides": {"coop": {"epoch": 3}}}, "coop has no hyper-parameter 'epoch' \\(did you mean epochs"),
+        ({"overrides": {"cope": {"epochs": 3}}}, "no method 'cope'"),
+        ({"regions": {"scale": [0.9, 0.1]}}, "regions: scale \\[0.9, 0.1\\] must be two shares"),
+    ],
+)
+def test_wrong_experiments(own, message):
+    with pytest.raises(UserError, match=message) as caught:
+        config.load(changed(**own), CONFIG_DIR)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_malformed_files(tmp_path):
+    with pytest.raises(UserError, match=r"none\.yaml does not exist"):
+        config.read_yaml(tmp_path / "none.yaml")
+    for content, message in (("a: [", "is not valid YAML"), ("- a", "must hold a mapping")):
+        (tmp_path / "bad.yaml").write_text(content)
+        with pytest.raises(UserError, match=message):
+            config.read_yaml(tmp_path / "bad.yaml")
+
+
+def test_hyperparameters_in_their_order():
+    """Published, then with boosting, then of the data set, then the experiment's own."""
+    experiment = config.validate(config.Config, changed(overrides={"coop+caspl": {"lr": 9}}), "test")
+    plain = config.hyperparameters("coop", "mini_shapes", experiment, CONFIG_DIR)
+    cascaded = config.hyperparameters("coop+caspl", "mini_shapes", experiment, CONFIG_DIR)
+    assert (plain["context"], cascaded["context"]) == (16, 8)
+    assert (plain["lr"], cascaded["lr"]) == (0.002, 9)
+    assert config.hyperparameters("boosting", "dtd", experiment, CONFIG_DIR)["batch_size"] == 4
+    assert config.hyperparameters("boosting", "imagenet", experiment, CONFIG_DIR)["batch_size"] == 128
+
+
+@pytest.mark.parametrize("path", sorted((CONFIG_DIR / "methods").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_method_entry_fits_its_module(path):
+    """Each hyper-parameter of config/methods is one that the module knows, and none is missing."""
+    entry = config.load_method(path.stem, CONFIG_DIR)
+    variants = [entry.hyperparameters, *entry.datasets.values()]
+    if entry.with_boosting is not None:
+        variants.append(entry.with_boosting)
+    for variant in variants:
+        parse_hyperparameters(path.stem, {**entry.hyperparameters, **variant})
+    assert set(entry.hyperparameters) == set(find_method(path.stem).Config.model_fields)
+
+
+def test_wrong_hyperparameters():
+    with pytest.raises(UserError, match="hyper-parameters of coop: missing key context"):
+        parse_hyperparameters("coop", {"epochs": 1, "batch_size": 1, "lr": 0.1})
+    with pytest.raises(UserError, match="no method 'coup' \\(did you mean coop\\?\\)"):
+        parse_hyperparameters("coup", {})
+
+
+keys = st.sampled_from("abc")
+trees = st.recursive(st.integers(), lambda inner: st.dictionaries(keys, inner, max_size=3), max_leaves=8)
+
+
+@given(first=st.dictionaries(keys, trees), second=st.dictionaries(keys, trees))
+def test_merged(first, second):
+    """Every leaf of the second mapping is in the result; nothing of the first is lost without need."""
+
+    def leaves(tree, path=()):
+        if not isinstance(tree, dict):
+            return {path: tree}
+        return {p: leaf for key, value in tree.items() for p, leaf in leaves(value, (*path, key)).items()}
+
+    both = leaves(config.merged(first, second))
+    assert leaves(second).items() <= both.items()
+    assert set(both) <= set(leaves(first)) | set(leaves(second))
+    assert config.merged(first, {}) == first
+
+
+def test_schema_file_is_in_step():
+    """workflow/schemas/config.schema.json is what the code says; `make schema` writes it anew."""
+    path = CONFIG_DIR.parent / "workflow/schemas/config.schema.json"
+    assert json.loads(path.read_text()) == config.Config.model_json_schema(), "run `make schema`"

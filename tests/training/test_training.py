@@ -1,0 +1,207 @@
+"""Both training stages on a tiny data set: reproducible, resumable, and nothing of CLIP moves."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from promptdistill.clip.backbone import weights_sha256
+from promptdistill.config import Regions
+from promptdistill.data.splits import Split, draw_few_shot
+from promptdistill.errors import UserError
+from promptdistill.lookup.build import LookupConfig, build_lookup
+from promptdistill.training import loop, stages
+from promptdistill.training.artifact import load_frozen, load_prompt
+from promptdistill.training.stages import Setting, train_adapting, train_boosting
+
+REGIONS = Regions(count=2)
+COMMON = {"epochs": 3, "batch_size": 4, "lr": 0.05}
+DEEP = {**COMMON, "text_context": 2, "vision_context": 2, "depth": 2}
+METHODS = {
+    "coop": {**COMMON, "context": 4},
+    "ivlp": DEEP,
+    "promptsrc": {**DEEP, "gpa_mean": 2, "gpa_std": 1},
+}
+
+
+@pytest.fixture
+def setting(tiny, student):
+    folder, split = tiny
+    return Setting(
+        dataset="tiny",
+        split=split,
+        split_sha256="split",
+        image_folder=folder,
+        template="a photo of a {}.",
+        student=student,
+        regions=REGIONS,
+        threads=1,
+        workers=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def lookup(tiny, random_student, tmp_path_factory):
+    folder, split = tiny
+    output = tmp_path_factory.mktemp("lookup")
+    template = "a photo of a {}."
+    build_lookup(split, "split", folder, template, random_student, REGIONS, LookupConfig(), output)
+    return output
+
+
+@pytest.fixture
+def boosting(setting, lookup, tmp_path):
+    output = tmp_path / "boosting.safetensors"
+    train_boosting(setting, lookup, {**DEEP, "depth": 3}, 1, output)
+    return output
+
+
+def adapt(setting, output, method="coop", seed=1, boosting=None, **own):
+    name = method.removesuffix("+caspl")
+    train_adapting(
+        setting,
+        draw_few_shot(setting.split, 4, seed),
+        method,
+        {**METHODS[name], **own},
+        boosting,
+        protocol="base_to_novel",
+        labels=setting.split.base_labels,
+        shots=4,
+        seed=seed,
+        output=output,
+    )
+    return output.read_bytes()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("cascaded", [False, True])
+def test_every_method(setting, boosting, tmp_path, method, cascaded):
+    """Same seed: the same bytes. Another seed: another prompt. CLIP and boosting prompt stay."""
+    name = method + ("+caspl" if cascaded else "")
+    frozen = boosting if cascaded else None
+    before = weights_sha256(setting.student.model), boosting.read_bytes()
+    first = adapt(setting, tmp_path / "a.safetensors", name, 1, frozen)
+    assert first == adapt(setting, tmp_path / "b.safetensors", name, 1, frozen)
+    others = [adapt(setting, tmp_path / f"{seed}.safetensors", name, seed, frozen) for seed in (2, 3)]
+    assert len({first, *others}) == 3
+    assert (weights_sha256(setting.student.model), boosting.read_bytes()) == before
+    tensors, header = load_prompt(tmp_path / "a.safetensors")
+    assert (header.method, header.seed, header.class_names) == (name, 1, ["star", "ring"])
+    assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+    history = json.loads((tmp_path / "a.history.json").read_text())
+    assert [row["epoch"] for row in history] == [0, 1, 2]
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
+@pytest.mark.parametrize("method", ["coop", "promptsrc", "promptsrc+caspl"])
+@pytest.mark.parametrize("after", [1, 3, 4, 5])
+def test_killed_training_goes_on(setting, boosting, tmp_path, monkeypatch, method, after):
+    """Killed after any step (there are 2 an epoch), the same call ends in the same bytes."""
+    frozen = boosting if method.endswith("caspl") else None
+    whole = adapt(setting, tmp_path / "whole.safetensors", method, boosting=frozen)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
+    step, count = loop._step, 0
+
+    def dying(*arguments):
+        nonlocal count
+        count += 1
+        if count > after:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(loop, "_step", dying)
+    output = tmp_path / "killed.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        adapt(setting, output, method, boosting=frozen)
+    assert not output.exists()
+    count = after - 6  # the rest of the 6 steps may run, and not one more
+    assert adapt(setting, output, method, boosting=frozen) == whole
+    assert not output.with_suffix(".checkpoint").exists()
+
+
+def test_killed_boosting_goes_on(setting, lookup, boosting, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
+    step, count = loop._step, 0
+
+    def dying(*arguments):
+        nonlocal count
+        count += 1
+        if count == 9:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(loop, "_step", dying)
+    output = tmp_path / "again.safetensors"
+    hyperparameters = {**DEEP, "depth": 3}
+    with pytest.raises(KeyboardInterrupt):
+        train_boosting(setting, lookup, hyperparameters, 1, output)
+    train_boosting(setting, lookup, hyperparameters, 1, output)
+    assert output.read_bytes() == boosting.read_bytes()
+
+
+def test_a_foreign_or_damaged_checkpoint_is_not_used(setting, tmp_path, monkeypatch):
+    """A checkpoint of other hyper-parameters, or half a file, starts from the beginning."""
+    whole = adapt(setting, tmp_path / "whole.safetensors")
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
+    monkeypatch.setattr(stages, "save_prompt", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    output = tmp_path / "other.safetensors"
+    unlink = type(output).unlink
+    monkeypatch.setattr(type(output), "unlink", lambda *_, **__: None)
+    with pytest.raises(KeyboardInterrupt):
+        adapt(setting, output, lr=0.01)
+    monkeypatch.setattr(type(output), "unlink", unlink)
+    monkeypatch.undo()
+    checkpoint = output.with_suffix(".checkpoint")
+    content = checkpoint.read_bytes()
+    assert adapt(setting, output) == whole
+    checkpoint.write_bytes(content[: len(content) // 2])
+    assert adapt(setting, output) == whole
+
+
+def test_loader_processes_change_nothing(setting, tmp_path):
+    from dataclasses import replace
+
+    alone = adapt(setting, tmp_path / "a.safetensors")
+    assert adapt(replace(setting, workers=2), tmp_path / "b.safetensors") == alone
+
+
+def test_boosting_lowers_the_distance_to_the_teacher(setting, boosting):
+    history = json.loads(boosting.with_suffix(".history.json").read_text())
+    assert history[-1]["loss"] < history[0]["loss"]
+    with safe_open(boosting, framework="pt") as file:
+        assert set(file.keys()) == {f"{tower}.{layer}" for tower in ("text", "vision") for layer in range(3)}
+
+
+def test_what_is_refused(setting, lookup, boosting, random_student, tmp_path):
+    from dataclasses import replace
+
+    output = tmp_path / "x.safetensors"
+    with pytest.raises(UserError, match=r"coop\+caspl needs a boosting prompt"):
+        adapt(setting, output, "coop+caspl")
+    with pytest.raises(UserError, match=r"coop takes no boosting prompt: name it coop\+caspl"):
+        adapt(setting, output, "coop", boosting=boosting)
+    with pytest.raises(
+        UserError, match="was learned for miniature-student \\(miniature\\) with other weights"
+    ):
+        adapt(replace(setting, student=random_student), output, "coop+caspl", boosting=boosting)
+    with pytest.raises(UserError, match="the split's train list is empty for these classes"):
+        empty = replace(setting, split=Split(train=[], val=[], test=setting.split.test))
+        adapt(empty, output)
+    with pytest.raises(UserError, match="The loss is not a number: lower the learning rate"):
+        adapt(setting, output, lr=1e30)
+    with pytest.raises(UserError, match="The lookup was made with split_sha256"):
+        train_boosting(replace(setting, split_sha256="other"), lookup, DEEP, 1, output)
+    assert not output.exists()
+
+
+def test_damaged_prompts(boosting, student, tmp_path):
+    with pytest.raises(UserError, match="does not exist: train this prompt first"):
+        load_frozen(tmp_path / "none.safetensors", student)
+    half = tmp_path / "half.safetensors"
+    half.write_bytes(boosting.read_bytes()[:300])
+    with pytest.raises(UserError, match="is no prompt of this program, or is damaged"):
+        load_frozen(half, student)
+    shutil.copy(boosting, half)
+    assert load_frozen(half, student).text[0].requires_grad is False

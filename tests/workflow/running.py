@@ -1,0 +1,38 @@
+"""Running the real Snakemake on the real workflow, in a copy of the project."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+FAST = Path(__file__).parent / "fast.yaml"
+
+
+def copy_project(folder):
+    """Copy the workflow and its sources, to run and to edit."""
+    for name in ("src", "workflow", "config", "profiles", "envs"):
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "Snakefile", folder)
+    (folder / "slurm").symlink_to("profiles/slurm")
+
+
+def start_snakemake(*arguments, cwd, **options):
+    """Start Snakemake in `cwd` with that folder's own copy of the package."""
+    bin_folder = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(cwd / "src"),
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+    }
+    command = [bin_folder / "snakemake", *map(str, arguments)]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen(command, cwd=cwd, env=environment, text=True, **streams)
+
+
+def run_snakemake(*arguments, cwd):
+    """Run Snakemake to its end: the finished process, with its output."""
+    process = start_snakemake(*arguments, cwd=cwd)
+    stdout, stderr = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)

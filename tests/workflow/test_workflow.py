@@ -1,0 +1,178 @@
+"""The DAG itself: what it plans, what it reruns, and that it survives being killed."""
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from running import FAST, copy_project, run_snakemake, start_snakemake
+
+FAST_RUN = ("--cores", 2, "--configfile", FAST)
+ARTIFACTS = ("adapting", "boosting", "lookup", "metrics", "predictions", "splits", "tables")
+
+
+def jobs(output):
+    """Rule -> number of jobs, from the table that Snakemake prints."""
+    rows = re.findall(r"^(\w+) +(\d+)$", output, flags=re.MULTILINE)
+    return {name: int(count) for name, count in rows if name != "total"}
+
+
+def artifacts(project):
+    """Bytes of every result that must be the same again."""
+    results = project / "results"
+    return {
+        str(path.relative_to(results)): path.read_bytes()
+        for stage in ARTIFACTS
+        for path in sorted((results / stage).rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_published_tables_are_planned_whole(project):
+    """11 data sets; 4 trained methods x 3 seeds and 2 zero-shot rows each; one job a seed."""
+    done = run_snakemake("-n", "--configfile", "config/paper.yaml", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert jobs(done.stdout + done.stderr) == {
+        **dict.fromkeys(("data", "split", "lookup", "boost"), 11),
+        **{f"adapt_seed_{seed}": 44 for seed in (1, 2, 3)},
+        **{f"evaluate_seed_{seed}": 44 for seed in (1, 2, 3)},
+        "evaluate_zero_shot": 22,
+        "metrics": 1,
+        "table": 1,
+        "all": 1,
+    }
+
+
+def test_an_own_experiment_inherits_nothing_from_the_default(project):
+    """The published depths, not those of the miniature student, reach the commands."""
+    target = "results/paper/adapting/base_to_novel/dtd/promptsrc+caspl/16shots_seed1.safetensors"
+    done = run_snakemake(target, "-n", "-p", "--configfile", "config/paper.yaml", cwd=project)
+    printed = done.stdout + done.stderr
+    assert '"depth": 12' in printed
+    assert '"depth": 3' not in printed
+
+
+def test_the_slurm_profile_is_found(project):
+    done = run_snakemake("--cores", "all", "--profile", "slurm", "-n", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "Using profiles slurm and" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("datasets=[mini_shape]", "There is no data set 'mini_shape'"),
+        ("methods=[coup]", "There is no method 'coup'"),
+        ("seed=3", "unknown key seed"),
+    ],
+)
+def test_a_wrong_configuration_is_said_in_one_sentence(project, setting, message):
+    done = run_snakemake("-n", "--config", setting, cwd=project)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project in which the fast experiment has run."""
+    folder = tmp_path_factory.mktemp("finished")
+    copy_project(folder)
+    done = run_snakemake(*FAST_RUN, cwd=folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def test_a_second_run_does_nothing(finished):
+    done = run_snakemake(*FAST_RUN, cwd=finished)
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_no_training_job_loads_the_teacher(finished):
+    """Only the lookup's command names it."""
+    done = run_snakemake(*FAST_RUN, "-n", "-F", "-p", cwd=finished)
+    commands = [line for line in done.stdout.splitlines() if "promptdistill " in line]
+    named = {re.search(r"promptdistill (\w+)", line)[1] for line in commands if "teacher" in line}
+    assert named == {"lookup"}
+
+
+def planned(project, *arguments):
+    done = run_snakemake(*FAST_RUN, "-n", *arguments, cwd=project)
+    assert done.returncode == 0, done.stderr
+    return set(jobs(done.stdout + done.stderr)) - {"all"}, done.stdout + done.stderr
+
+
+def test_an_edited_method_reruns_alone(finished):
+    """An edit to methods/coop.py reruns CoOp, plain and cascaded, and what follows; no other method."""
+    source = finished / "src/promptdistill/methods/coop.py"
+    original = source.read_bytes()
+    source.write_bytes(original + b"\n# edited\n")
+    try:
+        rules, printed = planned(finished)
+    finally:
+        source.write_bytes(original)
+    assert rules == {"adapt_seed_1_2", "evaluate_seed_1_2", "metrics", "table"}
+    learned = set(re.findall(r"mini_patterns: learning ([\w+]+)", printed))
+    assert learned == {"coop", "coop+caspl"}
+
+
+def test_a_changed_hyperparameter_reruns_its_method_alone(finished, tmp_path):
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(FAST.read_text().replace("promptsrc: {depth: 2,", "promptsrc: {depth: 1,"))
+    done = run_snakemake("-n", "--cores", 2, "--configfile", changed, cwd=finished)
+    learned = set(re.findall(r"mini_patterns: learning ([\w+ ]+?)(?:,|$)", done.stdout, re.MULTILINE))
+    assert learned == {"promptsrc"}
+
+
+def test_a_changed_region_count_reruns_the_teacher(finished):
+    rules, _ = planned(finished, "--config", "regions={count: 2}")
+    assert {"lookup", "boost"} <= rules
+    assert not {"data", "split"} & rules
+
+
+def test_killed_at_some_moment_the_same_command_goes_on(finished, project):
+    """kill -9 of the whole process group in the middle; the rerun ends in the same bytes."""
+    running = start_snakemake(*FAST_RUN, cwd=project, stderr=subprocess.STDOUT, start_new_session=True)
+    for line in running.stdout:
+        if "learning coop+caspl" in line:
+            break
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    running.stdout.close()
+    assert not (project / "results/tables").exists()
+    done = run_snakemake(*FAST_RUN, cwd=project)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert artifacts(project) == artifacts(finished)
+
+
+def test_a_failing_job_says_why_and_leaves_other_results(finished):
+    """An image that vanished: one sentence, and the earlier table is still there."""
+    table = (finished / "results/tables/base_to_novel.md").read_bytes()
+    image = next((finished / "results/data/mini_patterns/images").rglob("*.png"))
+    content = image.read_bytes()
+    image.unlink()
+    try:
+        done = run_snakemake(*FAST_RUN, "-R", "split", cwd=finished)
+        assert done.returncode != 0
+        assert (
+            f"The split names '{image.parent.name}/{image.name}', not found in" in done.stdout + done.stderr
+        )
+    finally:
+        image.write_bytes(content)
+    assert (finished / "results/tables/base_to_novel.md").read_bytes() == table
+    assert run_snakemake(*FAST_RUN, cwd=finished).returncode == 0
+
+
+def test_real_pictures_in_the_published_layout(shared, project):
+    """EuroSAT, Caltech-101, DTD and Oxford Pets: from files to a table that says it means nothing."""
+    config = Path(__file__).parent / "real_images.yaml"
+    done = run_snakemake(
+        *["--cores", 2, "--configfile", config, "--config", f"data_root={shared / 'data'}"], cwd=project
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    table = (project / "results/tables/base_to_novel.md").read_text()
+    for dataset in ("eurosat", "caltech101", "dtd", "oxford_pets"):
+        assert f"## {dataset}" in table
+    assert "These accuracies are meaningless" in table
