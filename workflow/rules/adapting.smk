@@ -5,22 +5,15 @@ for seeds in layout.seed_batches(CONFIG):
         name:
             f"adapt_seed_{'_'.join(map(str, seeds))}"
         input:
+            dataset=dataset_file,
             split=f"{RESULTS}/splits/{{dataset}}/split.json",
-            draws=expand(f"{RESULTS}/splits/{{{{dataset}}}}/{{{{shots}}}}shots_seed{{seed}}.json", seed=seeds),
+            draws=[f"{RESULTS}/splits/{{dataset}}/{{shots}}shots_seed{seed}.json" for seed in seeds],
             boosting=boosting_prompt,
             weights=layout.weights(CONFIG.backbones.student),
             sources=lambda wildcards: layout.sources("adapting", method=wildcards.method),
         output:
-            prompts=expand(
-                f"{RESULTS}/adapting/base_to_novel/{{{{dataset}}}}/{{{{method}}}}/"
-                "{{shots}}shots_seed{seed}.safetensors",
-                seed=seeds,
-            ),
-            histories=expand(
-                f"{RESULTS}/adapting/base_to_novel/{{{{dataset}}}}/{{{{method}}}}/"
-                "{{shots}}shots_seed{seed}.history.json",
-                seed=seeds,
-            ),
+            prompts=[f"{ADAPTING}/{{shots}}shots_seed{seed}.safetensors" for seed in seeds],
+            histories=[f"{ADAPTING}/{{shots}}shots_seed{seed}.history.json" for seed in seeds],
         log:
             f"{RESULTS}/logs/adapting/base_to_novel/{{dataset}}/{{method}}/"
             f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.log",
@@ -30,7 +23,7 @@ for seeds in layout.seed_batches(CONFIG):
                 f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.tsv"
             )
         conda:
-            "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
+            COMPUTE_ENV
         threads: CONFIG.jobs.threads
         resources:
             mem_mb=16000,

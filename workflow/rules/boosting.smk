@@ -1,5 +1,7 @@
+# Boosting prompts, once a data set: they serve every method and every seed.
 rule boost:
     input:
+        dataset=dataset_file,
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
         lookup=f"{RESULTS}/lookup/{{dataset}}/manifest.json",
         weights=layout.weights(CONFIG.backbones.student),
@@ -12,7 +14,7 @@ rule boost:
     benchmark:
         f"{RESULTS}/benchmarks/boosting/{{dataset}}.tsv"
     conda:
-        "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
+        COMPUTE_ENV
     threads: CONFIG.jobs.threads
     resources:
         mem_mb=16000,
@@ -23,7 +25,6 @@ rule boost:
         student=STUDENT,
         regions=REGION_FLAGS,
         hyperparameters=lambda wildcards: hyperparameters(wildcards, "boosting"),
-    """Boosting prompts, once a data set: they serve every method and every seed."""
     message:
         "{wildcards.dataset}: learning boosting prompts"
     shell:

@@ -5,7 +5,11 @@ from promptdistill import layout
 
 RESULTS = CONFIG.results
 PROTOCOL = CONFIG.protocols.base_to_novel
+# Folders of one data set and method.
+ADAPTING = RESULTS + "/adapting/base_to_novel/{dataset}/{method}"
+PREDICTIONS = RESULTS + "/predictions/base_to_novel/{dataset}/{method}"
 GPUS = 0 if CONFIG.device == "cpu" else 1
+COMPUTE_ENV = "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
 STUDENT = f"{CONFIG.backbones.student.model}:{CONFIG.backbones.student.pretrained}"
 TEACHER = f"{CONFIG.backbones.teacher.model}:{CONFIG.backbones.teacher.pretrained}"
 # Options that every command on a data set, and every command that computes, takes.

@@ -1,3 +1,4 @@
+# Fetch or draw a data set, or recognise its folder.
 rule data:
     input:
         dataset=dataset_file,
@@ -19,13 +20,13 @@ rule data:
     resources:
         mem_mb=2000,
         runtime="6h",
-    """Fetch or draw a data set, or recognise its folder."""
     message:
         "{wildcards.dataset}: looking for the data set"
     shell:
         "promptdistill data --dataset {wildcards.dataset} {DATASET_FLAGS} --output {output} 2> {log}"
 
 
+# Check the split against the files; make the few-shot draws.
 rule split:
     input:
         receipt=f"{RESULTS}/data/{{dataset}}.json",
@@ -50,7 +51,6 @@ rule split:
     params:
         folder=subpath(output.split, parent=True),
         draws=layout.flags("draw", [f"{PROTOCOL.shots}:{seed}" for seed in PROTOCOL.seeds]),
-    """Check the split against the files; make the few-shot draws."""
     message:
         "{wildcards.dataset}: checking the split, drawing few shots"
     shell:

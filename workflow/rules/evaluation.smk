@@ -1,16 +1,18 @@
+# Predict the test images of base and novel classes with a method that learns nothing.
 rule evaluate_zero_shot:
     input:
+        dataset=dataset_file,
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
         weights=layout.weights(CONFIG.backbones.student),
         sources=lambda wildcards: layout.sources("evaluation", method=wildcards.method),
     output:
-        f"{RESULTS}/predictions/base_to_novel/{{dataset}}/{{method}}/0shots.parquet",
+        f"{PREDICTIONS}/0shots.parquet",
     log:
         f"{RESULTS}/logs/evaluation/base_to_novel/{{dataset}}/{{method}}/0shots.log",
     benchmark:
         f"{RESULTS}/benchmarks/evaluation/base_to_novel/{{dataset}}/{{method}}/0shots.tsv"
     conda:
-        "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
+        COMPUTE_ENV
     threads: CONFIG.jobs.threads
     resources:
         mem_mb=16000,
@@ -18,7 +20,6 @@ rule evaluate_zero_shot:
         gpu=GPUS,
     params:
         student=STUDENT,
-    """Predict the test images of base and novel classes with a method that learns nothing."""
     message:
         "{wildcards.dataset}: testing {wildcards.method}"
     shell:
@@ -33,21 +34,14 @@ for seeds in layout.seed_batches(CONFIG):
         name:
             f"evaluate_seed_{'_'.join(map(str, seeds))}"
         input:
+            dataset=dataset_file,
             split=f"{RESULTS}/splits/{{dataset}}/split.json",
-            prompts=expand(
-                f"{RESULTS}/adapting/base_to_novel/{{{{dataset}}}}/{{{{method}}}}/"
-                "{{shots}}shots_seed{seed}.safetensors",
-                seed=seeds,
-            ),
+            prompts=[f"{ADAPTING}/{{shots}}shots_seed{seed}.safetensors" for seed in seeds],
             boosting=boosting_prompt,
             weights=layout.weights(CONFIG.backbones.student),
             sources=lambda wildcards: layout.sources("evaluation", method=wildcards.method),
         output:
-            expand(
-                f"{RESULTS}/predictions/base_to_novel/{{{{dataset}}}}/{{{{method}}}}/"
-                "{{shots}}shots_seed{seed}.parquet",
-                seed=seeds,
-            ),
+            [f"{PREDICTIONS}/{{shots}}shots_seed{seed}.parquet" for seed in seeds],
         log:
             f"{RESULTS}/logs/evaluation/base_to_novel/{{dataset}}/{{method}}/"
             f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.log",
@@ -57,7 +51,7 @@ for seeds in layout.seed_batches(CONFIG):
                 f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.tsv"
             )
         conda:
-            "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
+            COMPUTE_ENV
         threads: CONFIG.jobs.threads
         resources:
             mem_mb=16000,
@@ -77,6 +71,7 @@ for seeds in layout.seed_batches(CONFIG):
             " --batch-size {CONFIG.jobs.eval_batch_size} {params.outputs} {MACHINE_FLAGS} 2> {log}"
 
 
+# Accuracies of every predictions file of the protocol.
 rule metrics:
     input:
         predictions=[path for method in CONFIG.methods for path in predictions(method)],
@@ -93,7 +88,6 @@ rule metrics:
     resources:
         mem_mb=2000,
         runtime="30m",
-    """Accuracies of every predictions file of the protocol."""
     message:
         "computing metrics"
     shell:

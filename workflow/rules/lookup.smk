@@ -1,5 +1,7 @@
+# The teacher's answers for random regions of every training image, computed once.
 rule lookup:
     input:
+        dataset=dataset_file,
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
         weights=layout.weights(CONFIG.backbones.teacher),
         sources=layout.sources("lookup"),
@@ -11,7 +13,7 @@ rule lookup:
     benchmark:
         f"{RESULTS}/benchmarks/lookup/{{dataset}}.tsv"
     conda:
-        "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
+        COMPUTE_ENV
     threads: CONFIG.jobs.threads
     resources:
         mem_mb=16000,
@@ -22,7 +24,6 @@ rule lookup:
         teacher=TEACHER,
         regions=REGION_FLAGS,
         shard_images=CONFIG.lookup.shard_images,
-    """The teacher's answers for random regions of every training image, computed once."""
     message:
         "{wildcards.dataset}: asking the teacher"
     shell:

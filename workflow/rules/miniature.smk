@@ -1,4 +1,5 @@
 # The shipped miniature models are made by these targets; nothing else depends on them.
+# Train a miniature model anew, for comparison with the shipped one (tens of minutes).
 rule miniature_pretrain:
     output:
         weights=f"{RESULTS}/miniature/miniature-{{model}}.safetensors",
@@ -15,13 +16,13 @@ rule miniature_pretrain:
         runtime="6h",
     params:
         folder=subpath(output.weights, parent=True),
-    """Train a miniature model anew, for comparison with the shipped one (tens of minutes)."""
     message:
         "pretraining the miniature {wildcards.model}"
     shell:
         "promptdistill miniature pretrain {wildcards.model} --output {params.folder} 2> {log}"
 
 
+# Some pictures of every miniature data set.
 rule miniature_contact_sheet:
     input:
         layout.sources("pictures") + layout.sources("data"),
@@ -37,7 +38,6 @@ rule miniature_contact_sheet:
     resources:
         mem_mb=2000,
         runtime="10m",
-    """Some pictures of every miniature data set."""
     message:
         "drawing the contact sheet"
     shell:

@@ -1,3 +1,4 @@
+# The base-to-novel table and its plot, from metrics alone.
 rule table:
     input:
         metrics=f"{RESULTS}/metrics/base_to_novel.json",
@@ -37,7 +38,6 @@ rule table:
         note=layout.flags("note", [CONFIG.note] if CONFIG.note else []),
         config_hash=configuration.digest(CONFIG),
         table=f"{RESULTS}/tables/base_to_novel",
-    """The base-to-novel table and its plot, from metrics alone."""
     message:
         "writing the table"
     shell:
