@@ -44,4 +44,4 @@ include: "workflow/rules/miniature.smk"
 rule all:
     default_target: True
     input:
-        f"{RESULTS}/tables/base_to_novel.md",
+        rules.table.output,

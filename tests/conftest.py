@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.compat import import_open_clip
@@ -13,6 +14,8 @@ from promptdistill.config import BackboneConfig
 from promptdistill.data.splits import Item, Split
 from promptdistill.miniature.pictures import Subject, draw
 
+settings.register_profile("default", deadline=None)  # machines differ; no test is about time
+settings.load_profile("default")
 import_open_clip()  # makes torchvision importable, which tests compare with
 
 ROOT = Path(__file__).parent.parent

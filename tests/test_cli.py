@@ -52,22 +52,38 @@ def write_split(folder, rows):
 
 
 def split_command(folder):
-    flags = ["--dataset", "own", "--config-dir", folder / "config", "--data-root", folder / "data"]
-    return ["split", *flags, "--draw", "2:1", "--output", folder / "splits"]
+    return ["split", *flags(folder), "--output", folder / "split.json"]
+
+
+def flags(folder):
+    return ["--dataset", "own", "--config-dir", folder / "config", "--data-root", folder / "data"]
+
+
+def evaluate_command(folder, *own):
+    split = ["--split", folder / "split.json"]
+    output = ["--output", folder / "p.parquet"]
+    return ["evaluate", *flags(folder), *split, *STUDENT, "--method", "zero_shot", *output, *own]
+
+
+def adapt_command(folder, method, student=STUDENT, **hyperparameters):
+    """Adapting on a draw, which is made first."""
+    split = ["--split", folder / "split.json"]
+    draw = folder / "draw.json"
+    promptdistill("draw", *split, "--shots", "2", "--seed", "1", "--output", draw)
+    own = ["--method", method, "--hyperparameters", json.dumps(hyperparameters)]
+    run = ["--shots", "2", "--seed", "1", "--draw", draw, "--output", folder / "x.safetensors"]
+    return ["adapt", *flags(folder), *split, *student, *REGIONS, *own, *run]
 
 
 def test_own_data_set_from_files_to_predictions(own):
     """One config entry is all that a new data set needs."""
-    flags = ["--dataset", "own", "--config-dir", own / "config", "--data-root", own / "data"]
     receipt = own / "own.json"
-    assert promptdistill("data", *flags, "--output", receipt).returncode == 0
+    assert promptdistill("data", *flags(own), "--output", receipt).returncode == 0
     assert json.loads(receipt.read_text())["images"] == {"train": 8, "val": 8, "test": 8}
     assert promptdistill(*split_command(own)).returncode == 0
-    split = ["--split", own / "splits/split.json"]
-    output = own / "p.parquet"
-    done = promptdistill(*["evaluate", *flags, *split, *STUDENT, "--method", "zero_shot", "--output", output])
+    done = promptdistill(*evaluate_command(own))
     assert done.returncode == 0, done.stderr
-    assert promptdistill("metrics", output, "--output", own / "m.json").returncode == 0
+    assert promptdistill("metrics", own / "p.parquet", "--output", own / "m.json").returncode == 0
     assert json.loads((own / "m.json").read_text())[0]["images"] == 8
 
 
@@ -79,31 +95,25 @@ def test_unknown_data_set():
 
 def test_unknown_method(own):
     promptdistill(*split_command(own))
-    flags = ["--dataset", "own", "--config-dir", own / "config", "--data-root", own / "data"]
-    split = ["--split", own / "splits/split.json"]
-    draw = ["--shots", "2", "--seed", "1", "--draw", own / "splits/2shots_seed1.json"]
-    output = ["--output", own / "x.safetensors"]
-    said = sentence("adapt", *flags, *split, *STUDENT, *REGIONS, "--method", "coup", *draw, *output)
+    said = sentence(*adapt_command(own, "coup"))
     assert said == "promptdistill: There is no method 'coup' (did you mean coop?)."
 
 
 def test_missing_image(own):
     promptdistill(*split_command(own))
-    before = (own / "splits/split.json").read_bytes()
+    before = (own / "split.json").read_bytes()
     (own / "data/own/images/0_1.png").unlink()
     said = sentence(*split_command(own))
     assert "The split names '0_1.png' and 2 other images, not found in" in said
-    assert (own / "splits/split.json").read_bytes() == before
+    assert (own / "split.json").read_bytes() == before
 
 
-def test_undecodable_image(own):
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_undecodable_image(own, workers):
     promptdistill(*split_command(own))
     (own / "data/own/images/1_0.png").write_bytes(b"no picture")
-    flags = ["--dataset", "own", "--config-dir", own / "config", "--data-root", own / "data"]
-    split = ["--split", own / "splits/split.json"]
-    said = sentence(
-        *["evaluate", *flags, *split, *STUDENT, "--method", "zero_shot", "--output", own / "p.parquet"]
-    )
+    said = sentence(*evaluate_command(own, "--workers", workers))
+    assert said.startswith("promptdistill: The image ")
     assert "1_0.png cannot be decoded (not an image)" in said
     assert not (own / "p.parquet").exists()
 
@@ -112,11 +122,7 @@ def test_class_name_too_long(own):
     name = "very " * 90 + "long"
     write_split(own, [["0_0.png", 0, "red star"], ["1_0.png", 1, name]])
     promptdistill(*split_command(own))
-    flags = ["--dataset", "own", "--config-dir", own / "config", "--data-root", own / "data"]
-    split = ["--split", own / "splits/split.json"]
-    said = sentence(
-        *["evaluate", *flags, *split, *STUDENT, "--method", "zero_shot", "--output", own / "p.parquet"]
-    )
+    said = sentence(*evaluate_command(own))
     assert "tokens and the text tower holds 77: shorten the class name" in said
 
 
@@ -125,17 +131,53 @@ def test_a_single_class(own):
     assert "has 1 class(es); a split needs at least 2" in sentence(*split_command(own))
 
 
+def test_a_half_without_test_images(own):
+    rows = [["0_0.png", 0, "red star"], ["1_0.png", 1, "blue ring"]]
+    split = {"train": rows, "val": [], "test": rows[:1]}
+    (own / "data/own/split.json").write_text(json.dumps(split))
+    promptdistill(*split_command(own))
+    assert "has no test image of the novel classes" in sentence(*evaluate_command(own))
+
+
 def test_vision_prompts_for_a_text_only_model(own):
     promptdistill(*split_command(own))
-    flags = ["--dataset", "own", "--config-dir", own / "config", "--data-root", own / "data"]
-    split = ["--split", own / "splits/split.json"]
     values = {"epochs": 1, "batch_size": 2, "lr": 0.1, "text_context": 2, "vision_context": 2, "depth": 1}
-    said = sentence(
-        *["adapt", *flags, *split, "--student", "RN50-quickgelu:random", *REGIONS, "--method", "ivlp"],
-        *["--hyperparameters", json.dumps(values), "--shots", "2", "--seed", "1"],
-        *["--draw", own / "splits/2shots_seed1.json", "--output", own / "x.safetensors"],
-    )
+    said = sentence(*adapt_command(own, "ivlp", ["--student", "RN50-quickgelu:random"], **values))
     assert "takes no prompt tokens: use a text-only method such as coop, or a model with a ViT" in said
+
+
+def test_a_learned_method_needs_its_own_prompt(own):
+    """None, or one of another method, is refused instead of evaluated as something else."""
+    promptdistill(*split_command(own))
+    values = {"epochs": 1, "batch_size": 2, "lr": 0.1, "context": 2}
+    done = promptdistill(*adapt_command(own, "coop", **values))
+    assert done.returncode == 0, done.stderr
+    no_prompt = ["--method", "coop", "--hyperparameters", json.dumps(values)]
+    said = sentence(*evaluate_command(own, *no_prompt))
+    assert said == "promptdistill: coop is learned: name its finished prompt with --prompt."
+    said = sentence(*evaluate_command(own, "--method", "coop+caspl", "--prompt", own / "x.safetensors"))
+    assert "is a prompt of coop" in said
+
+
+def test_weights_that_are_no_weights(own):
+    promptdistill(*split_command(own))
+    (own / "weights.safetensors").write_text("garbage")
+    said = sentence(*evaluate_command(own, "--student", f"ViT-B-32:{own / 'weights.safetensors'}"))
+    assert "of ViT-B-32 could not be loaded" in said
+
+
+def test_an_output_that_cannot_be_written(own):
+    (own / "file").write_text("")
+    said = sentence("data", *flags(own), "--output", own / "file/receipt.json")
+    assert "file" in said
+
+
+def test_regions_of_an_impossible_scale(own):
+    promptdistill(*split_command(own))
+    command = ["lookup", *flags(own), "--split", own / "split.json", "--output", own / "l"]
+    regions = ["--regions", "2", "--region-seed", "1", "--region-scale", "0.9", "0.1"]
+    said = sentence(*command, "--teacher", "miniature-teacher:miniature", *regions)
+    assert "must be two shares, 0 < least <= greatest <= 1" in said
 
 
 def test_options_that_do_not_fit():
@@ -147,7 +189,18 @@ def test_options_that_do_not_fit():
 
 def test_help_is_quick_and_complete():
     done = promptdistill("--help")
-    for command in ("data", "split", "lookup", "boost", "adapt", "evaluate", "metrics", "table", "miniature"):
+    for command in (
+        "data",
+        "split",
+        "draw",
+        "lookup",
+        "boost",
+        "adapt",
+        "evaluate",
+        "metrics",
+        "table",
+        "miniature",
+    ):
         assert f"  {command} " in done.stdout
 
 

@@ -16,16 +16,17 @@ from . import config
 from .errors import UserError
 
 PATH = click.Path(path_type=Path)
+SEED = click.IntRange(0, 2**31 - 1)
 
 
 class Group(click.Group):
     """Prints a UserError as one sentence instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the subcommand; exit with status 1 on a UserError."""
+        """Run the subcommand; exit with status 1 on a UserError, or a file that cannot be used."""
         try:
             return super().invoke(ctx)
-        except UserError as error:
+        except (UserError, OSError) as error:
             click.echo(f"promptdistill: {error}", err=True)
             sys.exit(1)
 
@@ -113,21 +114,28 @@ def data(dataset: str, config_dir: Path, data_root: Path, output: Path) -> None:
 
 @main.command()
 @dataset_options
-@click.option("--draw", "draws", multiple=True, metavar="SHOTS:SEED", help="A few-shot draw to make.")
-@click.option("--output", type=PATH, required=True, help="Folder for split.json and the draws.")
-def split(dataset: str, config_dir: Path, data_root: Path, draws: tuple[str, ...], output: Path) -> None:
-    """Check a data set's split against its files; write it, and few-shot draws from it."""
+@click.option("--output", type=PATH, required=True, help="JSON file to write.")
+def split(dataset: str, config_dir: Path, data_root: Path, output: Path) -> None:
+    """Check a data set's split against its files, and write it."""
     from .data import splits
 
     entry = config.load_dataset(dataset, config_dir)
     folder = data_root / entry.folder
     whole = splits.read_published(entry, folder)
     splits.check_files(whole, folder / entry.images)
-    splits.write_split(whole, output / "split.json")
-    for draw in draws:
-        shots, seed = (int(number) for number in draw.split(":"))
-        few = splits.draw_few_shot(whole, shots, seed)
-        splits.write_draw(few, output / f"{shots}shots_seed{seed}.json")
+    splits.write_split(whole, output)
+
+
+@main.command()
+@split_option
+@click.option("--shots", type=click.IntRange(1), required=True, help="Images of each class.")
+@click.option("--seed", type=SEED, required=True)
+@click.option("--output", type=PATH, required=True, help="JSON file to write.")
+def draw(split_file: Path, shots: int, seed: int, output: Path) -> None:
+    """Draw a few shots of each class from a split, as the published code does."""
+    from .data import splits
+
+    splits.write_draw(splits.draw_few_shot(splits.read_split(split_file), shots, seed), output)
 
 
 @main.command()
@@ -168,9 +176,10 @@ def lookup(
         data_root / entry.folder / entry.images,
         entry.template,
         load_backbone(teacher, _prepare(device, threads)),
-        config.Regions(count=regions, seed=region_seed, scale=region_scale),
+        _regions(regions, region_seed, region_scale),
         config.LookupConfig(batch_size=batch_size, shard_images=shard_images),
         output,
+        workers,
     )
 
 
@@ -181,7 +190,7 @@ def lookup(
 @region_options
 @click.option("--lookup", "lookup_folder", type=PATH, required=True)
 @hyperparameters_option
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=SEED, default=1, show_default=True)
 @machine_options
 @click.option("--output", type=PATH, required=True, help="Prompt file to write.")
 def boost(
@@ -202,7 +211,7 @@ def boost(
 @hyperparameters_option
 @click.option("--boosting", type=PATH, help="Boosting prompt of a method with +caspl.")
 @click.option("--shots", type=click.IntRange(1), required=True)
-@click.option("--seed", "seeds", type=int, multiple=True, required=True)
+@click.option("--seed", "seeds", type=SEED, multiple=True, required=True)
 @click.option("--draw", "draws", type=PATH, multiple=True, required=True, help="Few-shot draw of each seed.")
 @click.option("--output", "outputs", type=PATH, multiple=True, required=True, help="Prompt of each seed.")
 @machine_options
@@ -217,24 +226,20 @@ def adapt(
     **setting: Any,
 ) -> None:
     """Learn adapting prompts on few shots of the base classes, one after the other for each seed."""
-    from .data.splits import read_draw
-    from .training.stages import train_adapting
+    from .training.stages import Run, train_adapting
 
     _require_same_length(seed=seeds, draw=draws, output=outputs)
     common = _setting(**setting)
-    for seed, draw, output in zip(seeds, draws, outputs, strict=True):
-        train_adapting(
-            common,
-            read_draw(draw),
-            method,
-            hyperparameters,
-            boosting,
-            protocol="base_to_novel",
-            labels=common.split.base_labels,
-            shots=shots,
-            seed=seed,
-            output=output,
-        )
+    train_adapting(
+        common,
+        [Run(seed=s, draw=d, output=o) for s, d, o in zip(seeds, draws, outputs, strict=True)],
+        method,
+        hyperparameters,
+        boosting,
+        protocol="base_to_novel",
+        labels=common.split.base_labels,
+        shots=shots,
+    )
 
 
 @main.command()
@@ -368,7 +373,12 @@ def _prepare(device: str, threads: int):
     from .clip.backbone import resolve_device
 
     torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # convolutions in full single precision, as on a CPU
     return resolve_device(device)
+
+
+def _regions(count: int, seed: int, scale: tuple[float, float]) -> config.Regions:
+    return config.validate(config.Regions, {"count": count, "seed": seed, "scale": scale}, "--region-scale")
 
 
 def _setting(
@@ -398,7 +408,7 @@ def _setting(
         image_folder=data_root / entry.folder / entry.images,
         template=entry.template,
         student=load_backbone(student, _prepare(device, threads)),
-        regions=config.Regions(count=regions, seed=region_seed, scale=region_scale),
+        regions=_regions(regions, region_seed, region_scale),
         threads=threads,
         workers=workers,
     )

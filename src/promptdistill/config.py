@@ -17,6 +17,9 @@ from .files import sha256_of_json
 
 Model = TypeVar("Model", bound=BaseModel)
 
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\+caspl)?$")]  # of data sets and methods
+
 CASCADED = "+caspl"  # suffix of a method that is cascaded on boosting prompts
 
 
@@ -31,7 +34,8 @@ class BackboneConfig(Strict):
 
     model: str = Field(description="open_clip architecture, or miniature-student / miniature-teacher")
     pretrained: str = Field(
-        description="open_clip tag, a weights file, 'miniature' (shipped), or 'random' (untrained)"
+        description="open_clip tag, a weights file, 'miniature' (shipped), or 'random' (untrained); "
+        "a file with OpenAI's weights needs the model's -quickgelu configuration"
     )
 
 
@@ -69,7 +73,7 @@ class BaseToNovel(Strict):
     """Train on few shots of the base classes; test base and novel classes apart."""
 
     shots: int = Field(16, ge=1)
-    seeds: Annotated[list[int], Field(min_length=1)] = [1, 2, 3]
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [1, 2, 3]
 
 
 class Protocols(Strict):
@@ -94,8 +98,8 @@ class Config(Strict):
     data_root: str = Field("results/data", description="folder that holds the data sets' folders")
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     backbones: Backbones
-    datasets: Annotated[list[str], Field(min_length=1)]
-    methods: Annotated[list[str], Field(min_length=1)]
+    datasets: Annotated[list[Name], Field(min_length=1)]
+    methods: Annotated[list[Name], Field(min_length=1)]
     protocols: Protocols = Protocols()
     regions: Regions = Regions()
     lookup: LookupConfig = LookupConfig()
@@ -110,9 +114,9 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _no_repeats(self) -> "Config":
-        for key in ("datasets", "methods"):
-            names = getattr(self, key)
-            repeated = sorted({name for name in names if names.count(name) > 1})
+        seeds = self.protocols.base_to_novel.seeds
+        for key, values in (("datasets", self.datasets), ("methods", self.methods), ("seeds", seeds)):
+            repeated = sorted({str(value) for value in values if values.count(value) > 1})
             if repeated:
                 raise ValueError(f"{key} lists {', '.join(repeated)} more than once")
         return self
@@ -291,6 +295,8 @@ def hyperparameters(name: str, dataset: str, config: Config, config_dir: Path) -
 def load(content: dict[str, Any], config_dir: Path) -> Config:
     """Check the content of a configuration file, and the data sets and methods that it names."""
     config = validate(Config, content, "configuration")
+    if config.published and not Path(config.published).is_file():
+        raise UserError(f"published: {config.published} does not exist.")
     for dataset in config.datasets:
         load_dataset(dataset, config_dir)
         for method in [*config.methods, *config.overrides]:

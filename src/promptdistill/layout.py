@@ -14,24 +14,19 @@ from .miniature import MODELS
 
 _PACKAGE = Path(__file__).parent
 _CLIP = ("compat.py", "clip/*.py")
-_TRAINING = (
-    *_CLIP,
-    "data/images.py",
-    "data/splits.py",
-    "lookup/store.py",
-    "training/*.py",
-    "methods/base.py",
-)
+_IMAGES = ("data/images.py", "data/loading.py", "data/splits.py")
+_METHODS = ("methods/__init__.py", "methods/base.py")
+_TRAINING = (*_CLIP, *_IMAGES, *_METHODS, "lookup/store.py", "training/*.py")
 _STAGES = {
-    "data": ("data/download.py", "data/receipt.py", "data/splits.py", "miniature/datasets.py"),
-    "pictures": ("miniature/pictures.py",),
+    "data": ("data/download.py", "data/receipt.py", "data/splits.py"),
+    "pictures": ("miniature/datasets.py", "miniature/pictures.py"),
     "split": ("data/splits.py",),
-    "lookup": (*_CLIP, "data/images.py", "data/splits.py", "lookup/*.py"),
+    "lookup": (*_CLIP, *_IMAGES, "lookup/*.py"),
     "boosting": (*_TRAINING, "methods/boosting.py"),
     "adapting": _TRAINING,
-    "evaluation": (*_CLIP, "data/images.py", "data/splits.py", "evaluation/predict.py", "methods/base.py"),
+    "evaluation": (*_CLIP, *_IMAGES, *_METHODS, "evaluation/predict.py", "training/artifact.py"),
     "metrics": ("evaluation/metrics.py",),
-    "tables": ("report/*",),
+    "tables": ("report/*.py", "report/*.j2"),
 }
 
 
@@ -45,9 +40,9 @@ def sources(*stages: str, method: str | None = None) -> list[str]:
 
 
 def weights(backbone: BackboneConfig) -> list[str]:
-    """The weights file of a backbone, if it is a file here."""
+    """The files that a backbone is made from, where they are files here."""
     if backbone.pretrained == "miniature":
-        return [os.path.relpath(MODELS / f"{backbone.model}.safetensors")]
+        return [os.path.relpath(MODELS / f"{backbone.model}.{ending}") for ending in ("json", "safetensors")]
     return [backbone.pretrained] if Path(backbone.pretrained).is_file() else []
 
 

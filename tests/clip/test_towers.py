@@ -39,7 +39,7 @@ def gradients(output, blocks):
 cascades = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 3)), min_size=1, max_size=3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     shapes=cascades, seed=st.integers(0, 99), names=st.lists(st.sampled_from(NAMES), min_size=1, unique=True)
 )
@@ -54,7 +54,7 @@ def test_text_tower_equals_plain_twin(random_student, shapes, seed, names):
         torch.testing.assert_close(mine, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=1e-4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(shapes=cascades, seed=st.integers(0, 99), batch=st.integers(1, 3))
 def test_image_tower_equals_plain_twin(random_student, shapes, seed, batch):
     clip = random_student.model

@@ -17,9 +17,10 @@ REGIONS = Regions(count=3, seed=5)
 CONFIG = LookupConfig(batch_size=7, shard_images=10)
 
 
-def build_in(folder, tiny, teacher, split_sha256="split", config=CONFIG):
+def build_in(folder, tiny, teacher, workers=0):
     images, split = tiny
-    build.build_lookup(split, split_sha256, images, "a photo of a {}.", teacher, REGIONS, config, folder)
+    template = "a photo of a {}."
+    build.build_lookup(split, "split", images, template, teacher, REGIONS, CONFIG, folder, workers)
     return folder
 
 
@@ -38,7 +39,8 @@ def test_answers_equal_the_teacher_online(built, tiny, random_student):
     folder, split = tiny
     lookup, clip = RegionLookup(built), PromptedClip(random_student, [])
     with torch.no_grad():
-        text = clip.sentence_features([f"a photo of a {name}." for name in split.class_names(split.labels)])
+        names = split.class_names(split.labels)
+        text = clip.sentence_features([f"a photo of a {name}." for name in names])
         for number in (0, 9, 10, 23):
             for crop in range(REGIONS.count):
                 item = split.train[number]
@@ -67,7 +69,9 @@ def test_a_flipped_byte_is_named(copy, name):
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)
-    with pytest.raises(UserError, match=f"{name} is damaged \\(its checksum is wrong\\): delete it"):
+    with pytest.raises(
+        UserError, match=f"{name} is damaged \\(its checksum is wrong\\): delete manifest.json"
+    ):
         RegionLookup(copy)
 
 
@@ -77,7 +81,7 @@ def test_a_truncated_a_missing_and_a_foreign_file_are_named(copy):
     with pytest.raises(UserError, match=r"shard-00002\.safetensors is damaged"):
         RegionLookup(copy)
     path.unlink()
-    with pytest.raises(UserError, match=r"shard-00002\.safetensors is missing: build the lookup again"):
+    with pytest.raises(UserError, match=r"shard-00002\.safetensors is missing: delete manifest\.json"):
         RegionLookup(copy)
     (copy / "manifest.json").write_text("{}")
     with pytest.raises(UserError, match="is no lookup manifest; build the lookup anew"):
@@ -93,23 +97,30 @@ def test_a_lookup_of_another_split_or_other_regions_is_refused(built):
         lookup.require(regions=Regions(count=4))
 
 
-def test_an_interrupted_build_goes_on(copy, tiny, random_student, monkeypatch):
-    """Whole shards are kept, a missing or half-written one is made again, with the same bytes."""
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path, content: path.unlink(),
+        lambda path, content: path.write_bytes(content[:50]),
+        lambda path, content: path.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]),
+    ],
+    ids=["missing", "cut", "flipped byte"],
+)
+def test_an_interrupted_build_goes_on(damage, copy, tiny, random_student, monkeypatch):
+    """Whole shards are kept; a missing, cut or damaged one is made again, with the same bytes."""
     before = {path.name: path.read_bytes() for path in copy.iterdir()}
     (copy / "manifest.json").unlink()
-    (copy / "shard-00000.safetensors").unlink()
-    (copy / "shard-00002.safetensors").write_bytes(before["shard-00002.safetensors"][:50])
+    damage(copy / "shard-00000.safetensors", before["shard-00000.safetensors"])
     encoded = []
     encode = build._encode
 
-    def counting(items, *rest):
-        encoded.append(items[0].path)
-        return encode(items, *rest)
+    def counting(images, *rest):
+        encoded.append(images.items[0].path)
+        return encode(images, *rest)
 
     monkeypatch.setattr(build, "_encode", counting)
     build_in(copy, tiny, random_student)
-    train = tiny[1].train
-    assert encoded == [train[0].path, train[20].path]
+    assert encoded == [tiny[1].train[0].path]
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
 
 
@@ -122,11 +133,21 @@ def test_a_lookup_of_something_else_is_not_reused(copy, tiny, random_student, st
     assert lookup.manifest.origin.teacher_sha256 == student.weights_sha256
 
 
-def test_an_undecodable_image_leaves_no_manifest(tiny, random_student, tmp_path):
+def test_shards_of_other_code_are_not_reused(copy, tiny, random_student, monkeypatch):
+    monkeypatch.setattr(build, "code_sha256", lambda *_: "other code")
+    encoded = []
+    encode = build._encode
+    monkeypatch.setattr(build, "_encode", lambda *a: encoded.append(1) or encode(*a))
+    build_in(copy, tiny, random_student)
+    assert len(encoded) == 3
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_undecodable_image_leaves_no_manifest(workers, tiny, random_student, tmp_path):
     folder, split = tiny
     images = shutil.copytree(folder, tmp_path / "images")
     (images / split.train[3].path).write_text("no picture")
     broken = images, Split(train=split.train, val=[], test=[])
-    with pytest.raises(UserError, match=f"{split.train[3].path} cannot be decoded"):
-        build_in(tmp_path / "lookup", broken, random_student)
+    with pytest.raises(UserError, match=f"^The image .*{split.train[3].path} cannot be decoded"):
+        build_in(tmp_path / "lookup", broken, random_student, workers=workers)
     assert not (tmp_path / "lookup" / store.MANIFEST).exists()

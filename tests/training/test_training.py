@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,12 +10,12 @@ from safetensors import safe_open
 
 from promptdistill.clip.backbone import weights_sha256
 from promptdistill.config import Regions
-from promptdistill.data.splits import Split, draw_few_shot
+from promptdistill.data.splits import Split, draw_few_shot, write_draw
 from promptdistill.errors import UserError
 from promptdistill.lookup.build import LookupConfig, build_lookup
-from promptdistill.training import loop, stages
+from promptdistill.training import loop
 from promptdistill.training.artifact import load_frozen, load_prompt
-from promptdistill.training.stages import Setting, train_adapting, train_boosting
+from promptdistill.training.stages import Run, Setting, train_adapting, train_boosting
 
 REGIONS = Regions(count=2)
 COMMON = {"epochs": 3, "batch_size": 4, "lr": 0.05}
@@ -59,20 +60,27 @@ def boosting(setting, lookup, tmp_path):
 
 
 def adapt(setting, output, method="coop", seed=1, boosting=None, **own):
-    name = method.removesuffix("+caspl")
+    adapt_all(setting, {seed: output}, method, boosting, **own)
+    return output.read_bytes()
+
+
+def adapt_all(setting, outputs, method="coop", boosting=None, **own):
+    """Train one method for several seeds, as one job does; `outputs` maps seeds to prompts."""
+    runs = []
+    for seed, output in outputs.items():
+        draw = output.with_suffix(".draw.json")
+        write_draw(draw_few_shot(setting.split, 4, seed), draw)
+        runs.append(Run(seed=seed, draw=draw, output=output))
     train_adapting(
         setting,
-        draw_few_shot(setting.split, 4, seed),
+        runs,
         method,
-        {**METHODS[name], **own},
+        {**METHODS[method.removesuffix("+caspl")], **own},
         boosting,
         protocol="base_to_novel",
         labels=setting.split.base_labels,
         shots=4,
-        seed=seed,
-        output=output,
     )
-    return output.read_bytes()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -102,67 +110,80 @@ def test_killed_training_goes_on(setting, boosting, tmp_path, monkeypatch, metho
     frozen = boosting if method.endswith("caspl") else None
     whole = adapt(setting, tmp_path / "whole.safetensors", method, boosting=frozen)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
-    step, count = loop._step, 0
-
-    def dying(*arguments):
-        nonlocal count
-        count += 1
-        if count > after:
-            raise KeyboardInterrupt
-        return step(*arguments)
-
-    monkeypatch.setattr(loop, "_step", dying)
     output = tmp_path / "killed.safetensors"
+    allow_steps(monkeypatch, after)
     with pytest.raises(KeyboardInterrupt):
         adapt(setting, output, method, boosting=frozen)
     assert not output.exists()
-    count = after - 6  # the rest of the 6 steps may run, and not one more
+    allow_steps(monkeypatch, 6 - after)  # the rest, and not one more
     assert adapt(setting, output, method, boosting=frozen) == whole
     assert not output.with_suffix(".checkpoint").exists()
 
 
+STEP = loop._step
+
+
+def allow_steps(monkeypatch, count):
+    """Kill the training, by an exception that nothing catches, before it takes more than `count` steps."""
+    left = iter(range(count))
+
+    def step(*arguments):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return STEP(*arguments)
+
+    monkeypatch.setattr(loop, "_step", step)
+
+
+def test_finished_seeds_are_not_trained_again(setting, tmp_path, monkeypatch):
+    """A job of three seeds, killed in the third, whose outputs the workflow then removed."""
+    outputs = {seed: tmp_path / f"{seed}.safetensors" for seed in (1, 2, 3)}
+    adapt_all(setting, outputs)
+    whole = [output.read_bytes() for output in outputs.values()]
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
+    allow_steps(monkeypatch, 15)
+    with pytest.raises(KeyboardInterrupt):
+        adapt_all(setting, outputs)
+    for output in outputs.values():
+        output.unlink(missing_ok=True)
+    allow_steps(monkeypatch, 3)
+    adapt_all(setting, outputs)
+    assert [output.read_bytes() for output in outputs.values()] == whole
+    assert not list(tmp_path.glob("*.checkpoint"))
+
+
 def test_killed_boosting_goes_on(setting, lookup, boosting, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
-    step, count = loop._step, 0
-
-    def dying(*arguments):
-        nonlocal count
-        count += 1
-        if count == 9:
-            raise KeyboardInterrupt
-        return step(*arguments)
-
-    monkeypatch.setattr(loop, "_step", dying)
     output = tmp_path / "again.safetensors"
     hyperparameters = {**DEEP, "depth": 3}
+    allow_steps(monkeypatch, 8)  # of 18
     with pytest.raises(KeyboardInterrupt):
         train_boosting(setting, lookup, hyperparameters, 1, output)
+    allow_steps(monkeypatch, 10)
     train_boosting(setting, lookup, hyperparameters, 1, output)
     assert output.read_bytes() == boosting.read_bytes()
 
 
 def test_a_foreign_or_damaged_checkpoint_is_not_used(setting, tmp_path, monkeypatch):
-    """A checkpoint of other hyper-parameters, or half a file, starts from the beginning."""
+    """A checkpoint of another learning rate or another draw, or half a file: training starts anew."""
     whole = adapt(setting, tmp_path / "whole.safetensors")
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
-    monkeypatch.setattr(stages, "save_prompt", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     output = tmp_path / "other.safetensors"
-    unlink = type(output).unlink
-    monkeypatch.setattr(type(output), "unlink", lambda *_, **__: None)
-    with pytest.raises(KeyboardInterrupt):
-        adapt(setting, output, lr=0.01)
-    monkeypatch.setattr(type(output), "unlink", unlink)
-    monkeypatch.undo()
     checkpoint = output.with_suffix(".checkpoint")
-    content = checkpoint.read_bytes()
-    assert adapt(setting, output) == whole
+    other_split = replace(setting, split=replace(setting.split, train=setting.split.train[::-1]))
+    for own, other in (({"lr": 0.01}, setting), ({}, other_split)):
+        allow_steps(monkeypatch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            adapt(other, output, **own)
+        allow_steps(monkeypatch, 6)
+        content = checkpoint.read_bytes()
+        assert adapt(setting, output) == whole
     checkpoint.write_bytes(content[: len(content) // 2])
+    allow_steps(monkeypatch, 6)
     assert adapt(setting, output) == whole
 
 
 def test_loader_processes_change_nothing(setting, tmp_path):
-    from dataclasses import replace
-
     alone = adapt(setting, tmp_path / "a.safetensors")
     assert adapt(replace(setting, workers=2), tmp_path / "b.safetensors") == alone
 
@@ -175,8 +196,6 @@ def test_boosting_lowers_the_distance_to_the_teacher(setting, boosting):
 
 
 def test_what_is_refused(setting, lookup, boosting, random_student, tmp_path):
-    from dataclasses import replace
-
     output = tmp_path / "x.safetensors"
     with pytest.raises(UserError, match=r"coop\+caspl needs a boosting prompt"):
         adapt(setting, output, "coop+caspl")

@@ -31,13 +31,14 @@ def artifacts(project):
 
 
 def test_the_published_tables_are_planned_whole(project):
-    """11 data sets; 4 trained methods x 3 seeds and 2 zero-shot rows each; one job a seed."""
+    """11 data sets; 3 draws, 4 trained methods x 3 seeds and 2 zero-shot rows each; one job a seed."""
     done = run_snakemake("-n", "--configfile", "config/paper.yaml", cwd=project)
     assert done.returncode == 0, done.stderr
     assert jobs(done.stdout + done.stderr) == {
         **dict.fromkeys(("data", "split", "lookup", "boost"), 11),
         **{f"adapt_seed_{seed}": 44 for seed in (1, 2, 3)},
         **{f"evaluate_seed_{seed}": 44 for seed in (1, 2, 3)},
+        "draw": 33,
         "evaluate_zero_shot": 22,
         "metrics": 1,
         "table": 1,
@@ -66,6 +67,10 @@ def test_the_slurm_profile_is_found(project):
         ("datasets=[mini_shape]", "There is no data set 'mini_shape'"),
         ("methods=[coup]", "There is no method 'coup'"),
         ("seed=3", "unknown key seed"),
+        ("published=nowhere.csv", "published: nowhere.csv does not exist"),
+        ("datasets=[Own-Data]", "datasets.0: String should match pattern"),
+        ("protocols={base_to_novel: {seeds: [1, 1]}}", "seeds lists 1 more than once"),
+        ("protocols={base_to_novel: {seeds: [-1]}}", "seeds.0: Input should be greater than or equal to 0"),
     ],
 )
 def test_a_wrong_configuration_is_said_in_one_sentence(project, setting, message):
@@ -129,7 +134,51 @@ def test_a_changed_hyperparameter_reruns_its_method_alone(finished, tmp_path):
 def test_a_changed_region_count_reruns_the_teacher(finished):
     rules, _ = planned(finished, "--config", "regions={count: 2}")
     assert {"lookup", "boost"} <= rules
-    assert not {"data", "split"} & rules
+    assert not {"data", "split", "draw"} & rules
+
+
+def test_another_seed_trains_that_seed_alone(finished, tmp_path):
+    """With one job a seed, what is there stays."""
+    per_seed = tmp_path / "seeds.yaml"
+    for seeds in ("[1]", "[1, 2]"):
+        text = FAST.read_text().replace("[zero_shot, coop, coop+caspl, promptsrc]", "[coop]")
+        text = text.replace("seeds: [1, 2]", f"seeds: {seeds}")
+        text = text.replace("seeds_per_job: 2", "seeds_per_job: 1")
+        per_seed.write_text(text + "results: seeds\n")
+        if seeds == "[1]":
+            assert run_snakemake("--cores", 2, "--configfile", per_seed, cwd=finished).returncode == 0
+    done = run_snakemake("-n", "--configfile", per_seed, cwd=finished)
+    rules = ("draw", "adapt_seed_2", "evaluate_seed_2", "metrics", "table", "all")
+    assert set(jobs(done.stdout + done.stderr)) == set(rules)
+
+
+def test_a_comment_in_a_data_set_entry_reruns_nothing_and_its_template_what_it_must(finished):
+    entry = finished / "config/datasets/mini_patterns.yaml"
+    original = entry.read_text()
+    try:
+        entry.write_text(original + "# a remark\n")
+        assert planned(finished)[0] == set()
+        entry.write_text(original.replace("{} texture.", "a photo of a {}."))
+        assert {"lookup", "boost", "evaluate_zero_shot"} <= planned(finished)[0]
+    finally:
+        entry.write_text(original)
+
+
+def test_an_edited_picture_is_drawn_again(finished):
+    """The data rule runs, and draws: an edit to the drawing code is no mere change of time."""
+    source = finished / "src/promptdistill/miniature/pictures.py"
+    original = source.read_text()
+    image = next((finished / "results/data/mini_patterns/images").rglob("*.png"))
+    before = image.read_bytes()
+    target = "results/data/mini_patterns.json"
+    try:
+        source.write_text(original.replace("amount: float = 22", "amount: float = 40"))
+        assert run_snakemake(target, *FAST_RUN, cwd=finished).returncode == 0
+        assert image.read_bytes() != before
+    finally:
+        source.write_text(original)
+    assert run_snakemake(target, *FAST_RUN, cwd=finished).returncode == 0
+    assert image.read_bytes() == before
 
 
 def test_killed_at_some_moment_the_same_command_goes_on(finished, project):

@@ -5,7 +5,6 @@ for seeds in layout.seed_batches(CONFIG):
         name:
             f"adapt_seed_{'_'.join(map(str, seeds))}"
         input:
-            dataset=dataset_file,
             split=f"{RESULTS}/splits/{{dataset}}/split.json",
             draws=[f"{RESULTS}/splits/{{dataset}}/{{shots}}shots_seed{seed}.json" for seed in seeds],
             boosting=boosting_prompt,
@@ -30,6 +29,8 @@ for seeds in layout.seed_batches(CONFIG):
             runtime="12h",
             gpu=GPUS,
         params:
+            template=template,
+            machine=MACHINE_FLAGS,
             student=STUDENT,
             seed_list=", ".join(map(str, seeds)),
             regions=REGION_FLAGS,
@@ -44,4 +45,4 @@ for seeds in layout.seed_batches(CONFIG):
             "promptdistill adapt --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
             " --student {params.student} {params.regions} --method {wildcards.method} {params.boosting}"
             " --hyperparameters {params.hyperparameters:q} --shots {wildcards.shots}"
-            " {params.seeds} {params.draws} {params.outputs} {MACHINE_FLAGS} 2> {log}"
+            " {params.seeds} {params.draws} {params.outputs} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"

@@ -1,7 +1,6 @@
 # Boosting prompts, once a data set: they serve every method and every seed.
 rule boost:
     input:
-        dataset=dataset_file,
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
         lookup=f"{RESULTS}/lookup/{{dataset}}/manifest.json",
         weights=layout.weights(CONFIG.backbones.student),
@@ -21,6 +20,8 @@ rule boost:
         runtime="24h",
         gpu=GPUS,
     params:
+        template=template,
+        machine=MACHINE_FLAGS,
         lookup=subpath(input.lookup, parent=True),
         student=STUDENT,
         regions=REGION_FLAGS,
@@ -30,4 +31,4 @@ rule boost:
     shell:
         "promptdistill boost --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
         " --lookup {params.lookup} --student {params.student} {params.regions}"
-        " --hyperparameters {params.hyperparameters:q} {MACHINE_FLAGS} --output {output.prompt} 2> {log}"
+        " --hyperparameters {params.hyperparameters:q} {params.machine} --workers {CONFIG.jobs.loader_workers} --output {output.prompt} 2> {log}"

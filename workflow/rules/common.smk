@@ -13,18 +13,22 @@ COMPUTE_ENV = "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
 STUDENT = f"{CONFIG.backbones.student.model}:{CONFIG.backbones.student.pretrained}"
 TEACHER = f"{CONFIG.backbones.teacher.model}:{CONFIG.backbones.teacher.pretrained}"
 # Options that every command on a data set, and every command that computes, takes.
-DATASET_FLAGS = f"--config-dir {CONFIG_DIR} --data-root {CONFIG.data_root}"
-MACHINE_FLAGS = (
-    f"--device {CONFIG.device} --threads {CONFIG.jobs.threads} --workers {CONFIG.jobs.loader_workers}"
-)
+DATASET_FLAGS = layout.flags("config-dir", [CONFIG_DIR]) + " " + layout.flags("data-root", [CONFIG.data_root])
+# Results depend on these, if only in their last bits, so they are parameters of the rules.
+MACHINE_FLAGS = f"--device {CONFIG.device} --threads {CONFIG.jobs.threads}"
 REGION_FLAGS = (
     f"--regions {CONFIG.regions.count} --region-seed {CONFIG.regions.seed}"
     f" --region-scale {CONFIG.regions.scale[0]} {CONFIG.regions.scale[1]}"
 )
 
 
-def dataset_file(wildcards):
-    return CONFIG_DIR / "datasets" / f"{wildcards.dataset}.yaml"
+def dataset_entry(wildcards):
+    """The data set's entry: a parameter of its rules, so that a change, but no comment, reruns them."""
+    return configuration.load_dataset(wildcards.dataset, CONFIG_DIR).model_dump_json()
+
+
+def template(wildcards):
+    return configuration.load_dataset(wildcards.dataset, CONFIG_DIR).template
 
 
 def hyperparameters(wildcards, method=None):

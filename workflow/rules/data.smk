@@ -1,7 +1,6 @@
 # Fetch or draw a data set, or recognise its folder.
 rule data:
     input:
-        dataset=dataset_file,
         sources=layout.sources("data"),
         pictures=lambda wildcards: (
             layout.sources("pictures")
@@ -20,24 +19,22 @@ rule data:
     resources:
         mem_mb=2000,
         runtime="6h",
+    params:
+        entry=dataset_entry,
+        data_root=CONFIG.data_root,
     message:
         "{wildcards.dataset}: looking for the data set"
     shell:
         "promptdistill data --dataset {wildcards.dataset} {DATASET_FLAGS} --output {output} 2> {log}"
 
 
-# Check the split against the files; make the few-shot draws.
+# Check the split against the files.
 rule split:
     input:
         receipt=f"{RESULTS}/data/{{dataset}}.json",
         sources=layout.sources("split"),
     output:
-        split=f"{RESULTS}/splits/{{dataset}}/split.json",
-        draws=expand(
-            f"{RESULTS}/splits/{{{{dataset}}}}/{{shots}}shots_seed{{seed}}.json",
-            shots=PROTOCOL.shots,
-            seed=PROTOCOL.seeds,
-        ),
+        f"{RESULTS}/splits/{{dataset}}/split.json",
     log:
         f"{RESULTS}/logs/split/{{dataset}}.log",
     benchmark:
@@ -49,10 +46,33 @@ rule split:
         mem_mb=2000,
         runtime="30m",
     params:
-        folder=subpath(output.split, parent=True),
-        draws=layout.flags("draw", [f"{PROTOCOL.shots}:{seed}" for seed in PROTOCOL.seeds]),
+        entry=dataset_entry,
+        data_root=CONFIG.data_root,
     message:
-        "{wildcards.dataset}: checking the split, drawing few shots"
+        "{wildcards.dataset}: checking the split"
     shell:
-        "promptdistill split --dataset {wildcards.dataset} {DATASET_FLAGS} {params.draws}"
-        " --output {params.folder} 2> {log}"
+        "promptdistill split --dataset {wildcards.dataset} {DATASET_FLAGS} --output {output} 2> {log}"
+
+
+# A few-shot draw from the split.
+rule draw:
+    input:
+        split=f"{RESULTS}/splits/{{dataset}}/split.json",
+        sources=layout.sources("split"),
+    output:
+        f"{RESULTS}/splits/{{dataset}}/{{shots}}shots_seed{{seed}}.json",
+    log:
+        f"{RESULTS}/logs/split/{{dataset}}_{{shots}}shots_seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/split/{{dataset}}_{{shots}}shots_seed{{seed}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime="10m",
+    message:
+        "{wildcards.dataset}: drawing {wildcards.shots} shots, seed {wildcards.seed}"
+    shell:
+        "promptdistill draw --split {input.split} --shots {wildcards.shots} --seed {wildcards.seed}"
+        " --output {output} 2> {log}"

@@ -1,7 +1,6 @@
 # Predict the test images of base and novel classes with a method that learns nothing.
 rule evaluate_zero_shot:
     input:
-        dataset=dataset_file,
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
         weights=layout.weights(CONFIG.backbones.student),
         sources=lambda wildcards: layout.sources("evaluation", method=wildcards.method),
@@ -19,13 +18,15 @@ rule evaluate_zero_shot:
         runtime="4h",
         gpu=GPUS,
     params:
+        template=template,
+        machine=MACHINE_FLAGS,
         student=STUDENT,
     message:
         "{wildcards.dataset}: testing {wildcards.method}"
     shell:
         "promptdistill evaluate --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
         " --student {params.student} --method {wildcards.method}"
-        " --batch-size {CONFIG.jobs.eval_batch_size} --output {output} {MACHINE_FLAGS} 2> {log}"
+        " --batch-size {CONFIG.jobs.eval_batch_size} --output {output} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"
 
 
 for seeds in layout.seed_batches(CONFIG):
@@ -34,7 +35,6 @@ for seeds in layout.seed_batches(CONFIG):
         name:
             f"evaluate_seed_{'_'.join(map(str, seeds))}"
         input:
-            dataset=dataset_file,
             split=f"{RESULTS}/splits/{{dataset}}/split.json",
             prompts=[f"{ADAPTING}/{{shots}}shots_seed{seed}.safetensors" for seed in seeds],
             boosting=boosting_prompt,
@@ -58,6 +58,8 @@ for seeds in layout.seed_batches(CONFIG):
             runtime="4h",
             gpu=GPUS,
         params:
+            template=template,
+            machine=MACHINE_FLAGS,
             student=STUDENT,
             seed_list=", ".join(map(str, seeds)),
             boosting=boosting_flag,
@@ -68,7 +70,7 @@ for seeds in layout.seed_batches(CONFIG):
         shell:
             "promptdistill evaluate --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
             " --student {params.student} --method {wildcards.method} {params.boosting} {params.prompts}"
-            " --batch-size {CONFIG.jobs.eval_batch_size} {params.outputs} {MACHINE_FLAGS} 2> {log}"
+            " --batch-size {CONFIG.jobs.eval_batch_size} {params.outputs} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"
 
 
 # Accuracies of every predictions file of the protocol.

@@ -1,7 +1,6 @@
 # The teacher's answers for random regions of every training image, computed once.
 rule lookup:
     input:
-        dataset=dataset_file,
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
         weights=layout.weights(CONFIG.backbones.teacher),
         sources=layout.sources("lookup"),
@@ -20,6 +19,8 @@ rule lookup:
         runtime="12h",
         gpu=GPUS,
     params:
+        template=template,
+        machine=MACHINE_FLAGS,
         folder=subpath(output[0], parent=True),
         teacher=TEACHER,
         regions=REGION_FLAGS,
@@ -29,4 +30,4 @@ rule lookup:
     shell:
         "promptdistill lookup --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
         " --teacher {params.teacher} {params.regions} --shard-images {params.shard_images}"
-        " --batch-size {CONFIG.lookup.batch_size} {MACHINE_FLAGS} --output {params.folder} 2> {log}"
+        " --batch-size {CONFIG.lookup.batch_size} {params.machine} --workers {CONFIG.jobs.loader_workers} --output {params.folder} 2> {log}"

@@ -5,8 +5,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -133,9 +135,11 @@ def _create(config: BackboneConfig) -> nn.Module:
             f"{config.model} has no weights {config.pretrained!r}: name a weights file, 'random', "
             f"or one of {', '.join(tags) or 'no published tag'}."
         )
+    # open_clip 3.3 only warns that OpenAI's weights were trained with QuickGELU.
+    quick_gelu = open_clip.get_pretrained_cfg(config.model, config.pretrained).get("quick_gelu", False)
     try:
-        return open_clip.create_model(config.model, pretrained=config.pretrained)
-    except (OSError, RuntimeError) as error:
+        return open_clip.create_model(config.model, pretrained=config.pretrained, force_quick_gelu=quick_gelu)
+    except (OSError, RuntimeError, SafetensorError, UnpicklingError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
             f"The weights {config.pretrained!r} of {config.model} could not be loaded ({reason}): check the "

@@ -50,17 +50,17 @@ UNUSABLE = (UnsafeMemberError, tarfile.TarError, zipfile.BadZipFile, EOFError, z
 def fetch(name: str, dataset: DatasetConfig, data_root: Path) -> None:
     """Make sure that the folder of data set `name` holds its split file and its image folder.
 
-    A folder with both is left as it is, without a request.  Otherwise a miniature is drawn; any other
-    data set is downloaded, from its mirror when one of its originals fails.  Files that are there
+    A miniature is drawn.  A folder with both is left as it is, without a request; any other data set
+    is downloaded, from its mirror when one of its originals fails.  Files that are there
     already are never replaced.  UserError says what failed and how to place the files by hand.
     """
     folder = data_root / dataset.folder
-    if (folder / dataset.split).is_file() and (folder / dataset.images).is_dir():
-        return
     if dataset.miniature:
         from ..miniature import datasets  # noqa: PLC0415 - only miniatures need the drawing code
 
         datasets.write(dataset.miniature, folder)
+        return
+    if (folder / dataset.split).is_file() and (folder / dataset.images).is_dir():
         return
     failures = []
     for sources in filter(None, (dataset.sources, dataset.fallback)):

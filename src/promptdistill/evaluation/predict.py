@@ -17,7 +17,9 @@ from tqdm import tqdm
 from ..clip.backbone import Backbone
 from ..config import split_method
 from ..data.images import open_image
+from ..data.loading import load
 from ..data.splits import Item, Split, of_labels
+from ..errors import UserError
 from ..files import atomic, sha256
 from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Method, Task
@@ -75,6 +77,11 @@ def restore_method(
     if prompt is not None:
         tensors, header = load_prompt(prompt)
         require_student(header, student, prompt)
+        if (header.method, header.boosting_sha256) != (method, sha256(boosting) if boosting else None):
+            raise UserError(
+                f"{prompt} is a prompt of {header.method}, and belongs to one boosting prompt if cascaded: "
+                f"it cannot be evaluated as {method} with {boosting or 'no boosting prompt'}."
+            )
         names, hyperparameters = header.class_names, header.hyperparameters
         origin = {"prompt_sha256": sha256(prompt), "seed": header.seed, "shots": header.shots}
     task = Task(
@@ -87,6 +94,8 @@ def restore_method(
     )
     restored = find_method(base_name)(task)
     if restored.prompt is not None:
+        if prompt is None:
+            raise UserError(f"{method} is learned: name its finished prompt with --prompt.")
         restored.prompt.load_state_dict(tensors)
     return restored.requires_grad_(False), origin
 
@@ -104,6 +113,9 @@ def predict(
 
     Each method encodes an image once, and classifies it against its subset's label set.
     """
+    empty = [subset.name for subset in subsets if not subset.items]
+    if empty:
+        raise UserError(f"The split has no test image of the {' and '.join(empty)} classes.")
     classifiers = [
         {subset.name: method.classifier(subset.class_names) for subset in subsets} for method in methods
     ]
@@ -114,7 +126,7 @@ def predict(
         for subset in subsets:
             images = _TestImages(subset.items, image_folder, backbone.preprocess)
             loader = DataLoader(images, batch_size, num_workers=workers, pin_memory=torch.cuda.is_available())
-            for start, pixels in zip(range(0, len(images), batch_size), loader, strict=True):
+            for start, pixels in zip(range(0, len(images), batch_size), load(loader), strict=True):
                 items = subset.items[start : start + len(pixels)]
                 on_device = pixels.to(backbone.device, non_blocking=True)
                 for number, method in enumerate(methods):

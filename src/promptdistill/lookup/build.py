@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ..clip.backbone import Backbone
@@ -11,8 +12,10 @@ from ..clip.prompted import PromptedClip
 from ..clip.templates import template_features
 from ..config import LookupConfig, Regions
 from ..data.images import draw_region, normalise, open_image, region_pixels
+from ..data.loading import load
 from ..data.splits import Item, Split
 from ..files import sha256, sha256_of_json
+from ..provenance import code_sha256
 from .store import (
     CLASSIFIER,
     Manifest,
@@ -35,14 +38,17 @@ def build_lookup(
     regions: Regions,
     config: LookupConfig,
     folder: Path,
+    workers: int = 0,
 ) -> None:
     """Write the teacher's features of `regions.count` regions of every training image to `folder`.
 
-    Shards that a killed build finished are kept.  Raises UserError for an undecodable image.
+    Shards that a killed build finished are kept.  `workers` processes decode images (0: this one).
+    Raises UserError for an undecodable image.
     """
     clip = PromptedClip(teacher, [])
     origin = Origin(
         split_sha256=split_sha256,
+        code_sha256=code_sha256("clip/*.py", "data/images.py", "lookup/build.py"),
         teacher=teacher.config,
         teacher_sha256=teacher.weights_sha256,
         template=template,
@@ -57,7 +63,8 @@ def build_lookup(
         path = folder / f"shard-{number:05d}.safetensors"
         own = sha256_of_json([fingerprint, start, start + len(items)])
         if not is_finished(path, own):
-            write_shard(path, *_encode(items, image_folder, clip, regions, config.batch_size), own)
+            images = _ImageRegions(items, image_folder, regions, teacher.size)
+            write_shard(path, *_encode(images, clip, config.batch_size, workers), own)
         shards.append(Shard(file=path.name, start=start, stop=start + len(items), sha256=sha256(path)))
         progress.update(len(items) * regions.count)
     text = template_features(clip, template, origin.class_names).cpu()
@@ -68,27 +75,37 @@ def build_lookup(
     write_manifest(folder, manifest)
 
 
+class _ImageRegions(Dataset):
+    """All regions of one image at a time, so that each image is decoded once."""
+
+    def __init__(
+        self, items: list[Item], image_folder: Path, regions: Regions, size: tuple[int, int]
+    ) -> None:
+        self.items = items
+        self.image_folder = image_folder
+        self.regions = regions
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        """uint8 pixels (regions, 3, H, W) and geometry (regions, 5) of one image."""
+        path = self.items[number].path
+        image = open_image(self.image_folder / path)
+        drawn = [draw_region(path, crop, self.regions, image.size) for crop in range(self.regions.count)]
+        return torch.stack([region_pixels(image, region, self.size) for region in drawn]), torch.tensor(drawn)
+
+
 def _encode(
-    items: list[Item], image_folder: Path, clip: PromptedClip, regions: Regions, batch_size: int
+    images: _ImageRegions, clip: PromptedClip, batch_size: int, workers: int
 ) -> tuple[Tensor, Tensor]:
-    """Features (images, regions, D) and geometry (images, regions, 5) of some images' regions."""
+    """Features (images, regions, D) and geometry (images, regions, 5)."""
     backbone = clip.backbone
-    geometry, features, waiting = [], [], []
-
-    def encode_waiting() -> None:
-        pixels = torch.stack(waiting).to(backbone.device)
-        features.append(clip.image_features(normalise(pixels, backbone.mean, backbone.std)).cpu())
-        waiting.clear()
-
-    for item in items:
-        image = open_image(image_folder / item.path)
-        for crop in range(regions.count):
-            region = draw_region(item.path, crop, regions, image.size)
-            geometry.append(region)
-            waiting.append(region_pixels(image, region, backbone.size))
-            if len(waiting) == batch_size:
-                encode_waiting()
-    if waiting:
-        encode_waiting()
-    shape = (len(items), regions.count, -1)
-    return torch.cat(features).view(shape), torch.tensor(geometry).view(shape)
+    per_batch = max(1, batch_size // images.regions.count)
+    features, geometry = [], []
+    for pixels, drawn in load(DataLoader(images, per_batch, num_workers=workers)):
+        flat = normalise(pixels.flatten(0, 1).to(backbone.device), backbone.mean, backbone.std)
+        features.append(clip.image_features(flat).cpu().view(*drawn.shape[:2], -1))
+        geometry.append(drawn)
+    return torch.cat(features), torch.cat(geometry)

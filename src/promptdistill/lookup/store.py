@@ -6,6 +6,7 @@ x, y, width, height, flip.  `classifier.safetensors` holds the teacher's text fe
 Features give exact logits for any label set (algorithms.md, section 8).
 """
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -35,6 +36,7 @@ class Origin(Strict):
     """Everything that the features of a lookup depend on."""
 
     split_sha256: str
+    code_sha256: str
     teacher: BackboneConfig
     teacher_sha256: str
     template: str
@@ -54,18 +56,30 @@ class Manifest(Strict):
 
 def write_shard(path: Path, features: Tensor, geometry: Tensor, fingerprint: str) -> None:
     """Write one shard atomically; `fingerprint` says what it was made from."""
+    tensors = {"features": features.half().contiguous(), "geometry": geometry.to(torch.int32)}
+    metadata = {"fingerprint": fingerprint, "payload_sha256": _payload_sha256(tensors)}
     with atomic(path) as partial:
-        tensors = {"features": features.half().contiguous(), "geometry": geometry.to(torch.int32)}
-        save_file(tensors, partial, metadata={"fingerprint": fingerprint})
+        save_file(tensors, partial, metadata)
 
 
 def is_finished(path: Path, fingerprint: str) -> bool:
-    """Whether a whole shard with this fingerprint lies at `path`."""
+    """Whether a whole and undamaged shard with this fingerprint lies at `path`."""
     try:
         with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("fingerprint") == fingerprint
+            metadata = file.metadata() or {}
+            if metadata.get("fingerprint") != fingerprint:
+                return False
+            tensors = {name: file.get_tensor(name) for name in ("features", "geometry")}
+            return metadata.get("payload_sha256") == _payload_sha256(tensors)
     except (FileNotFoundError, SafetensorError):
         return False
+
+
+def _payload_sha256(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(tensors[name].numpy())
+    return digest.hexdigest()
 
 
 def write_classifier(path: Path, features: Tensor) -> None:
@@ -122,10 +136,11 @@ class RegionLookup:
 
 
 def _verify(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise UserError(f"{path} is missing: build the lookup again, only missing shards are made.")
-    if sha256(path) != expected:
-        raise UserError(f"{path} is damaged (its checksum is wrong): delete it and build the lookup again.")
+    fault = "damaged (its checksum is wrong)" if path.is_file() else "missing"
+    if fault == "missing" or sha256(path) != expected:
+        raise UserError(
+            f"{path} is {fault}: delete {MANIFEST} beside it and run again; only what is wrong is made anew."
+        )
 
 
 def _map(path: Path, name: str) -> Tensor:

@@ -18,7 +18,7 @@ from ..lookup.store import RegionLookup
 class MethodConfig(Strict):
     """Hyper-parameters of every method; each adds its own (values: config/methods)."""
 
-    epochs: int = Field(ge=0)
+    epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     lr: float = Field(ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)

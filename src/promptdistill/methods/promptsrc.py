@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..clip.templates import fill, openai_templates
+from ..errors import UserError
 from .base import Batch, DeepPromptConfig, DeepPromptMethod, Task
 
 _TEMPLATES = 60  # the first of OpenAI's 80, as published
@@ -31,6 +32,8 @@ class PromptSRC(DeepPromptMethod):
         super().__init__(task)
         for name, tensor in self.prompt.named_parameters():
             self.register_buffer(_buffer(name), torch.zeros_like(tensor))
+        config = task.config
+        self._weights = gaussian_weights(config.epochs, config.gpa_mean, config.gpa_std)
         self._frozen_text: Tensor | None = None
 
     @torch.no_grad()
@@ -69,11 +72,8 @@ class PromptSRC(DeepPromptMethod):
 
     def finish_epoch(self, epoch: int) -> None:
         """Add this epoch's tokens, with their weight, to the average."""
-        weight = gaussian_weights(
-            self.task.config.epochs, self.task.config.gpa_mean, self.task.config.gpa_std
-        )
         for name, tensor in self.prompt.named_parameters():
-            self.get_buffer(_buffer(name)).add_(tensor.detach(), alpha=weight[epoch])
+            self.get_buffer(_buffer(name)).add_(tensor.detach(), alpha=self._weights[epoch])
 
     def final_tensors(self) -> dict[str, Tensor]:
         """The averaged tokens."""
@@ -87,4 +87,6 @@ def _buffer(name: str) -> str:
 def gaussian_weights(epochs: int, mean: float, std: float) -> list[float]:
     """Weights of epochs 1 … `epochs`: a Gaussian over epochs, normalised to sum 1."""
     raw = [math.exp(-0.5 * ((epoch - mean) / std) ** 2) for epoch in range(1, epochs + 1)]
+    if sum(raw) == 0:
+        raise UserError(f"gpa_mean {mean} lies so far from the {epochs} epochs that none has a weight.")
     return [weight / sum(raw) for weight in raw]

@@ -4,14 +4,14 @@ Each data set is a folder of PNG files, one subfolder a class, with a `split_zho
 exactly what the published data sets look like on disk.
 """
 
-import json
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from ..files import atomic, write_text
+from ..files import atomic, read_json, write_json
+from ..provenance import code_sha256
 from .pictures import COLOURS, FILLS, PATTERNS, SHAPES, STYLES, Subject, contact_sheet, draw
 
 TRAIN, VAL, TEST = 32, 4, 40  # pictures per class and part
@@ -97,10 +97,16 @@ DATASETS: dict[str, MiniatureDataset] = {
 
 
 def write(name: str, folder: Path) -> Path:
-    """Draw data set `name` into `folder`; return the path of its split file.
+    """Draw data set `name` into `folder`, unless it is there; return the path of its split file.
 
-    The split file is written last, so a folder that has one is complete.
+    The record of the drawing code is written last: a folder that has it is complete, and is drawn
+    again when that code has changed.
     """
+    split, record = folder / f"split_zhou_{name}.json", folder / "drawn_by.json"
+    drawn_by = {"code_sha256": code_sha256("miniature/pictures.py", "miniature/datasets.py")}
+    if record.is_file() and split.is_file() and read_json(record) == drawn_by:
+        return split
+    record.unlink(missing_ok=True)
     recipe = DATASETS[name]
     parts: dict[str, list[list]] = {"train": [], "val": [], "test": []}
     per_class = [("test", TEST)] if recipe.variant else [("train", TRAIN), ("val", VAL), ("test", TEST)]
@@ -115,8 +121,8 @@ def write(name: str, folder: Path) -> Path:
                 draw(recipe.subject(class_name, rng), rng).save(folder / "images" / path)
                 parts[part].append([path, label, class_name])
                 index += 1
-    split = folder / f"split_zhou_{name}.json"
-    write_text(split, json.dumps(parts))
+    write_json(split, parts)
+    write_json(record, drawn_by)
     return split
 
 

@@ -50,7 +50,7 @@ RECIPES = {
     "student": Recipe(
         model="miniature-student",
         seed=101,
-        steps=5_000,
+        steps=4_000,
         style_weights={"photo": 84, "sketch": 5, "noisy": 3, "night": 2, "mosaic": 3, "blurred": 3},
     ),
     "teacher": Recipe(

@@ -23,9 +23,10 @@ def summarise(
     `published_*` where a table of published numbers is given.  HM is the harmonic mean of the mean
     base and the mean novel accuracy, as in the published tables; missing results have no row.
     """
-    seeds = pd.DataFrame(metrics)
-    wanted = seeds["dataset"].isin(datasets) & seeds["method"].isin(titles)
-    seeds = seeds[wanted]
+    wanted = [row for row in metrics if row["dataset"] in datasets and row["method"] in titles]
+    if not wanted:
+        raise UserError("The metrics hold no result of these data sets and methods: nothing to tabulate.")
+    seeds = pd.DataFrame(wanted)
     rows = []
     for dataset in [*datasets, AVERAGE]:
         for method, title in titles.items():

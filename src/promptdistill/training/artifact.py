@@ -29,6 +29,7 @@ class Header(Strict):
     template: str
     protocol: str | None = None
     shots: int | None = None
+    draw_sha256: str | None = None  # of the few-shot draw's file
     seed: int
     student: BackboneConfig
     student_sha256: str

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..config import Regions
 from ..data.images import draw_region, open_image, region_pixels
+from ..data.loading import load
 from ..data.splits import Item
 from ..methods.base import Batch
 
@@ -62,5 +63,5 @@ def load_batches(dataset: RegionDataset, picks: list[list[Pick]], workers: int) 
     loader = DataLoader(
         dataset, batch_sampler=picks, num_workers=workers, pin_memory=torch.cuda.is_available()
     )
-    for pixels, labels, images, regions in loader:
+    for pixels, labels, images, regions in load(loader):
         yield Batch(pixels=pixels, labels=labels, images=images, regions=regions)

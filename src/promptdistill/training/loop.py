@@ -37,7 +37,8 @@ def train(
     """Train `method` in place on random regions of `items`; return epoch, lr and mean loss per epoch.
 
     A checkpoint at `checkpoint` with the same `fingerprint` is continued, with the same result, bit
-    for bit on CPU, as if the training had never stopped.  The checkpoint is deleted at the end.
+    for bit on CPU, as if the training had never stopped.  The last one holds the finished training;
+    the caller deletes it when the result is safe.
     """
     if not items:
         raise UserError("There is no image to train on: the split's train list is empty for these classes.")
@@ -78,7 +79,7 @@ def train(
             row = {"epoch": epoch, "lr": lr, "loss": mean_loss}
             done = {"epoch": epoch + 1, "step": 0, "loss": 0.0, "history": [*done["history"], row]}
             bar.set_postfix(loss=f"{mean_loss:.4f}")
-    checkpoint.unlink(missing_ok=True)
+    save_checkpoint(checkpoint, method, optimizer, done, fingerprint)
     return done["history"]
 
 

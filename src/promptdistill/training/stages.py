@@ -8,15 +8,17 @@ import torch
 
 from ..clip.backbone import Backbone
 from ..config import Regions, split_method
-from ..data.splits import Item, Split, of_labels
+from ..data.splits import Item, Split, of_labels, read_draw
 from ..errors import UserError
 from ..files import sha256, sha256_of_json, write_json
 from ..lookup.store import MANIFEST, RegionLookup
 from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Method, Task
-from ..provenance import versions
+from ..provenance import code_sha256, versions
 from .artifact import Header, load_frozen, save_prompt
 from .loop import train
+
+_CODE = ("clip/*.py", "data/images.py", "lookup/store.py", "methods/*.py", "training/*.py")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +39,11 @@ class Setting:
 def history_path(prompt: Path) -> Path:
     """Where the loss and learning-rate curve of a prompt lies: beside it."""
     return prompt.with_suffix(".history.json")
+
+
+def checkpoint_path(prompt: Path) -> Path:
+    """Where an unfinished training of a prompt waits: beside it."""
+    return prompt.with_suffix(".checkpoint")
 
 
 def train_boosting(
@@ -64,11 +71,21 @@ def train_boosting(
         lookup_sha256=sha256(lookup_folder / MANIFEST),
     )
     _train_and_save(find_method("boosting")(task), setting.split.train, setting, header, output)
+    checkpoint_path(output).unlink()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One seed of an adapting job: its few-shot draw and where its prompt goes."""
+
+    seed: int
+    draw: Path
+    output: Path
 
 
 def train_adapting(
     setting: Setting,
-    draw: Split,
+    runs: list[Run],
     method: str,
     hyperparameters: dict[str, Any],
     boosting: Path | None,
@@ -76,12 +93,11 @@ def train_adapting(
     protocol: str,
     labels: list[int],
     shots: int,
-    seed: int,
-    output: Path,
 ) -> None:
-    """Learn one method's adapting prompts on the few shots of `draw` with one of `labels`.
+    """Learn one method's adapting prompts, seed by seed, on the few shots with one of `labels`.
 
-    `boosting` is the frozen prompt that a method with the suffix "+caspl" is cascaded on.
+    `boosting` is the frozen prompt that a method with the suffix "+caspl" is cascaded on.  Finished
+    seeds keep their checkpoints until all are done, so an interrupted job does not repeat them.
     """
     base_name, cascaded = split_method(method)
     if cascaded != (boosting is not None):
@@ -91,27 +107,31 @@ def train_adapting(
             else f"{method} takes no boosting prompt: name it {method}+caspl, or leave the prompt out."
         )
     config = parse_hyperparameters(base_name, hyperparameters)
-    task = Task(
-        backbone=setting.student,
-        class_names=setting.split.class_names(labels),
-        template=setting.template,
-        config=config,
-        generator=torch.Generator().manual_seed(seed),
-        frozen=[load_frozen(boosting, setting.student)] if boosting else [],
-    )
-    header = _header(
-        setting,
-        phase="adapting",
-        method=method,
-        hyperparameters=config.model_dump(),
-        class_names=task.class_names,
-        protocol=protocol,
-        shots=shots,
-        seed=seed,
-        boosting_sha256=sha256(boosting) if boosting else None,
-    )
-    items = of_labels(draw.train, labels)
-    _train_and_save(find_method(base_name)(task), items, setting, header, output)
+    for run in runs:
+        task = Task(
+            backbone=setting.student,
+            class_names=setting.split.class_names(labels),
+            template=setting.template,
+            config=config,
+            generator=torch.Generator().manual_seed(run.seed),
+            frozen=[load_frozen(boosting, setting.student)] if boosting else [],
+        )
+        header = _header(
+            setting,
+            phase="adapting",
+            method=method,
+            hyperparameters=config.model_dump(),
+            class_names=task.class_names,
+            protocol=protocol,
+            shots=shots,
+            draw_sha256=sha256(run.draw),
+            seed=run.seed,
+            boosting_sha256=sha256(boosting) if boosting else None,
+        )
+        items = of_labels(read_draw(run.draw).train, labels)
+        _train_and_save(find_method(base_name)(task), items, setting, header, run.output)
+    for run in runs:
+        checkpoint_path(run.output).unlink()
 
 
 def _header(setting: Setting, **own: Any) -> Header:
@@ -138,8 +158,8 @@ def _train_and_save(
         seed=header.seed,
         regions=setting.regions,
         workers=setting.workers,
-        checkpoint=output.with_suffix(".checkpoint"),
-        fingerprint=sha256_of_json(header.model_dump()),
+        checkpoint=checkpoint_path(output),
+        fingerprint=sha256_of_json([header.model_dump(), code_sha256(*_CODE)]),
     )
     write_json(history_path(output), history)
     save_prompt(output, method.final_tensors(), header)
