@@ -7,7 +7,7 @@ CORES ?= all
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test lint format schema report clean
+.PHONY: demo test lint format schema dag report clean
 
 demo: $(STAMP)
 	@. $(BIN)/activate && snakemake --cores $(CORES)
@@ -21,7 +21,6 @@ lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/snakefmt --check --compact-diff Snakefile workflow
-	@. $(BIN)/activate && snakemake --lint
 
 format: $(STAMP)
 	@$(BIN)/ruff check --fix .
@@ -30,6 +29,11 @@ format: $(STAMP)
 
 schema: $(STAMP)
 	@$(BIN)/promptdistill schema --output workflow/schemas/config.schema.json
+
+# The picture in the README; needs Graphviz.
+dag: $(STAMP)
+	@. $(BIN)/activate && snakemake --rulegraph \
+		| sed 's/_seed_[0-9_]*//; s/graph\[/graph[rankdir=LR, /' | dot -Tsvg > docs/dag.svg
 
 report: $(STAMP)
 	@. $(BIN)/activate && snakemake --cores $(CORES) && snakemake --report results/report.html
@@ -41,6 +45,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@rm -rf .venv && $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode \
+		$(if $(PIP_INDEX_URL),--index-url "$(PIP_INDEX_URL)") \
 		$(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)") -c constraints.txt -e '.[dev]'
 	@touch $@
 

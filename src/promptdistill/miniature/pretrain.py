@@ -166,59 +166,75 @@ def contrastive_loss(image_features: Tensor, text_features: Tensor, caption_of: 
     return (F.cross_entropy(logits, caption_of) + F.cross_entropy(logits.T, image_of_caption)) / 2
 
 
+class PictureBank:
+    """All pictures of a recipe, drawn, and which of them a step may show."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.subjects, self.pixels = render(recipe)
+        self._rows = {
+            (pattern, photos_only): np.array(
+                [
+                    row
+                    for row, subject in enumerate(self.subjects)
+                    if (subject.shape is None) == pattern and (subject.style == "photo" or not photos_only)
+                ]
+            )
+            for pattern in (False, True)
+            for photos_only in (False, True)
+        }
+
+    def choose(self, rng: np.random.Generator, count: int, *, pattern: bool, photos_only: bool) -> np.ndarray:
+        """Numbers of `count` different pictures, of patterns or of shapes."""
+        return rng.choice(self._rows[pattern, photos_only], count, replace=False)
+
+
+def _step_loss(
+    model: nn.Module, tokenizer, bank: PictureBank, recipe: Recipe, step: int, rng: np.random.Generator
+) -> Tensor:
+    """Loss of one batch: shapes against captions of two levels, patterns against one level."""
+    patterns_in_batch = round(recipe.batch_size * recipe.pattern_share)
+    photos_only = step < recipe.photo_steps
+    shapes = bank.choose(rng, recipe.batch_size - patterns_in_batch, pattern=False, photos_only=photos_only)
+    patterns = bank.choose(rng, patterns_in_batch, pattern=True, photos_only=photos_only)
+    pixels = bank.pixels[np.concatenate([shapes, patterns])]
+    features = model.encode_image(_random_crops(pixels, model.visual.image_size[0], rng), normalize=True)
+    of_shapes, of_patterns = features.split([len(shapes), len(patterns)])
+    groups = [
+        (shapes, of_shapes, False, str(rng.choice(captions.SHAPE_LEVELS))),
+        (shapes, of_shapes, False, str(rng.choice(captions.SHAPE_LEVELS))),
+        (patterns, of_patterns, True, str(rng.choice(captions.PATTERN_LEVELS))),
+    ]
+    loss = torch.zeros(())
+    for rows, image_features, pattern, level in groups:
+        contents = [captions.content(bank.subjects[row], level) for row in rows]
+        distinct = sorted(set(contents))
+        template = captions.wording(rng, captions.templates(pattern))
+        tokens = tokenizer([template.replace("{}", words) for words in distinct])
+        text_features = model.logit_scale.exp() * _encode_captions(model, tokens)
+        caption_of = torch.tensor([distinct.index(words) for words in contents])
+        share = len(rows) / recipe.batch_size
+        loss = loss + share * contrastive_loss(image_features, text_features, caption_of)
+    return loss
+
+
 def pretrain(recipe: Recipe) -> tuple[nn.Module, list[int], dict]:
     """Train one miniature CLIP; return the model, its token ids and the log of its training."""
     open_clip = import_open_clip()
     open_clip.add_model_config(MODELS)
     tokenizer = open_clip.get_tokenizer("ViT-B-32")
-    subjects, pixels = render(recipe)
+    bank = PictureBank(recipe)
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    model = open_clip.create_model(recipe.model)
-    size = model.visual.image_size[0]
+    model = open_clip.create_model(recipe.model, load_weights=False)
     token_ids = vocabulary(tokenizer)
-    model.token_embedding = CompactEmbedding(token_ids, model.positional_embedding.shape[1], model.vocab_size)
+    width = model.positional_embedding.shape[1]
+    model.token_embedding = CompactEmbedding(token_ids, width, model.vocab_size)
     optimizer, schedule = _optimizer(model, recipe)
-
-    of_kind = {
-        (pattern, photos): np.array(
-            [
-                index
-                for index, subject in enumerate(subjects)
-                if (subject.shape is None) == pattern and (subject.style == "photo" or not photos)
-            ]
-        )
-        for pattern in (False, True)
-        for photos in (False, True)
-    }
-    patterns_in_batch = round(recipe.batch_size * recipe.pattern_share)
-    wordings = {pattern: captions.templates(pattern) for pattern in (False, True)}
     started, losses = time.time(), []
     progress = tqdm(range(recipe.steps), desc=f"{recipe.model}: training", unit="step", mininterval=5)
     for step in progress:
-        photos = step < recipe.photo_steps
-        shapes = rng.choice(of_kind[False, photos], recipe.batch_size - patterns_in_batch, replace=False)
-        patterns = rng.choice(of_kind[True, photos], patterns_in_batch, replace=False)
-        crops = _random_crops(pixels[np.concatenate([shapes, patterns])], size, rng)
-        image_features = model.encode_image(crops, normalize=True)
-        groups = [
-            (shapes, image_features[: len(shapes)], False, str(rng.choice(captions.SHAPE_LEVELS))),
-            (shapes, image_features[: len(shapes)], False, str(rng.choice(captions.SHAPE_LEVELS))),
-            (patterns, image_features[len(shapes) :], True, str(rng.choice(captions.PATTERN_LEVELS))),
-        ]
-        loss = torch.zeros(())
-        for rows, features, pattern, level in groups:
-            contents = [captions.content(subjects[i], level) for i in rows]
-            distinct = sorted(set(contents))
-            template = captions.wording(rng, wordings[pattern])
-            tokens = tokenizer([template.replace("{}", words) for words in distinct])
-            text_features = _encode_captions(model, tokens)
-            caption_of = torch.tensor([distinct.index(words) for words in contents])
-            share = len(rows) / recipe.batch_size
-            loss = loss + share * contrastive_loss(
-                features, model.logit_scale.exp() * text_features, caption_of
-            )
+        loss = _step_loss(model, tokenizer, bank, recipe, step, rng)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -229,8 +245,6 @@ def pretrain(recipe: Recipe) -> tuple[nn.Module, list[int], dict]:
         losses.append(loss.item())
         if step % 50 == 0:
             progress.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
-        if step % 1000 == 999:
-            tqdm.write(f"step {step + 1}: {zero_shot_accuracies(model, tokenizer)}")
     log = {
         "recipe": asdict(recipe),
         "seconds": round(time.time() - started),

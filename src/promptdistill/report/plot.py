@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 def write_bars(cells: pd.DataFrame, path: Path) -> None:
     """Harmonic mean of every method on every data set, with its deviation over seeds, as PNG."""
     datasets, titles = list(cells["dataset"].unique()), list(cells["title"].unique())
-    figure, axes = plt.subplots(figsize=(2.5 + 1.4 * len(datasets), 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(max(7.0, 2.5 + 1.4 * len(datasets)), 4.4), layout="constrained")
     width = 0.82 / len(titles)
     for number, title in enumerate(titles):
         own = cells[cells["title"] == title].set_index("dataset").reindex(datasets)
@@ -26,7 +26,7 @@ def write_bars(cells: pd.DataFrame, path: Path) -> None:
     axes.set_ylabel("harmonic mean of base and novel (%)")
     axes.set_ylim(max(0, 10 * np.floor(cells["hm"].min() / 10) - 10), 100)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    figure.legend(ncols=3, loc="outside upper center", frameon=False)
     with atomic(path) as partial:
         figure.savefig(partial, format="png", dpi=130, metadata={"Software": None})
     plt.close(figure)
