@@ -312,7 +312,9 @@ def metrics(predictions: tuple[Path, ...], output: Path) -> None:
 @click.option("--config-dir", type=PATH, default=Path("config"), show_default=True)
 @click.option("--note", default="", help="A sentence to print under the table.")
 @click.option("--config-hash", default="", help="Hash of the configuration, for the footnote.")
-@click.option("--output", type=PATH, required=True, help="Path without ending; csv, md, html, png follow.")
+@click.option(
+    "--output", type=PATH, required=True, help="Path without ending; md, html, png and two csv files."
+)
 def table(
     metrics_file: Path,
     datasets: tuple[str, ...],
@@ -328,7 +330,9 @@ def table(
     from .report import base_to_novel, plot, render
 
     titles = {method: config.method_title(method, config_dir) for method in methods}
-    cells = base_to_novel.summarise(read_json(metrics_file), list(datasets), titles, published)
+    rows = read_json(metrics_file)
+    cells = base_to_novel.summarise(rows, list(datasets), titles, published)
+    render.write_seeds(rows, output)
     render.write_tables(cells, output, note=note, config_hash=config_hash)
     plot.write_bars(cells, output.with_suffix(".png"))
 

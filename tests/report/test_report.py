@@ -93,6 +93,16 @@ def test_forms(cells, tmp_path):
     assert (tmp_path / "t.md").read_bytes() == first
 
 
+def test_every_seed_stands_in_a_file_of_its_own(tmp_path):
+    import pandas as pd
+
+    rows = [{**r, "shots": 16, "images": 10, "predictions": "p.parquet"} for r in METRICS]
+    render.write_seeds(rows, tmp_path / "t")
+    seeds = pd.read_csv(tmp_path / "t_seeds.csv")
+    assert len(seeds) == len(METRICS)
+    assert seeds["base"].tolist() == [r["base"] for r in METRICS]
+
+
 def test_plot(cells, tmp_path):
     from PIL import Image
 

@@ -21,6 +21,7 @@ rule table:
         ),
         f"{RESULTS}/tables/base_to_novel.md",
         f"{RESULTS}/tables/base_to_novel.csv",
+        f"{RESULTS}/tables/base_to_novel_seeds.csv",
     log:
         f"{RESULTS}/logs/tables/base_to_novel.log",
     benchmark:

@@ -41,6 +41,13 @@ def write_tables(cells: pd.DataFrame, output: Path, *, note: str, config_hash: s
         write_text(output.with_suffix(f".{ending}"), text)
 
 
+def write_seeds(metrics: list[dict[str, Any]], output: Path) -> None:
+    """Write `output`_seeds.csv: the figures of every seed, and the predictions that they come from."""
+    columns = ["dataset", "method", "shots", "seed", *FIGURES, "images", "predictions"]
+    text = pd.DataFrame(metrics)[columns].to_csv(index=False, float_format="%.4f")
+    write_text(output.with_name(f"{output.name}_seeds.csv"), text)
+
+
 def _groups(cells: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as text, the average first, the best harmonic mean of each data set marked."""
     order = [AVERAGE, *[name for name in cells["dataset"].unique() if name != AVERAGE]]
