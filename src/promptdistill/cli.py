@@ -313,7 +313,7 @@ def metrics(predictions: tuple[Path, ...], output: Path) -> None:
 @click.option("--note", default="", help="A sentence to print under the table.")
 @click.option("--config-hash", default="", help="Hash of the configuration, for the footnote.")
 @click.option(
-    "--output", type=PATH, required=True, help="Path without ending; md, html, png and two csv files."
+    "--output", type=PATH, required=True, help="Path without ending; endings are added."
 )
 def table(
     metrics_file: Path,
