@@ -11,19 +11,19 @@ import torch
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.config import BackboneConfig
+from promptdistill.miniature.captions import filler_words
 from promptdistill.miniature.datasets import DATASETS
 from promptdistill.miniature.pictures import draw
 
 WORDS = (0, 4, 8, 16, 24, 30)
 PER_CLASS = 20
-FILLER = "today we went out and saw this at the old market near my home it was very nice so i took one more".split()
 
 
 @torch.no_grad()
 def accuracy(clip: PromptedClip, name: str, words: int) -> float:
     """Percent of pictures named rightly with `words` filler words before the class name."""
     dataset, backbone = DATASETS[name], clip.backbone
-    before = " ".join((FILLER * 2)[:words])
+    before = " ".join(filler_words()[:words])
     text = clip.sentence_features([f"{before} {class_name}." for class_name in dataset.classes])
     right = []
     for label, class_name in enumerate(dataset.classes):

@@ -312,9 +312,7 @@ def metrics(predictions: tuple[Path, ...], output: Path) -> None:
 @click.option("--config-dir", type=PATH, default=Path("config"), show_default=True)
 @click.option("--note", default="", help="A sentence to print under the table.")
 @click.option("--config-hash", default="", help="Hash of the configuration, for the footnote.")
-@click.option(
-    "--output", type=PATH, required=True, help="Path without ending; endings are added."
-)
+@click.option("--output", type=PATH, required=True, help="Path without ending; endings are added.")
 def table(
     metrics_file: Path,
     datasets: tuple[str, ...],

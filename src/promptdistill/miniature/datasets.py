@@ -126,7 +126,7 @@ def write(name: str, folder: Path) -> Path:
     return split
 
 
-def write_contact_sheet(path: Path, per_dataset: int = 12) -> None:
+def write_contact_sheet(path: Path, per_dataset: int = 16) -> None:
     """Write a PNG with one row of pictures per data set, of different classes."""
     rows = {}
     for name, recipe in DATASETS.items():
@@ -136,4 +136,4 @@ def write_contact_sheet(path: Path, per_dataset: int = 12) -> None:
             rng = np.random.default_rng([recipe.seed, 0, index])
             rows[name].append(draw(recipe.subject(classes[index % len(classes)], rng), rng))
     with atomic(path) as partial:
-        contact_sheet(rows).save(partial, format="PNG")
+        contact_sheet(rows, zoom=1).save(partial, format="PNG")
