@@ -4,16 +4,16 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..clip.backbone import Backbone
 from ..clip.prompted import PromptedClip
 from ..clip.templates import template_features
 from ..config import LookupConfig, Regions
-from ..data.images import draw_region, normalise, open_image, region_pixels
-from ..data.loading import load
-from ..data.splits import Item, Split
+from ..data.images import normalise
+from ..data.loading import RegionDataset, load
+from ..data.splits import Split
 from ..files import sha256, sha256_of_json
 from ..provenance import code_sha256
 from .store import (
@@ -48,7 +48,7 @@ def build_lookup(
     clip = PromptedClip(teacher, [])
     origin = Origin(
         split_sha256=split_sha256,
-        code_sha256=code_sha256("clip/*.py", "data/images.py", "lookup/build.py"),
+        code_sha256=code_sha256("clip/*.py", "data/images.py", "data/loading.py", "lookup/build.py"),
         teacher=teacher.config,
         teacher_sha256=teacher.weights_sha256,
         template=template,
@@ -63,7 +63,7 @@ def build_lookup(
         path = folder / f"shard-{number:05d}.safetensors"
         own = sha256_of_json([fingerprint, start, start + len(items)])
         if not is_finished(path, own):
-            images = _ImageRegions(items, image_folder, regions, teacher.size)
+            images = _AllRegions(items, image_folder, regions, teacher.size)
             write_shard(path, *_encode(images, clip, config.batch_size, workers), own)
         shards.append(Shard(file=path.name, start=start, stop=start + len(items), sha256=sha256(path)))
         progress.update(len(items) * regions.count)
@@ -75,31 +75,18 @@ def build_lookup(
     write_manifest(folder, manifest)
 
 
-class _ImageRegions(Dataset):
-    """All regions of one image at a time, so that each image is decoded once."""
-
-    def __init__(
-        self, items: list[Item], image_folder: Path, regions: Regions, size: tuple[int, int]
-    ) -> None:
-        self.items = items
-        self.image_folder = image_folder
-        self.regions = regions
-        self.size = size
+class _AllRegions(RegionDataset):
+    """All regions of one image at a time."""
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         """uint8 pixels (regions, 3, H, W) and geometry (regions, 5) of one image."""
-        path = self.items[number].path
-        image = open_image(self.image_folder / path)
-        drawn = [draw_region(path, crop, self.regions, image.size) for crop in range(self.regions.count)]
-        return torch.stack([region_pixels(image, region, self.size) for region in drawn]), torch.tensor(drawn)
+        return self.crops(number, list(range(self.regions.count)))
 
 
-def _encode(
-    images: _ImageRegions, clip: PromptedClip, batch_size: int, workers: int
-) -> tuple[Tensor, Tensor]:
+def _encode(images: _AllRegions, clip: PromptedClip, batch_size: int, workers: int) -> tuple[Tensor, Tensor]:
     """Features (images, regions, D) and geometry (images, regions, 5)."""
     backbone = clip.backbone
     per_batch = max(1, batch_size // images.regions.count)

@@ -21,6 +21,7 @@ from ..files import atomic, read_json, sha256, write_json
 
 MANIFEST = "manifest.json"
 CLASSIFIER = "classifier.safetensors"
+_SEAL = "seal_sha256"
 
 
 class Shard(Strict):
@@ -57,26 +58,26 @@ class Manifest(Strict):
 def write_shard(path: Path, features: Tensor, geometry: Tensor, fingerprint: str) -> None:
     """Write one shard atomically; `fingerprint` says what it was made from."""
     tensors = {"features": features.half().contiguous(), "geometry": geometry.to(torch.int32)}
-    metadata = {"fingerprint": fingerprint, "payload_sha256": _payload_sha256(tensors)}
     with atomic(path) as partial:
-        save_file(tensors, partial, metadata)
+        save_file(tensors, partial, {_SEAL: _seal(fingerprint, tensors)})
 
 
 def is_finished(path: Path, fingerprint: str) -> bool:
     """Whether a whole and undamaged shard with this fingerprint lies at `path`."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("fingerprint") != fingerprint:
-                return False
-            tensors = {name: file.get_tensor(name) for name in ("features", "geometry")}
-            return metadata.get("payload_sha256") == _payload_sha256(tensors)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return (file.metadata() or {}).get(_SEAL) == _seal(fingerprint, tensors)
     except (FileNotFoundError, SafetensorError):
         return False
 
 
-def _payload_sha256(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _seal(fingerprint: str, tensors: dict[str, Tensor]) -> str:
+    """One hash of what a shard was made from and of what it holds.
+
+    It is the only entry of the shard's metadata: several would be written in random order.
+    """
+    digest = hashlib.sha256(fingerprint.encode())
     for name in sorted(tensors):
         digest.update(tensors[name].numpy())
     return digest.hexdigest()

@@ -1,38 +1,24 @@
 """Batches of random regions, in an order that depends on nothing but seed and epoch."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from ..config import Regions
-from ..data.images import draw_region, open_image, region_pixels
-from ..data.loading import load
-from ..data.splits import Item
+from ..data.loading import RegionDataset, load
 from ..methods.base import Batch
 
 Pick = tuple[int, int]  # number of an image in the list, and of one of its regions
 
 
-class RegionDataset(Dataset):
-    """Random access to any region of any image of a list."""
-
-    def __init__(
-        self, items: list[Item], image_folder: Path, regions: Regions, size: tuple[int, int]
-    ) -> None:
-        self.items = items
-        self.image_folder = image_folder
-        self.regions = regions
-        self.size = size
+class PickedRegions(RegionDataset):
+    """Any one region of any image."""
 
     def __getitem__(self, pick: Pick) -> tuple[torch.Tensor, int, int, int]:
         """uint8 pixels (3, H, W) of one region, the image's label, and the pick itself."""
         number, crop = pick
-        item = self.items[number]
-        image = open_image(self.image_folder / item.path)
-        region = draw_region(item.path, crop, self.regions, image.size)
-        return region_pixels(image, region, self.size), item.label, number, crop
+        pixels, _ = self.crops(number, [crop])
+        return pixels[0], self.items[number].label, number, crop
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -58,7 +44,7 @@ def picks_of_epoch(images: int, batch_size: int, seed: int, epoch: int, regions:
     ]
 
 
-def load_batches(dataset: RegionDataset, picks: list[list[Pick]], workers: int) -> Iterator[Batch]:
+def load_batches(dataset: PickedRegions, picks: list[list[Pick]], workers: int) -> Iterator[Batch]:
     """Decode the picked regions, `workers` processes ahead (0: in this process); pixels stay uint8."""
     loader = DataLoader(
         dataset, batch_sampler=picks, num_workers=workers, pin_memory=torch.cuda.is_available()

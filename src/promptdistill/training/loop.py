@@ -14,7 +14,7 @@ from ..data.images import normalise
 from ..data.splits import Item
 from ..errors import UserError
 from ..methods.base import Batch, Method
-from .batches import RegionDataset, load_batches, picks_of_epoch, steps_per_epoch
+from .batches import PickedRegions, load_batches, picks_of_epoch, steps_per_epoch
 from .checkpoint import load_checkpoint, save_checkpoint
 from .schedule import learning_rate
 
@@ -43,7 +43,7 @@ def train(
     if not items:
         raise UserError("There is no image to train on: the split's train list is empty for these classes.")
     config, backbone = method.task.config, method.task.backbone
-    dataset = RegionDataset(items, image_folder, regions, backbone.size)
+    dataset = PickedRegions(items, image_folder, regions, backbone.size)
     optimizer = torch.optim.SGD(
         method.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
     )

@@ -18,7 +18,7 @@ from ..provenance import code_sha256, versions
 from .artifact import Header, load_frozen, save_prompt
 from .loop import train
 
-_CODE = ("clip/*.py", "data/images.py", "lookup/store.py", "methods/*.py", "training/*.py")
+_CODE = ("clip/*.py", "data/images.py", "data/loading.py", "lookup/store.py", "methods/*.py", "training/*.py")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
