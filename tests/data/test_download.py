@@ -426,7 +426,7 @@ def test_two_sources_of_one_name_are_refused():
         pets([source], [source])
 
 
-PUBLISHED = {  # algorithms.md, section 10: folder, classes, train, val, test
+PUBLISHED = {  # of the published splits: folder, classes, train, val, test
     "imagenet": ("imagenet", 1000, 1281167, 0, 50000),
     "caltech101": ("caltech-101", 100, 4128, 1649, 2465),
     "oxford_pets": ("oxford_pets", 37, 2944, 736, 3669),
@@ -447,7 +447,7 @@ PUBLISHED = {  # algorithms.md, section 10: folder, classes, train, val, test
     "mini_shapes_noisy": ("mini_shapes_noisy", 16, 0, 0, 640),
     "mini_shapes_mosaic": ("mini_shapes_mosaic", 16, 0, 0, 640),
 }
-TEMPLATES = {  # algorithms.md, section 9
+TEMPLATES = {  # as CoOp and CLIP word them
     "oxford_pets": "a photo of a {}, a type of pet.",
     "oxford_flowers": "a photo of a {}, a type of flower.",
     "fgvc_aircraft": "a photo of a {}, a type of aircraft.",

@@ -51,5 +51,4 @@ def predictions(method):
     """Predictions of one method on all data sets: of every seed, or a single one if nothing learns."""
     learns = configuration.load_method(method, CONFIG_DIR).learns
     names = [f"{PROTOCOL.shots}shots_seed{seed}" for seed in PROTOCOL.seeds] if learns else ["0shots"]
-    pattern = f"{RESULTS}/predictions/base_to_novel/{{dataset}}/{method}/{{name}}.parquet"
-    return expand(pattern, dataset=CONFIG.datasets, name=names)
+    return expand(PREDICTIONS + "/{name}.parquet", dataset=CONFIG.datasets, method=method, name=names)

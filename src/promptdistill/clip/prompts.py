@@ -7,7 +7,7 @@ from ..errors import UserError
 from .backbone import Backbone
 from .text import Block
 
-_STD = 0.02  # of random initial tokens (algorithms.md, section 1)
+_STD = 0.02  # of random initial tokens (CoOp, arXiv 2109.01134)
 
 
 class Prompt(nn.Module):
@@ -23,7 +23,7 @@ class Prompt(nn.Module):
 
 
 class DeepPrompt(Prompt):
-    """Independent tokens for every layer of both towers ("deep prompt block", section 1)."""
+    """Independent tokens for every layer of both towers."""
 
     def __init__(self, text: Block, vision: Block) -> None:
         super().__init__()

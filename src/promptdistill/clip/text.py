@@ -3,7 +3,7 @@
 The text mask is causal, and the start token and all context tokens are the same for every class, at
 every layer, deep prompts included.  So keys and values of this shared prefix are computed once, and
 only each class's own tokens run per class.  Nothing runs behind the longest end token.  Both savings
-are exact (algorithms.md, section 7); tests/clip holds the plain computation they are compared with.
+are exact; tests/clip holds the plain computation they are compared with.
 """
 
 import torch

@@ -170,7 +170,7 @@ def draw_few_shot(split: Split, shots: int, seed: int) -> Split:
     """The published few-shot draw: `shots` training and min(shots, 4) validation images a class.
 
     One Python `random` generator, seeded with `seed`, serves the train list first and the val list
-    after it; classes come in the order in which they first appear (algorithms.md, section 3).
+    after it; classes come in the order in which they first appear (as CoOp's published code draws).
     A class with fewer images gives all of them.
     """
     generator = random.Random(seed)

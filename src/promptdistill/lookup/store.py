@@ -3,7 +3,7 @@
 `manifest.json` names everything that the features depend on.  `shard-00000.safetensors`, … hold
 `features` (images, regions, D), half precision and normalised, and `geometry` (images, regions, 5):
 x, y, width, height, flip.  `classifier.safetensors` holds the teacher's text features (classes, D).
-Features give exact logits for any label set (algorithms.md, section 8).
+Features give exact logits for any label set, by one matrix product.
 """
 
 import hashlib

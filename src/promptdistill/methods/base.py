@@ -116,7 +116,7 @@ class Method(nn.Module):
 
 
 class DeepPromptMethod(Method):
-    """A method whose prompt is a deep block of independent tokens in both towers (section 1)."""
+    """A method whose prompt is a deep block of independent tokens in both towers."""
 
     Config = DeepPromptConfig
 

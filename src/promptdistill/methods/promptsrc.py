@@ -1,4 +1,4 @@
-"""PromptSRC: deep prompts, held near the frozen model (arXiv 2307.06948; algorithms.md, section 4)."""
+"""PromptSRC: deep prompts, held near the frozen model (arXiv 2307.06948)."""
 
 import math
 

@@ -7,7 +7,7 @@ from .base import Method, NothingLearns
 
 
 class ZeroShot(Method):
-    """The data set's template (algorithms.md, section 9)."""
+    """The data set's template, from config/datasets."""
 
     Config = NothingLearns
 
