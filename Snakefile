@@ -1,4 +1,4 @@
-# images -> splits -> lookup -> boosting -> adapting -> predictions -> metrics -> tables
+# images -> splits -> regions -> lookup -> boosting -> adapting -> predictions -> metrics -> tables
 import os
 from pathlib import Path
 
@@ -29,10 +29,14 @@ wildcard_constraints:
     method=r"[a-z0-9_]+(\+caspl)?",
     shots=r"\d+",
     seed=r"\d+",
+    kind="plain|boosted",
+    part=r"\d+",
+    parts=r"\d+",
 
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/regions.smk"
 include: "workflow/rules/lookup.smk"
 include: "workflow/rules/boosting.smk"
 include: "workflow/rules/adapting.smk"

@@ -86,6 +86,11 @@ region_options = options(
     click.option("--region-seed", type=click.IntRange(0), required=True, help="Seed of their geometry."),
     click.option("--region-scale", type=(float, float), required=True, help="Least and greatest area."),
 )
+precision_option = click.option(
+    "--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True
+)
+stored_option = click.option("--stored-regions", "stored", type=PATH, help="Folder of stored regions.")
+boosting_option = click.option("--boosting", type=PATH, help="Boosting prompt of a method with +caspl.")
 split_option = click.option("--split", "split_file", type=PATH, required=True, help="Checked split file.")
 hyperparameters_option = click.option(
     "--hyperparameters", type=JsonType(), default="{}", help="JSON object; see config/methods."
@@ -141,12 +146,62 @@ def draw(split_file: Path, shots: int, seed: int, output: Path) -> None:
 @main.command()
 @dataset_options
 @split_option
+@student_option
+@region_options
+@click.option(
+    "--max-gb", type=click.FloatRange(0), required=True, help="Disk they may take; else none is kept."
+)
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Loader processes.")
+@click.option("--output", type=PATH, required=True, help="Folder of the stored regions.")
+def regions(
+    dataset: str,
+    config_dir: Path,
+    data_root: Path,
+    split_file: Path,
+    student: config.BackboneConfig,
+    regions: int,
+    region_seed: int,
+    region_scale: tuple[float, float],
+    max_gb: float,
+    workers: int,
+    output: Path,
+) -> None:
+    """Cut random regions of every training image at the student's input size, and store them."""
+    from .clip.backbone import load_backbone
+    from .data.region_build import store_regions
+    from .data.splits import read_split
+
+    entry = config.load_dataset(dataset, config_dir)
+    store_regions(
+        read_split(split_file).train,
+        data_root / entry.folder / entry.images,
+        _regions(regions, region_seed, region_scale),
+        load_backbone(student).size,
+        max_gb,
+        output,
+        workers,
+    )
+
+
+lookup_options = options(
+    click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True),
+    click.option("--shard-images", type=click.IntRange(1), default=512, show_default=True),
+    precision_option,
+    machine_options,
+)
+lookup_output = click.option("--output", type=PATH, required=True, help="Folder of the lookup.")
+
+
+@main.command()
+@dataset_options
+@split_option
 @click.option("--teacher", type=BackboneType(), required=True)
 @region_options
-@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
-@click.option("--shard-images", type=click.IntRange(1), default=512, show_default=True)
-@machine_options
-@click.option("--output", type=PATH, required=True, help="Folder of the lookup.")
+@click.option("--part", type=click.IntRange(0), help="Build only every n-th shard, from this one on …")
+@click.option("--parts", type=click.IntRange(1), default=1, show_default=True, help="… for this n.")
+@stored_option
+@lookup_options
+@lookup_output
 def lookup(
     dataset: str,
     config_dir: Path,
@@ -156,8 +211,12 @@ def lookup(
     regions: int,
     region_seed: int,
     region_scale: tuple[float, float],
+    part: int | None,
+    parts: int,
     batch_size: int,
     shard_images: int,
+    stored: Path | None,
+    precision: config.Precision,
     device: str,
     threads: int,
     workers: int,
@@ -165,21 +224,101 @@ def lookup(
 ) -> None:
     """Compute the teacher's features of random regions of every training image."""
     from .clip.backbone import load_backbone
+    from .clip.prompted import PromptedClip
+    from .data.region_store import open_store
     from .data.splits import read_split
-    from .files import sha256
-    from .lookup.build import build_lookup
+    from .lookup.build import Encoder, build_part, build_teacher_lookup
 
     entry = config.load_dataset(dataset, config_dir)
-    build_lookup(
-        read_split(split_file),
-        sha256(split_file),
+    split = read_split(split_file)
+    drawn = _regions(regions, region_seed, region_scale)
+    backbone = load_backbone(teacher, _prepare(device, threads))
+    encoder = Encoder(clip=PromptedClip(backbone, []), precision=precision)
+    images = data_root / entry.folder / entry.images
+    sizes = config.LookupConfig(batch_size=batch_size, shard_images=shard_images)
+    given = {"store": open_store(stored, split.train, drawn, backbone.size), "workers": workers}
+    if part is None:
+        build_teacher_lookup(split, images, entry.template, encoder, drawn, sizes, output, **given)
+    else:
+        build_part(split, images, encoder, drawn, sizes, output, (part, parts), **given)
+
+
+@main.command()
+@dataset_options
+@split_option
+@student_option
+@boosting_option
+@region_options
+@click.option("--draw", "draws", type=PATH, multiple=True, required=True, help="Few-shot draws.")
+@click.option("--output", "outputs", type=PATH, multiple=True, required=True, help="Folder for each draw.")
+@lookup_options
+def features(
+    dataset: str,
+    config_dir: Path,
+    data_root: Path,
+    split_file: Path,
+    draws: tuple[Path, ...],
+    outputs: tuple[Path, ...],
+    regions: int,
+    region_seed: int,
+    region_scale: tuple[float, float],
+    batch_size: int,
+    shard_images: int,
+    workers: int,
+    **encoder: Any,
+) -> None:
+    """Compute the student's features of random regions of the base classes' few-shot images."""
+    from .data.splits import of_labels, read_draw, read_split
+    from .lookup.build import build_student_lookup
+
+    _require_same_length(draw=draws, output=outputs)
+    entry = config.load_dataset(dataset, config_dir)
+    split = read_split(split_file)
+    drawn = _regions(regions, region_seed, region_scale)
+    student = _student_encoder(**encoder)
+    for draw_file, output in zip(draws, outputs, strict=True):
+        build_student_lookup(
+            of_labels(read_draw(draw_file).train, split.base_labels),
+            data_root / entry.folder / entry.images,
+            student,
+            drawn,
+            config.LookupConfig(batch_size=batch_size, shard_images=shard_images),
+            output,
+            workers=workers,
+        )
+
+
+@main.command()
+@dataset_options
+@split_option
+@student_option
+@boosting_option
+@lookup_options
+@lookup_output
+def test_features(
+    dataset: str,
+    config_dir: Path,
+    data_root: Path,
+    split_file: Path,
+    batch_size: int,
+    shard_images: int,
+    workers: int,
+    output: Path,
+    **encoder: Any,
+) -> None:
+    """Compute the student's features of the test images."""
+    from .data.splits import read_split
+    from .lookup.build import build_student_lookup
+
+    entry = config.load_dataset(dataset, config_dir)
+    build_student_lookup(
+        read_split(split_file).test,
         data_root / entry.folder / entry.images,
-        entry.template,
-        load_backbone(teacher, _prepare(device, threads)),
-        _regions(regions, region_seed, region_scale),
+        _student_encoder(**encoder),
+        None,
         config.LookupConfig(batch_size=batch_size, shard_images=shard_images),
         output,
-        workers,
+        workers=workers,
     )
 
 
@@ -191,6 +330,8 @@ def lookup(
 @click.option("--lookup", "lookup_folder", type=PATH, required=True)
 @hyperparameters_option
 @click.option("--seed", type=SEED, default=1, show_default=True)
+@stored_option
+@precision_option
 @machine_options
 @click.option("--output", type=PATH, required=True, help="Prompt file to write.")
 def boost(
@@ -209,11 +350,14 @@ def boost(
 @region_options
 @click.option("--method", required=True, help="Such as coop or coop+caspl.")
 @hyperparameters_option
-@click.option("--boosting", type=PATH, help="Boosting prompt of a method with +caspl.")
+@boosting_option
 @click.option("--shots", type=click.IntRange(1), required=True)
 @click.option("--seed", "seeds", type=SEED, multiple=True, required=True)
 @click.option("--draw", "draws", type=PATH, multiple=True, required=True, help="Few-shot draw of each seed.")
+@click.option("--features", type=PATH, multiple=True, help="Looked-up image features of each draw.")
 @click.option("--output", "outputs", type=PATH, multiple=True, required=True, help="Prompt of each seed.")
+@stored_option
+@precision_option
 @machine_options
 def adapt(
     method: str,
@@ -222,17 +366,22 @@ def adapt(
     shots: int,
     seeds: tuple[int, ...],
     draws: tuple[Path, ...],
+    features: tuple[Path, ...],
     outputs: tuple[Path, ...],
     **setting: Any,
 ) -> None:
     """Learn adapting prompts on few shots of the base classes, one after the other for each seed."""
     from .training.stages import Run, train_adapting
 
-    _require_same_length(seed=seeds, draw=draws, output=outputs)
+    looked_up = features or (None,) * len(seeds)
+    _require_same_length(seed=seeds, draw=draws, features=looked_up, output=outputs)
     common = _setting(**setting)
     train_adapting(
         common,
-        [Run(seed=s, draw=d, output=o) for s, d, o in zip(seeds, draws, outputs, strict=True)],
+        [
+            Run(seed=s, draw=d, features=f, output=o)
+            for s, d, f, o in zip(seeds, draws, looked_up, outputs, strict=True)
+        ],
         method,
         hyperparameters,
         boosting,
@@ -248,10 +397,12 @@ def adapt(
 @student_option
 @click.option("--method", required=True, help="Such as zero_shot, coop or coop+caspl.")
 @hyperparameters_option
-@click.option("--boosting", type=PATH, help="Boosting prompt of a method with +caspl.")
+@boosting_option
 @click.option("--prompt", "prompts", type=PATH, multiple=True, help="Finished prompts; none for zero-shot.")
 @click.option("--output", "outputs", type=PATH, multiple=True, required=True, help="Parquet of each prompt.")
+@click.option("--features", type=PATH, help="Looked-up features of the test images.")
 @click.option("--batch-size", type=click.IntRange(1), default=100, show_default=True)
+@precision_option
 @machine_options
 def evaluate(
     dataset: str,
@@ -264,7 +415,9 @@ def evaluate(
     boosting: Path | None,
     prompts: tuple[Path, ...],
     outputs: tuple[Path, ...],
+    features: Path | None,
     batch_size: int,
+    precision: config.Precision,
     device: str,
     threads: int,
     workers: int,
@@ -276,6 +429,7 @@ def evaluate(
 
     _require_same_length(prompt=prompts or (None,), output=outputs)
     entry = config.load_dataset(dataset, config_dir)
+    split = read_split(split_file)
     backbone = load_backbone(student, _prepare(device, threads))
     restored = [
         predict.restore_method(backbone, method, entry.template, prompt, boosting, hyperparameters)
@@ -283,8 +437,13 @@ def evaluate(
     ]
     frames = predict.predict(
         [method for method, _ in restored],
-        predict.base_and_novel(read_split(split_file)),
-        data_root / entry.folder / entry.images,
+        predict.base_and_novel(split),
+        predict.ImageSource(
+            folder=data_root / entry.folder / entry.images,
+            items=split.test,
+            features=predict.open_features(features, split, backbone, boosting),
+        ),
+        precision=precision,
         batch_size=batch_size,
         workers=workers,
     )
@@ -379,6 +538,20 @@ def _prepare(device: str, threads: int):
     return resolve_device(device)
 
 
+def _student_encoder(
+    student: config.BackboneConfig,
+    boosting: Path | None,
+    precision: config.Precision,
+    device: str,
+    threads: int,
+):
+    """The student's image tower, loaded, with a frozen boosting prompt where one is given."""
+    from .clip.backbone import load_backbone
+    from .lookup.build import student_encoder
+
+    return student_encoder(load_backbone(student, _prepare(device, threads)), boosting, precision)
+
+
 def _regions(count: int, seed: int, scale: tuple[float, float]) -> config.Regions:
     return config.validate(config.Regions, {"count": count, "seed": seed, "scale": scale}, "--region-scale")
 
@@ -392,6 +565,8 @@ def _setting(
     regions: int,
     region_seed: int,
     region_scale: tuple[float, float],
+    stored: Path | None,
+    precision: config.Precision,
     device: str,
     threads: int,
     workers: int,
@@ -411,6 +586,8 @@ def _setting(
         template=entry.template,
         student=load_backbone(student, _prepare(device, threads)),
         regions=_regions(regions, region_seed, region_scale),
+        store=stored,
+        precision=precision,
         threads=threads,
         workers=workers,
     )

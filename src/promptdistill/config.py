@@ -20,6 +20,8 @@ Model = TypeVar("Model", bound=BaseModel)
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\+caspl)?$")]  # of data sets and methods
 
+Precision = Literal["float32", "bfloat16"]
+
 CASCADED = "+caspl"  # suffix of a method that is cascaded on boosting prompts
 
 
@@ -47,10 +49,14 @@ class Backbones(Strict):
 
 
 class LookupConfig(Strict):
-    """How the teacher's answers for the regions of every training image are computed and stored."""
+    """How features of random regions are computed and stored."""
 
-    batch_size: int = Field(64, ge=1, description="regions the teacher encodes at a time")
-    shard_images: int = Field(512, ge=1, description="images in one file of the lookup")
+    batch_size: int = Field(64, ge=1, description="regions that are encoded at a time")
+    shard_images: int = Field(512, ge=1, description="images in one file of a lookup")
+    parts: int = Field(1, ge=1, description="jobs that build one data set's teacher lookup side by side")
+    parts_of: dict[Name, Annotated[int, Field(ge=1)]] = Field(
+        {}, description="data set -> jobs, where it differs"
+    )
 
 
 class Regions(Strict):
@@ -67,6 +73,26 @@ class Regions(Strict):
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f"scale {list(self.scale)} must be two shares, 0 < least <= greatest <= 1")
         return self
+
+
+class RegionConfig(Regions):
+    """How random regions are drawn and kept."""
+
+    count: int | None = Field(
+        None,
+        ge=1,
+        description="most random regions of an image; none: as many as a training has epochs, as published",
+    )
+    max_gb: float = Field(
+        10.0,
+        ge=0,
+        description="disk that the stored regions of one data set may take; beyond it, and with 0, regions "
+        "are cut from the image files at every use",
+    )
+
+    def for_epochs(self, epochs: int) -> Regions:
+        """The regions that a training of so many epochs sees: at most one new one an epoch."""
+        return Regions(count=min(epochs, self.count or epochs), seed=self.seed, scale=self.scale)
 
 
 class BaseToNovel(Strict):
@@ -101,7 +127,8 @@ class Config(Strict):
     datasets: Annotated[list[Name], Field(min_length=1)]
     methods: Annotated[list[Name], Field(min_length=1)]
     protocols: Protocols = Protocols()
-    regions: Regions = Regions()
+    precision: Precision = Field("float32", description="of the models' arithmetic; prompts stay float32")
+    regions: RegionConfig = RegionConfig()
     lookup: LookupConfig = LookupConfig()
     overrides: dict[str, dict[str, Any]] = Field(
         {}, description="method name -> hyper-parameters that replace those of config/methods"
@@ -176,6 +203,11 @@ class MethodEntry(Strict):
     title: str = Field(description="name in tables")
     source: str = Field(description="paper")
     learns: bool = Field(True, description="false: nothing is trained, the method is only evaluated")
+    looks_up: Literal["plain", "cascade"] | None = Field(
+        None,
+        description="student's image features that nothing changes, and that are therefore computed once: "
+        "without prompts (plain), or with the frozen prompts of the cascade",
+    )
     hyperparameters: dict[str, Any] = Field({}, description="as published, base-to-novel")
     with_boosting: dict[str, Any] | None = Field(
         None, description="what differs when cascaded on boosting prompts; none: cannot be cascaded"

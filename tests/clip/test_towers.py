@@ -4,16 +4,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain import plain_image, plain_text
 
+from plain.towers import image_features as plain_image
+from plain.towers import text_features as plain_text
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.prompts import random_prompt
-from promptdistill.clip.text import encode_text, tokenize
+from promptdistill.clip.text import Sentences, encode_text, tokenize
 from promptdistill.clip.vision import encode_image
+from promptdistill.compat import import_open_clip
 from promptdistill.config import BackboneConfig
 from promptdistill.errors import UserError
 
+open_clip = import_open_clip()
 NAMES = ["star", "striped red star", "forget me not of the high northern mountains", "a", "Boeing 737-800"]
 
 
@@ -29,6 +32,10 @@ def tokens_for(backbone, blocks, names=NAMES):
     context = sum(len(block[0]) for block in blocks)
     sentences = [" ".join(["X"] * context + [name + "."]) for name in names]
     return tokenize(backbone.tokenizer, sentences, backbone.model.context_length)
+
+
+def encode(clip, tokens, blocks):
+    return encode_text(clip, Sentences.from_tokens(clip, tokens), blocks)
 
 
 def gradients(output, blocks):
@@ -48,7 +55,10 @@ def test_text_tower_equals_plain_twin(random_student, shapes, seed, names):
     clip = random_student.model
     blocks = random_blocks(shapes, random_student.text_width, seed)
     tokens = tokens_for(random_student, blocks, names)
-    ours, plain = encode_text(clip, tokens, blocks), plain_text(clip, tokens, blocks)
+    ours, plain = (
+        encode_text(clip, Sentences.from_tokens(clip, tokens), blocks),
+        plain_text(clip, tokens, blocks),
+    )
     torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
     for mine, theirs in zip(gradients(ours, blocks), gradients(plain, blocks), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=1e-4)
@@ -64,6 +74,55 @@ def test_image_tower_equals_plain_twin(random_student, shapes, seed, batch):
     torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
     for mine, theirs in zip(gradients(ours, blocks), gradients(plain, blocks), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=1e-4)
+
+
+@settings(max_examples=15)
+@given(
+    images=st.integers(1, 3),
+    context=st.integers(1, 4),
+    boosting=st.booleans(),
+    seed=st.integers(0, 99),
+    names=st.lists(st.sampled_from(NAMES), min_size=1, unique=True),
+)
+def test_contexts_that_differ_from_image_to_image(random_student, images, context, boosting, seed, names):
+    """CoCoOp's: all images at once equal image by image, alone and before a frozen deep block."""
+    clip, width = random_student.model, random_student.text_width
+    generator = torch.Generator().manual_seed(seed)
+    first = torch.randn(images, context, width, generator=generator).mul(0.3).requires_grad_()
+    behind = random_blocks([(2, 3)], width, seed) if boosting else []
+    tokens = tokens_for(random_student, [[first[0]], *behind], names)
+    ours = encode(clip, tokens, [[first], *behind])
+    plain = torch.stack([plain_text(clip, tokens, [[one], *behind]) for one in first])
+    torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
+    mine, theirs = gradients(ours, [[first]])[0], gradients(plain, [[first]])[0]
+    torch.testing.assert_close(mine, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=1e-4)
+
+
+@settings(max_examples=15)
+@given(
+    shapes=cascades,
+    seed=st.integers(0, 99),
+    layers=st.integers(1, 4),
+    width=st.sampled_from([64, 128]),
+    projection=st.booleans(),
+)
+def test_towers_of_other_shapes(shapes, seed, layers, width, projection):
+    """Models of several depths and widths, with and without a bias in the text projection."""
+    torch.manual_seed(seed)
+    vision = {"layers": layers, "width": width, "head_width": 32, "patch_size": 8, "image_size": 24}
+    text = {"layers": layers, "width": width, "heads": 2, "vocab_size": 49408}
+    clip = open_clip.CLIP(48, vision, {**text, "proj_bias": projection}).eval().requires_grad_(False)
+    shapes = [(context, min(depth, layers)) for context, depth in shapes]
+    sentences = [" ".join(["X"] * sum(c for c, _ in shapes) + [name + "."]) for name in NAMES]
+    tokens = tokenize(open_clip.get_tokenizer("ViT-B-16"), sentences, clip.context_length)
+    pixels = torch.randn(2, 3, 24, 24)
+    blocks = random_blocks(shapes, width, seed)
+    pairs = [(encode(clip, tokens, blocks), plain_text(clip, tokens, blocks))]
+    pairs.append((encode_image(clip, pixels, blocks), plain_image(clip, pixels, blocks)))
+    for ours, plain in pairs:
+        torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
+        for mine, theirs in zip(gradients(ours, blocks), gradients(plain, blocks), strict=True):
+            torch.testing.assert_close(mine, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=1e-4)
 
 
 def test_empty_cascade_equals_open_clip(student):
@@ -92,7 +151,10 @@ def test_real_sizes(model):
         own = clip.encode_text(backbone.tokenizer(["star."]), normalize=True)
         torch.testing.assert_close(plain.text_features(["star"]), own, atol=1e-6, rtol=0)
         blocks = [prompt.text_block()]
-        ours, twin = encode_text(clip, tokens, blocks), plain_text(clip, tokens, blocks)
+        ours, twin = (
+            encode_text(clip, Sentences.from_tokens(clip, tokens), blocks),
+            plain_text(clip, tokens, blocks),
+        )
         torch.testing.assert_close(ours, twin, atol=1e-5, rtol=1e-5)
         blocks = [prompt.vision_block()]
         ours, twin = encode_image(clip, pixels, blocks), plain_image(clip, pixels, blocks)

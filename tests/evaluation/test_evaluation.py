@@ -1,14 +1,20 @@
 """Predictions and metrics: against a plain loop, and from damaged files."""
 
+from dataclasses import replace
+
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptdistill.clip import prompted
+from promptdistill.config import LookupConfig
 from promptdistill.data.images import open_image
 from promptdistill.errors import UserError
 from promptdistill.evaluation import metrics, predict
 from promptdistill.files import sha256
+from promptdistill.lookup.build import build_student_lookup, student_encoder
 
 TEMPLATE = "a photo of a {}."
 ORIGIN = {"protocol": "base_to_novel", "dataset": "tiny", "method": "zero_shot", "shots": 0, "seed": None}
@@ -22,7 +28,8 @@ def frames(tiny, student):
         for name in ("zero_shot", "zero_shot_ensemble")
     ]
     subsets = predict.base_and_novel(split)
-    return predict.predict(both, subsets, folder, batch_size=3, workers=0)
+    images = predict.ImageSource(folder=folder, items=split.test)
+    return predict.predict(both, subsets, images, precision="float32", batch_size=3, workers=0)
 
 
 def test_predictions_equal_a_plain_loop(frames, tiny, student):
@@ -85,4 +92,34 @@ def test_every_logit_is_scaled_as_clip_does(student):
     pixels = torch.randn(2, 3, 32, 32)
     tokens = student.tokenizer([TEMPLATE.format(name) for name in ("star", "moon")])
     expected, _ = student.model.get_logits(pixels, tokens)
-    torch.testing.assert_close(method.logits(pixels, ["star", "moon"]), expected, atol=1e-4, rtol=0)
+    logits = method.classifier(["star", "moon"])(method.clip.image_features(pixels))
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+
+
+def test_looked_up_test_images_give_the_same_predictions(frames, tiny, student, tmp_path):
+    """And no image file is opened for them."""
+    folder, split = tiny
+    encoder = student_encoder(student, None, "float32")
+    build_student_lookup(split.test, folder, encoder, None, LookupConfig(shard_images=5), tmp_path / "f")
+    features = predict.open_features(tmp_path / "f", split, student, None)
+    methods = [predict.restore_method(student, "zero_shot", TEMPLATE, None, None, {})[0]]
+    images = predict.ImageSource(folder=tmp_path / "nowhere", items=split.test, features=features)
+    subsets = predict.base_and_novel(split)
+    again = predict.predict(methods, subsets, images, precision="float32", batch_size=4, workers=0)[0]
+    pd.testing.assert_frame_equal(again, frames[0], check_exact=False, atol=1e-5)
+    with pytest.raises(UserError, match="was made with images_sha256"):
+        predict.open_features(tmp_path / "f", replace(split, test=split.test[1:]), student, None)
+
+
+def test_images_are_encoded_once_for_all_methods_that_leave_them_alone(tiny, student, monkeypatch):
+    folder, split = tiny
+    names = ["zero_shot", "zero_shot_ensemble", "zero_shot"]
+    methods = [predict.restore_method(student, name, TEMPLATE, None, None, {})[0] for name in names]
+    seen = []
+    tower = prompted.encode_image
+    monkeypatch.setattr(prompted, "encode_image", lambda *a: seen.append(len(a[1])) or tower(*a))
+    images = predict.ImageSource(folder=folder, items=split.test)
+    predict.predict(
+        methods, predict.base_and_novel(split), images, precision="float32", batch_size=3, workers=0
+    )
+    assert sum(seen) == len(split.test)

@@ -2,25 +2,32 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.config import LookupConfig, Regions
 from promptdistill.data.images import draw_region, normalise, open_image, region_pixels
+from promptdistill.data.region_store import images_sha256
 from promptdistill.data.splits import Split
 from promptdistill.errors import UserError
 from promptdistill.lookup import build, store
-from promptdistill.lookup.store import RegionLookup
+from promptdistill.lookup.store import RegionLookup, keep_top
 
 REGIONS = Regions(count=3, seed=5)
 CONFIG = LookupConfig(batch_size=7, shard_images=10)
+TEMPLATE = "a photo of a {}."
 
 
-def build_in(folder, tiny, teacher, workers=0):
+def build_in(folder, tiny, teacher, **options):
     images, split = tiny
-    template = "a photo of a {}."
-    build.build_lookup(split, "split", images, template, teacher, REGIONS, CONFIG, folder, workers)
+    encoder = build.Encoder(clip=PromptedClip(teacher, []))
+    template = options.pop("template", TEMPLATE)
+    build.build_teacher_lookup(split, images, template, encoder, REGIONS, CONFIG, folder, **options)
     return folder
 
 
@@ -88,13 +95,67 @@ def test_a_truncated_a_missing_and_a_foreign_file_are_named(copy):
         RegionLookup(copy)
 
 
-def test_a_lookup_of_another_split_or_other_regions_is_refused(built):
+def test_a_lookup_of_other_images_or_regions_is_refused(built, tiny):
     lookup = RegionLookup(built)
-    lookup.require(split_sha256="split", regions=REGIONS)
-    with pytest.raises(UserError, match="made with split_sha256 = 'split', but 'other' is asked for"):
-        lookup.require(split_sha256="other")
-    with pytest.raises(UserError, match="made with regions = "):
-        lookup.require(regions=Regions(count=4))
+    lookup.require(images_sha256=images_sha256(tiny[1].train))
+    with pytest.raises(UserError, match=r"made with images_sha256 = .*, but 'other' is asked for: build it"):
+        lookup.require(images_sha256="other")
+    lookup.require_regions(REGIONS)
+    lookup.require_regions(Regions(count=2, seed=5))  # fewer of the same are there
+    for other in (Regions(count=4, seed=5), Regions(count=3, seed=6)):
+        with pytest.raises(UserError, match="made with regions = "):
+            lookup.require_regions(other)
+
+
+def test_logits_of_any_label_set(built, student):
+    """One matrix product with any text features; by default the data set's classes."""
+    lookup = RegionLookup(built)
+    images, regions = torch.tensor([3, 4]), torch.tensor([1, 0])
+    text = torch.randn(7, 96, generator=torch.Generator().manual_seed(0))
+    logits = lookup.logits(images, regions, student.logit_scale, classifier=text)
+    expected = student.logit_scale * lookup.features(images, regions) @ text.T
+    assert torch.equal(logits, expected)
+    assert lookup.logits(images, regions, student.logit_scale).shape == (2, 4)
+
+
+@given(
+    logits=arrays(np.int64, (3, 8), elements=st.integers(-20, 20), unique=True),
+    k=st.integers(1, 10),
+)
+def test_top_logits(logits, k):
+    """The k greatest probabilities stay; the others share what is left."""
+    logits = torch.from_numpy(logits).float() / 2
+    before, after = logits.softmax(1), keep_top(logits, k).softmax(1)
+    for old, new in zip(before, after, strict=True):
+        top = old.argsort(descending=True)[:k]
+        torch.testing.assert_close(new[top], old[top])
+        rest = np.setdiff1d(np.arange(8), top)
+        if len(rest):
+            mean = old[rest].mean().expand(len(rest))
+            torch.testing.assert_close(new[rest], mean, atol=1e-6, rtol=1e-4)
+
+
+def test_another_template_keeps_the_features(copy, tiny, random_student, monkeypatch):
+    """Text features are one small file beside them."""
+    shards = {path.name: path.read_bytes() for path in copy.glob("shard-*")}
+    monkeypatch.setattr(build, "_encode", None)  # nothing may be encoded
+    build_in(copy, tiny, random_student, template="a drawing of a {}.")
+    assert {path.name: path.read_bytes() for path in copy.glob("shard-*")} == shards
+    assert RegionLookup(copy).manifest.classifier.template == "a drawing of a {}."
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (1,)])
+def test_parts_make_the_same_lookup(order, built, tiny, random_student, tmp_path):
+    """Built part by part, in any order, and even with a part left out: the same bytes."""
+    images, split = tiny
+    encoder = build.Encoder(clip=PromptedClip(random_student, []))
+    for part in order:
+        build.build_part(split, images, encoder, REGIONS, CONFIG, tmp_path, (part, 2))
+        assert not (tmp_path / store.MANIFEST).exists()
+    assert len(list(tmp_path.glob("shard-*"))) == sum((2, 1)[part] for part in order)
+    build_in(tmp_path, tiny, random_student)
+    expected = {path.name: path.read_bytes() for path in built.iterdir()}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == expected
 
 
 @pytest.mark.parametrize(
@@ -130,7 +191,7 @@ def test_a_lookup_of_something_else_is_not_reused(copy, tiny, random_student, st
     build_in(copy, tiny, student)
     assert (copy / "shard-00000.safetensors").read_bytes() != first
     lookup = RegionLookup(copy)
-    assert lookup.manifest.origin.teacher_sha256 == student.weights_sha256
+    assert lookup.manifest.origin.encoder_sha256 == student.weights_sha256
 
 
 def test_shards_of_other_code_are_not_reused(copy, tiny, random_student, monkeypatch):

@@ -83,7 +83,7 @@ class OnlineTeacher:
         self.text = template_features(self.clip, "a photo of a {}, a type of flower.", class_names)
         self.pixels = pixels
 
-    def logits(self, images, regions, scale):
+    def logits(self, images, regions, scale, top_k):
         features = self.clip.image_features(self.pixels[int(images[0])])
         return scale * features @ self.text.T
 
@@ -113,7 +113,7 @@ def test_retraces_recorded_run(run, golden, shared):
         config=config,
         generator=torch.Generator().manual_seed(0),
         frozen=frozen,
-        lookup=OnlineTeacher(make_backbone(golden, 11), golden.CLASSES, pixels) if boosting else None,
+        teacher=OnlineTeacher(make_backbone(golden, 11), golden.CLASSES, pixels) if boosting else None,
     )
     method = find_method(name)(task)
     state = {
@@ -138,5 +138,5 @@ def test_retraces_recorded_run(run, golden, shared):
         final = recorded["final/" + recorded_name(key, boosting)]
         np.testing.assert_allclose(tensor.numpy(), final, atol=1e-4)
     with torch.no_grad():
-        logits = method.logits(pixels[0], golden.CLASSES)
+        logits = method.classifier(golden.CLASSES)(method.clip.image_features(pixels[0]))
     np.testing.assert_allclose(logits.numpy(), recorded["logits"], atol=1e-3)

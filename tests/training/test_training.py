@@ -3,25 +3,39 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
 
+from promptdistill.clip import prompted as prompted_module
 from promptdistill.clip.backbone import weights_sha256
-from promptdistill.config import Regions
-from promptdistill.data.splits import Split, draw_few_shot, write_draw
+from promptdistill.clip.prompted import PromptedClip
+from promptdistill.config import Regions, load_method
+from promptdistill.data.region_build import store_regions
+from promptdistill.data.splits import Split, draw_few_shot, of_labels, write_draw
 from promptdistill.errors import UserError
-from promptdistill.lookup.build import LookupConfig, build_lookup
+from promptdistill.layout import feature_kind
+from promptdistill.lookup.build import (
+    Encoder,
+    LookupConfig,
+    build_student_lookup,
+    build_teacher_lookup,
+    student_encoder,
+)
 from promptdistill.training import loop
 from promptdistill.training.artifact import load_frozen, load_prompt
 from promptdistill.training.stages import Run, Setting, train_adapting, train_boosting
 
+CONFIG_DIR = Path(__file__).parent.parent.parent / "config"
 REGIONS = Regions(count=2)
 COMMON = {"epochs": 3, "batch_size": 4, "lr": 0.05}
 DEEP = {**COMMON, "text_context": 2, "vision_context": 2, "depth": 2}
 METHODS = {
     "coop": {**COMMON, "context": 4},
+    "cocoop": {**COMMON, "context": 4, "phrase": "a photo of a"},
+    "maple": {**COMMON, "context": 2, "depth": 2, "phrase": "a photo of a"},
     "ivlp": DEEP,
     "promptsrc": {**DEEP, "gpa_mean": 2, "gpa_std": 1},
 }
@@ -38,6 +52,8 @@ def setting(tiny, student):
         template="a photo of a {}.",
         student=student,
         regions=REGIONS,
+        store=None,
+        precision="float32",
         threads=1,
         workers=0,
     )
@@ -48,7 +64,8 @@ def lookup(tiny, random_student, tmp_path_factory):
     folder, split = tiny
     output = tmp_path_factory.mktemp("lookup")
     template = "a photo of a {}."
-    build_lookup(split, "split", folder, template, random_student, REGIONS, LookupConfig(), output)
+    encoder = Encoder(clip=PromptedClip(random_student, []))
+    build_teacher_lookup(split, folder, template, encoder, REGIONS, LookupConfig(), output)
     return output
 
 
@@ -64,13 +81,13 @@ def adapt(setting, output, method="coop", seed=1, boosting=None, **own):
     return output.read_bytes()
 
 
-def adapt_all(setting, outputs, method="coop", boosting=None, **own):
+def adapt_all(setting, outputs, method="coop", boosting=None, features=None, **own):
     """Train one method for several seeds, as one job does; `outputs` maps seeds to prompts."""
     runs = []
     for seed, output in outputs.items():
         draw = output.with_suffix(".draw.json")
         write_draw(draw_few_shot(setting.split, 4, seed), draw)
-        runs.append(Run(seed=seed, draw=draw, output=output))
+        runs.append(Run(seed=seed, draw=draw, output=output, features=features))
     train_adapting(
         setting,
         runs,
@@ -218,9 +235,86 @@ def test_what_is_refused(setting, lookup, boosting, random_student, tmp_path):
         adapt(empty, output)
     with pytest.raises(UserError, match="The loss is not a number: lower the learning rate"):
         adapt(setting, output, lr=1e30)
-    with pytest.raises(UserError, match="The lookup was made with split_sha256"):
-        train_boosting(replace(setting, split_sha256="other"), lookup, DEEP, 1, output)
+    with pytest.raises(UserError, match=r"The lookup .* was made with images_sha256"):
+        other = replace(setting, split=replace(setting.split, train=setting.split.train[::-1]))
+        train_boosting(other, lookup, DEEP, 1, output)
+    with pytest.raises(UserError, match=r"The lookup .* was made with regions"):
+        train_boosting(replace(setting, regions=Regions(count=3)), lookup, DEEP, 1, output)
     assert not output.exists()
+
+
+def looked_up(setting, folder, boosting=None, seed=1):
+    """Features of the images that `adapt` trains on with this seed."""
+    draw = draw_few_shot(setting.split, 4, seed)
+    items = of_labels(draw.train, setting.split.base_labels)
+    encoder = student_encoder(setting.student, boosting, "float32")
+    build_student_lookup(items, setting.image_folder, encoder, setting.regions, LookupConfig(), folder)
+    return folder
+
+
+@pytest.mark.parametrize("cascaded", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_looked_up_features_end_in_the_same_prompt(setting, boosting, tmp_path, method, cascaded):
+    """20 steps and more with the lookup, and with a forward pass of the frozen tower at every step."""
+    name, frozen = (method + "+caspl", boosting) if cascaded else (method, None)
+    kind = feature_kind(name, CONFIG_DIR)
+    if kind is None:
+        pytest.skip("looks nothing up")
+    features = looked_up(setting, tmp_path / "features", boosting if kind == "boosted" else None)
+    adapt(setting, tmp_path / "online.safetensors", name, 1, frozen, epochs=10)
+    adapt(setting, tmp_path / "looked.safetensors", name, 1, frozen, features=features, epochs=10)
+    online, looked = (load_prompt(tmp_path / f"{way}.safetensors")[0] for way in ("online", "looked"))
+    for key, tensor in online.items():
+        torch.testing.assert_close(looked[key], tensor, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_look_up_what_their_entry_says(setting, boosting, tmp_path, monkeypatch, method):
+    """config/methods names the features; with them, no step runs the tower that the method leaves alone."""
+    kind = feature_kind(method, CONFIG_DIR)
+    features = looked_up(setting, tmp_path / "features") if kind else None
+    prompted = load_method(method, CONFIG_DIR).looks_up != "cascade"
+    seen = []
+    tower = prompted_module.encode_image
+    monkeypatch.setattr(prompted_module, "encode_image", lambda *a: seen.append(len(a[2])) or tower(*a))
+    adapt(setting, tmp_path / "x.safetensors", method, features=features)
+    assert set(seen) == ({1} if prompted else set())
+
+
+def test_features_of_something_else_are_refused(setting, boosting, random_student, tmp_path):
+    output = tmp_path / "x.safetensors"
+    plain = looked_up(setting, tmp_path / "plain")
+    boosted = looked_up(setting, tmp_path / "boosted", boosting)
+    with pytest.raises(UserError, match="was made with images_sha256"):
+        adapt(setting, output, seed=2, features=plain)
+    with pytest.raises(UserError, match="was made with prompt_sha256"):
+        adapt(setting, output, features=boosted)
+    with pytest.raises(UserError, match="was made with encoder_sha256"):
+        adapt(replace(setting, student=random_student), output, features=plain)
+    with pytest.raises(UserError, match="was made with regions"):
+        adapt(replace(setting, regions=Regions(count=9)), output, features=plain)
+    assert not output.exists()
+
+
+def test_stored_regions_change_nothing(setting, boosting, lookup, tmp_path, monkeypatch):
+    """The same bytes from stored regions as from image files, and no file is opened."""
+    plain = adapt(setting, tmp_path / "a.safetensors", "ivlp")
+    store = tmp_path / "store"
+    size, more = setting.student.size, Regions(count=5)
+    store_regions(setting.split.train, setting.image_folder, more, size, 1.0, store)
+    stored = replace(setting, store=store, image_folder=tmp_path / "nowhere")
+    assert adapt(stored, tmp_path / "b.safetensors", "ivlp") == plain
+    train_boosting(stored, lookup, {**DEEP, "depth": 3}, 1, tmp_path / "boosted.safetensors")
+    assert (tmp_path / "boosted.safetensors").read_bytes() == boosting.read_bytes()
+
+
+def test_half_precision_stays_near(setting, tmp_path):
+    adapt(setting, tmp_path / "whole.safetensors", "promptsrc")
+    adapt(replace(setting, precision="bfloat16"), tmp_path / "half.safetensors", "promptsrc")
+    whole, half = (load_prompt(tmp_path / f"{way}.safetensors")[0] for way in ("whole", "half"))
+    for key, tensor in whole.items():
+        assert half[key].dtype == torch.float32
+        assert 0 < (half[key] - tensor).abs().max() < 0.02
 
 
 def test_damaged_prompts(boosting, student, tmp_path):

@@ -8,6 +8,9 @@ for seeds in layout.seed_batches(CONFIG):
             split=f"{RESULTS}/splits/{{dataset}}/split.json",
             draws=[f"{RESULTS}/splits/{{dataset}}/{{shots}}shots_seed{seed}.json" for seed in seeds],
             boosting=boosting_prompt,
+            # More regions in these change no result, and everything else they depend on is named here.
+            stored=ancient(stored_regions),
+            features=ancient(draw_features(seeds)),
             weights=layout.weights(CONFIG.backbones.student),
             sources=lambda wildcards: layout.sources("adapting", method=wildcards.method),
         output:
@@ -31,9 +34,12 @@ for seeds in layout.seed_batches(CONFIG):
         params:
             template=template,
             machine=MACHINE_FLAGS,
+            precision=PRECISION,
             student=STUDENT,
             seed_list=", ".join(map(str, seeds)),
-            regions=REGION_FLAGS,
+            regions=region_flags("{method}"),
+            stored=folder_flags("stored-regions", "stored"),
+            features=folder_flags("features", "features"),
             boosting=boosting_flag,
             hyperparameters=hyperparameters,
             seeds=layout.flags("seed", seeds),
@@ -45,4 +51,5 @@ for seeds in layout.seed_batches(CONFIG):
             "promptdistill adapt --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
             " --student {params.student} {params.regions} --method {wildcards.method} {params.boosting}"
             " --hyperparameters {params.hyperparameters:q} --shots {wildcards.shots}"
-            " {params.seeds} {params.draws} {params.outputs} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"
+            " {params.seeds} {params.draws} {params.features} {params.outputs} {params.stored}"
+            " --precision {params.precision} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"

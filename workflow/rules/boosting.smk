@@ -3,6 +3,7 @@ rule boost:
     input:
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
         lookup=f"{RESULTS}/lookup/{{dataset}}/manifest.json",
+        stored=ancient(STORED_REGIONS),
         weights=layout.weights(CONFIG.backbones.student),
         sources=layout.sources("boosting"),
     output:
@@ -22,13 +23,16 @@ rule boost:
     params:
         template=template,
         machine=MACHINE_FLAGS,
+        precision=PRECISION,
         lookup=subpath(input.lookup, parent=True),
         student=STUDENT,
-        regions=REGION_FLAGS,
+        regions=region_flags("boosting"),
+        stored=folder_flags("stored-regions", "stored"),
         hyperparameters=lambda wildcards: hyperparameters(wildcards, "boosting"),
     message:
         "{wildcards.dataset}: learning boosting prompts"
     shell:
         "promptdistill boost --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
         " --lookup {params.lookup} --student {params.student} {params.regions}"
-        " --hyperparameters {params.hyperparameters:q} {params.machine} --workers {CONFIG.jobs.loader_workers} --output {output.prompt} 2> {log}"
+        " --hyperparameters {params.hyperparameters:q} {params.stored} --precision {params.precision}"
+        " {params.machine} --workers {CONFIG.jobs.loader_workers} --output {output.prompt} 2> {log}"

@@ -8,6 +8,9 @@ PROTOCOL = CONFIG.protocols.base_to_novel
 # Folders of one data set and method.
 ADAPTING = RESULTS + "/adapting/base_to_novel/{dataset}/{method}"
 PREDICTIONS = RESULTS + "/predictions/base_to_novel/{dataset}/{method}"
+STORED_REGIONS = RESULTS + "/regions/{dataset}/manifest.json"
+DRAW_FEATURES = RESULTS + "/features/{dataset}/{kind}/base_to_novel/{shots}shots_seed{seed}"
+TEST_FEATURES = RESULTS + "/features/{dataset}/{kind}/test"
 GPUS = 0 if CONFIG.device == "cpu" else 1
 COMPUTE_ENV = "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
 STUDENT = f"{CONFIG.backbones.student.model}:{CONFIG.backbones.student.pretrained}"
@@ -16,10 +19,7 @@ TEACHER = f"{CONFIG.backbones.teacher.model}:{CONFIG.backbones.teacher.pretraine
 DATASET_FLAGS = layout.flags("config-dir", [CONFIG_DIR]) + " " + layout.flags("data-root", [CONFIG.data_root])
 # Results depend on these, if only in their last bits, so they are parameters of the rules.
 MACHINE_FLAGS = f"--device {CONFIG.device} --threads {CONFIG.jobs.threads}"
-REGION_FLAGS = (
-    f"--regions {CONFIG.regions.count} --region-seed {CONFIG.regions.seed}"
-    f" --region-scale {CONFIG.regions.scale[0]} {CONFIG.regions.scale[1]}"
-)
+PRECISION = CONFIG.precision
 
 
 def dataset_entry(wildcards):
@@ -43,8 +43,79 @@ def boosting_prompt(wildcards):
     return f"{RESULTS}/boosting/{wildcards.dataset}.safetensors" if cascaded else []
 
 
-def boosting_flag(wildcards):
-    return layout.flags("boosting", [boosting_prompt(wildcards)] if boosting_prompt(wildcards) else [])
+def boosting_flag(wildcards, input):
+    return layout.flags("boosting", _listed(input.get("boosting")))
+
+
+def boosting_prompt_of_kind(wildcards):
+    """The boosting prompt that images are encoded with, if they are."""
+    return f"{RESULTS}/boosting/{wildcards.dataset}.safetensors" if wildcards.kind == "boosted" else []
+
+
+def lookup_parts(wildcards):
+    """What the jobs that share a data set's teacher lookup leave; nothing if there is one job."""
+    parts = CONFIG.lookup.parts_of.get(wildcards.dataset, CONFIG.lookup.parts)
+    folder = f"{RESULTS}/lookup/{wildcards.dataset}/parts"
+    return [f"{folder}/{part}-of-{parts}" for part in range(parts)] if parts > 1 else []
+
+
+def region_flags(*methods):
+    """Options for the regions that the longest of some trainings sees: a function of the wildcards."""
+
+    def flags(wildcards):
+        names = [method.format(**wildcards) for method in methods]
+        epochs = layout.epochs(names, wildcards.dataset, CONFIG, CONFIG_DIR)
+        regions = CONFIG.regions.for_epochs(epochs)
+        least, greatest = regions.scale
+        return f"--regions {regions.count} --region-seed {regions.seed} --region-scale {least} {greatest}"
+
+    return flags
+
+
+def regions_of_kind(wildcards):
+    """Options for the regions that the methods see which look up features of one kind."""
+    methods = layout.methods_that_look_up(wildcards.kind, CONFIG, CONFIG_DIR)
+    return region_flags(*methods)(wildcards)
+
+
+def kind_of_features(wildcards):
+    """plain or boosted, if the method looks up image features."""
+    return layout.feature_kind(wildcards.method, CONFIG_DIR)
+
+
+def stored_regions(wildcards):
+    """Stored regions, for a method whose every training step sees images."""
+    return STORED_REGIONS if wildcards.method in layout.sees_pixels(CONFIG, CONFIG_DIR) else []
+
+
+def draw_features(seeds):
+    """Looked-up features of the draws of some seeds, for a method that needs them."""
+
+    def manifests(wildcards):
+        kind = kind_of_features(wildcards)
+        return (
+            expand(DRAW_FEATURES + "/manifest.json", seed=seeds, kind=kind, allow_missing=True)
+            if kind
+            else []
+        )
+
+    return manifests
+
+
+def test_features(wildcards):
+    """Looked-up features of the test images, for a method that learns nothing on the image side."""
+    looks_up = configuration.load_method(wildcards.method, CONFIG_DIR).looks_up
+    kind = kind_of_features(wildcards)
+    return f"{TEST_FEATURES}/manifest.json".replace("{kind}", kind) if looks_up == "cascade" else []
+
+
+def folder_flags(name, key):
+    """An option for the folder of each manifest among the inputs of one name."""
+    return lambda wildcards, input: layout.flags(name, [Path(p).parent for p in _listed(input.get(key))])
+
+
+def _listed(value):
+    return [value] if isinstance(value, str) else value or []
 
 
 def predictions(method):

@@ -2,6 +2,7 @@
 rule evaluate_zero_shot:
     input:
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
+        features=test_features,
         weights=layout.weights(CONFIG.backbones.student),
         sources=lambda wildcards: layout.sources("evaluation", method=wildcards.method),
     output:
@@ -20,13 +21,15 @@ rule evaluate_zero_shot:
     params:
         template=template,
         machine=MACHINE_FLAGS,
+        precision=PRECISION,
+        features=folder_flags("features", "features"),
         student=STUDENT,
     message:
         "{wildcards.dataset}: testing {wildcards.method}"
     shell:
         "promptdistill evaluate --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-        " --student {params.student} --method {wildcards.method}"
-        " --batch-size {CONFIG.jobs.eval_batch_size} --output {output} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"
+        " --student {params.student} --method {wildcards.method} {params.features}"
+        " --precision {params.precision} --batch-size {CONFIG.jobs.eval_batch_size} --output {output} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"
 
 
 for seeds in layout.seed_batches(CONFIG):
@@ -38,6 +41,7 @@ for seeds in layout.seed_batches(CONFIG):
             split=f"{RESULTS}/splits/{{dataset}}/split.json",
             prompts=[f"{ADAPTING}/{{shots}}shots_seed{seed}.safetensors" for seed in seeds],
             boosting=boosting_prompt,
+            features=test_features,
             weights=layout.weights(CONFIG.backbones.student),
             sources=lambda wildcards: layout.sources("evaluation", method=wildcards.method),
         output:
@@ -60,6 +64,8 @@ for seeds in layout.seed_batches(CONFIG):
         params:
             template=template,
             machine=MACHINE_FLAGS,
+            precision=PRECISION,
+            features=folder_flags("features", "features"),
             student=STUDENT,
             seed_list=", ".join(map(str, seeds)),
             boosting=boosting_flag,
@@ -70,7 +76,7 @@ for seeds in layout.seed_batches(CONFIG):
         shell:
             "promptdistill evaluate --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
             " --student {params.student} --method {wildcards.method} {params.boosting} {params.prompts}"
-            " --batch-size {CONFIG.jobs.eval_batch_size} {params.outputs} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"
+            " {params.features} --precision {params.precision} --batch-size {CONFIG.jobs.eval_batch_size} {params.outputs} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"
 
 
 # Accuracies of every predictions file of the protocol.

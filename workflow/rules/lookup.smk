@@ -1,7 +1,52 @@
-# The teacher's answers for random regions of every training image, computed once.
+# Image features that no training changes, computed once: the teacher's of every training image,
+# the student's of few-shot draws and of test images.
+# Stored regions are ancient: they hold the very pixels of the files, so new ones change no result.
+LOOKUP_SIZES = f"--batch-size {CONFIG.lookup.batch_size} --shard-images {CONFIG.lookup.shard_images}"
+
+
+# One part of a data set's teacher lookup, where several jobs share it.
+rule lookup_part:
+    input:
+        split=f"{RESULTS}/splits/{{dataset}}/split.json",
+        stored=ancient(STORED_REGIONS),
+        weights=layout.weights(CONFIG.backbones.teacher),
+        sources=layout.sources("lookup"),
+    output:
+        touch(f"{RESULTS}/lookup/{{dataset}}/parts/{{part}}-of-{{parts}}"),
+    log:
+        f"{RESULTS}/logs/lookup/{{dataset}}/{{part}}-of-{{parts}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/lookup/{{dataset}}/{{part}}-of-{{parts}}.tsv"
+    conda:
+        COMPUTE_ENV
+    threads: CONFIG.jobs.threads
+    resources:
+        mem_mb=16000,
+        runtime="12h",
+        gpu=GPUS,
+    params:
+        machine=MACHINE_FLAGS,
+        precision=PRECISION,
+        folder=subpath(output[0], ancestor=2),
+        teacher=TEACHER,
+        regions=region_flags("boosting"),
+        sizes=LOOKUP_SIZES,
+        stored=folder_flags("stored-regions", "stored"),
+    message:
+        "{wildcards.dataset}: asking the teacher, part {wildcards.part} of {wildcards.parts}"
+    shell:
+        "promptdistill lookup --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
+        " --teacher {params.teacher} {params.regions} {params.stored} {params.sizes} --precision {params.precision}"
+        " --part {wildcards.part} --parts {wildcards.parts}"
+        " {params.machine} --workers {CONFIG.jobs.loader_workers} --output {params.folder} 2> {log}"
+
+
+# The whole of a data set's teacher lookup: what the parts have not made, and the manifest.
 rule lookup:
     input:
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
+        stored=ancient(STORED_REGIONS),
+        parts=lookup_parts,
         weights=layout.weights(CONFIG.backbones.teacher),
         sources=layout.sources("lookup"),
     output:
@@ -21,13 +66,97 @@ rule lookup:
     params:
         template=template,
         machine=MACHINE_FLAGS,
+        precision=PRECISION,
         folder=subpath(output[0], parent=True),
         teacher=TEACHER,
-        regions=REGION_FLAGS,
-        shard_images=CONFIG.lookup.shard_images,
+        regions=region_flags("boosting"),
+        sizes=LOOKUP_SIZES,
+        stored=folder_flags("stored-regions", "stored"),
     message:
         "{wildcards.dataset}: asking the teacher"
     shell:
         "promptdistill lookup --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-        " --teacher {params.teacher} {params.regions} --shard-images {params.shard_images}"
-        " --batch-size {CONFIG.lookup.batch_size} {params.machine} --workers {CONFIG.jobs.loader_workers} --output {params.folder} 2> {log}"
+        " --teacher {params.teacher} {params.regions} {params.stored} {params.sizes} --precision {params.precision}"
+        " {params.machine} --workers {CONFIG.jobs.loader_workers} --output {params.folder} 2> {log}"
+
+
+# The student's features of random regions of few-shot draws, plain or through the boosting prompt.
+for seeds in layout.seed_batches(CONFIG):
+
+    rule:
+        name:
+            f"features_seed_{'_'.join(map(str, seeds))}"
+        input:
+            split=f"{RESULTS}/splits/{{dataset}}/split.json",
+            draws=[f"{RESULTS}/splits/{{dataset}}/{{shots}}shots_seed{seed}.json" for seed in seeds],
+            boosting=boosting_prompt_of_kind,
+            weights=layout.weights(CONFIG.backbones.student),
+            sources=layout.sources("lookup"),
+        output:
+            [f"{DRAW_FEATURES}/manifest.json".replace("{seed}", str(seed)) for seed in seeds],
+        log:
+            f"{RESULTS}/logs/features/{{dataset}}/{{kind}}/base_to_novel/"
+            f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.log",
+        benchmark:
+            (
+                f"{RESULTS}/benchmarks/features/{{dataset}}/{{kind}}/base_to_novel/"
+                f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.tsv"
+            )
+        conda:
+            COMPUTE_ENV
+        threads: CONFIG.jobs.threads
+        resources:
+            mem_mb=16000,
+            runtime="6h",
+            gpu=GPUS,
+        params:
+            machine=MACHINE_FLAGS,
+            precision=PRECISION,
+            student=STUDENT,
+            regions=regions_of_kind,
+            sizes=LOOKUP_SIZES,
+            boosting=boosting_flag,
+            draws=lambda wildcards, input: layout.flags("draw", input.draws),
+            folders=lambda wildcards, output: layout.flags("output", [Path(p).parent for p in output]),
+        message:
+            "{wildcards.dataset}: encoding few-shot images, {wildcards.kind}"
+        shell:
+            "promptdistill features --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
+            " --student {params.student} {params.boosting} {params.regions} {params.draws} {params.folders}"
+            " {params.sizes} --precision {params.precision} {params.machine}"
+            " --workers {CONFIG.jobs.loader_workers} 2> {log}"
+
+
+# The student's features of the test images, plain or through the boosting prompt.
+rule test_features:
+    input:
+        split=f"{RESULTS}/splits/{{dataset}}/split.json",
+        boosting=boosting_prompt_of_kind,
+        weights=layout.weights(CONFIG.backbones.student),
+        sources=layout.sources("lookup"),
+    output:
+        f"{TEST_FEATURES}/manifest.json",
+    log:
+        f"{RESULTS}/logs/features/{{dataset}}/{{kind}}/test.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/features/{{dataset}}/{{kind}}/test.tsv"
+    conda:
+        COMPUTE_ENV
+    threads: CONFIG.jobs.threads
+    resources:
+        mem_mb=16000,
+        runtime="4h",
+        gpu=GPUS,
+    params:
+        machine=MACHINE_FLAGS,
+        precision=PRECISION,
+        student=STUDENT,
+        sizes=LOOKUP_SIZES,
+        boosting=boosting_flag,
+        folder=subpath(output[0], parent=True),
+    message:
+        "{wildcards.dataset}: encoding test images, {wildcards.kind}"
+    shell:
+        "promptdistill test-features --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
+        " --student {params.student} {params.boosting} {params.sizes} --precision {params.precision}"
+        " {params.machine} --workers {CONFIG.jobs.loader_workers} --output {params.folder} 2> {log}"

@@ -13,9 +13,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..compat import import_open_clip
-from ..config import BackboneConfig, did_you_mean
+from ..config import BackboneConfig, Precision, did_you_mean
 from ..errors import UserError
 from ..miniature import MODELS
+from .attention import is_plain
+from .vision import takes_prompts
 
 _SEED = 0  # of random weights, and of token rows that a miniature model's file leaves out
 
@@ -55,6 +57,11 @@ class Backbone:
         return self.model.visual.conv1.out_channels
 
     @property
+    def feature_dim(self) -> int:
+        """Dimension of image and text features (`D`)."""
+        return self.model.visual.output_dim
+
+    @property
     def text_layers(self) -> int:
         """Number of transformer layers of the text tower."""
         return len(self.model.transformer.resblocks)
@@ -73,15 +80,16 @@ class Backbone:
     def require_vision_prompts(self) -> None:
         """UserError unless the image tower is a transformer that takes prompt tokens."""
         visual = self.model.visual
-        if not hasattr(visual, "_embeds") or not _is_plain(visual.transformer):
+        if not takes_prompts(visual):
             raise UserError(
                 f"{self.config.model} has an image tower of type {type(visual).__name__}, which takes no "
                 "prompt tokens: use a text-only method such as coop, or a model with a ViT."
             )
 
 
-def _is_plain(transformer: nn.Module) -> bool:
-    return all(type(block).__name__ == "ResidualAttentionBlock" for block in transformer.resblocks)
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """A context in which matrix products are computed in `precision`."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def resolve_device(device: str) -> torch.device:
@@ -179,7 +187,7 @@ def _check_text_tower(config: BackboneConfig, model: nn.Module) -> None:
         hasattr(model, "attn_mask")
         and model.attn_mask is not None
         and getattr(model, "text_pool_type", None) in ("argmax", "eos")
-        and _is_plain(model.transformer)
+        and is_plain(model.transformer)
     )
     if not plain:
         raise UserError(

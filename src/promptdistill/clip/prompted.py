@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .backbone import Backbone
 from .prompts import Prompt
-from .text import Block, encode_text, tokenize
+from .text import Block, Sentences, encode_text, tokenize
 from .vision import encode_image
 
 
@@ -24,13 +24,21 @@ class PromptedClip:
     def __init__(self, backbone: Backbone, cascade: list[Prompt]) -> None:
         self.backbone = backbone
         self.cascade = cascade
-        self._tokens: dict[tuple[str, ...], Tensor] = {}
+        self._sentences: dict[tuple[str, ...], Sentences] = {}
 
-    def text_features(self, class_names: list[str]) -> Tensor:
-        """Normalised features (classes, D) of "<context> classname." for each class name."""
-        blocks = [block for prompt in reversed(self.cascade) if (block := prompt.text_block())]
-        context = sum(len(block[0]) for block in blocks)
-        sentences = [" ".join(["X"] * context + [readable(name) + "."]) for name in class_names]
+    def text_features(self, class_names: list[str], learning_block: Block | None = None) -> Tensor:
+        """Normalised features (classes, D) of "<context> classname." for each class name.
+
+        `learning_block` stands in for the text tokens of the cascade's last prompt.  If they differ
+        from image to image, so do the features: (images, classes, D).
+        """
+        learned = [prompt.text_block() for prompt in self.cascade]
+        if learning_block is not None:
+            learned[-1] = learning_block
+        blocks = [block for block in reversed(learned) if block]
+        context = sum(block[0].shape[-2] for block in blocks)
+        words = ["X"] * context + [prompt.fixed_words for prompt in self.cascade if prompt.fixed_words]
+        sentences = [" ".join([*words, readable(name) + "."]) for name in class_names]
         return F.normalize(self._encode(sentences, blocks), dim=-1)
 
     def sentence_features(self, sentences: list[str]) -> Tensor:
@@ -43,10 +51,10 @@ class PromptedClip:
 
     def _encode(self, sentences: list[str], blocks: list[Block]) -> Tensor:
         clip, key = self.backbone.model, tuple(sentences)
-        if key not in self._tokens:  # training asks for the same sentences at every step
+        if key not in self._sentences:  # training asks for the same sentences at every step
             tokens = tokenize(self.backbone.tokenizer, sentences, clip.context_length)
-            self._tokens[key] = tokens.to(self.backbone.device)
-        return encode_text(clip, self._tokens[key], blocks)
+            self._sentences[key] = Sentences.from_tokens(clip, tokens.to(self.backbone.device))
+        return encode_text(clip, self._sentences[key], blocks)
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """Normalised features (B, D) of pixels (B, 3, H, W)."""

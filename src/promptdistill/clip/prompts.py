@@ -1,5 +1,8 @@
 """Prompts: the tokens that a method puts into the two towers of a frozen CLIP."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +15,8 @@ _STD = 0.02  # of random initial tokens (CoOp, arXiv 2109.01134)
 
 class Prompt(nn.Module):
     """Learned tokens per layer; subclasses may make them from something smaller."""
+
+    fixed_words: str = ""  # words between all context tokens and the class name, as they are
 
     def text_block(self) -> Block:
         """Text tokens (n_ctx, d_t) of layers 0 … depth - 1; an empty list for none."""
@@ -87,3 +92,11 @@ def phrase_embedding(backbone: Backbone, phrase: str, count: int) -> Tensor:
             "make them agree, or leave the phrase out."
         )
     return backbone.model.token_embedding.weight[tokens[1 : 1 + count].to(backbone.device)].clone().cpu()
+
+
+@contextmanager
+def drawn_from(generator: torch.Generator) -> Iterator[None]:
+    """A context in which torch's own random initial weights are drawn from `generator`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+        yield

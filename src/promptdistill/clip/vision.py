@@ -1,40 +1,56 @@
-"""The prompted image tower: a ViT whose sequence is extended by learned tokens."""
+"""The prompted image tower: a ViT whose sequence is extended by learned tokens.
+
+Only what is read is computed: a layer's output at tokens that the next layer replaces, and the last
+layer's output at all but the class token, are left out.  tests/clip holds the plain computation.
+"""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import attend, queries_keys_values
+from .attention import is_plain, output, queries_keys_values
 from .text import Block
+
+
+def takes_prompts(visual: nn.Module) -> bool:
+    """Whether an image tower is a transformer of plain layers, so that tokens can be added to it."""
+    return hasattr(visual, "_embeds") and is_plain(visual.transformer)
 
 
 def encode_image(clip: nn.Module, pixels: Tensor, blocks: list[Block]) -> Tensor:
     """Image features (B, D), not normalised, of pixels (B, 3, H, W).
 
-    The tokens of all blocks stand behind the patches, in the order of `blocks`, from before
-    `ln_pre` on; at the input of layer `l` those of blocks deeper than `l` are replaced.
+    The tokens of all blocks stand behind the patches from before `ln_pre` on; at the input of layer
+    `l` those of blocks deeper than `l` are replaced.
     """
     visual = clip.visual
-    if not blocks:
+    if not takes_prompts(visual):
+        assert not blocks, "prompts of such a tower are refused when they are made"
         return visual(pixels)
-    batch = len(pixels)
+    # Attention does not see order, and these tokens have no position: with the deepest blocks last,
+    # those that the next layer replaces are always the end of the sequence.
+    blocks = sorted(blocks, key=len)
     x = visual._embeds(pixels)  # class token and patches, positioned, behind ln_pre: (B, 1 + patches, width)
-    own = x.shape[1]
-    first = [visual.ln_pre(block[0]).expand(batch, -1, -1) for block in blocks]
-    x = torch.cat([x, *first], dim=1)
-    for layer, resblock in enumerate(visual.transformer.resblocks):
+    own, layers = x.shape[1], visual.transformer.resblocks
+    x = torch.cat([x, *(_repeated(visual.ln_pre(block[0]), x) for block in blocks)], dim=1)
+    for layer, resblock in enumerate(layers):
         if layer > 0:
-            x = _replace(x, own, blocks, layer)
-        x = attend(resblock, x, *queries_keys_values(resblock, x))
+            x = torch.cat([x, *(_repeated(block[layer], x) for block in blocks if layer < len(block))], dim=1)
+        flowing = sum(len(block[0]) for block in blocks if len(block) <= layer + 1)
+        needed = own + flowing if layer + 1 < len(layers) else _read_from_last_layer(visual, own)
+        rows = x[:, :needed]
+        query, key, value = queries_keys_values(resblock, x, rows)
+        x = output(resblock, rows, F.scaled_dot_product_attention(query, key, value))
     pooled, _ = visual._pool(x[:, :own])
     return pooled if visual.proj is None else pooled @ visual.proj
 
 
-def _replace(x: Tensor, position: int, blocks: list[Block], layer: int) -> Tensor:
-    """Replace the tokens from `position` on, block by block, where a block has some at this layer."""
-    pieces = [x[:, :position]]
-    for block in blocks:
-        after = position + len(block[0])
-        deep = layer < len(block)
-        pieces.append(block[layer].expand(len(x), -1, -1) if deep else x[:, position:after])
-        position = after
-    return torch.cat(pieces, dim=1)
+def _repeated(tokens: Tensor, x: Tensor) -> Tensor:
+    """Tokens (n_ctx, width) for each image of the batch x."""
+    return tokens.to(x.dtype).expand(len(x), -1, -1)
+
+
+def _read_from_last_layer(visual: nn.Module, own: int) -> int:
+    """Number of leading rows of the last layer's output that the pooling reads."""
+    class_token_only = visual.attn_pool is None and visual.pool_type == "tok"
+    return 1 if class_token_only else own

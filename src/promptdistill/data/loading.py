@@ -1,6 +1,6 @@
 """Loading regions of images, here or in other processes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +11,67 @@ from torch.utils.data import Dataset
 from ..config import Regions
 from ..errors import UserError
 from .images import draw_region, open_image, region_pixels
+from .region_store import RegionStore
 from .splits import Item
 
 
 class RegionDataset(Dataset):
-    """Random regions of the images of a list; subclasses say which of them are one sample."""
+    """Random regions of the images of a list; subclasses say which of them are one sample.
+
+    They are read from `store` where there is one, and cut from the image files otherwise: the pixels
+    are the same.
+    """
 
     def __init__(
-        self, items: list[Item], image_folder: Path, regions: Regions, size: tuple[int, int]
+        self,
+        items: list[Item],
+        image_folder: Path,
+        regions: Regions,
+        size: tuple[int, int],
+        store: RegionStore | None = None,
     ) -> None:
         self.items = items
         self.image_folder = image_folder
         self.regions = regions
         self.size = size
+        self.store = store
 
     def crops(self, number: int, crops: list[int]) -> tuple[Tensor, Tensor]:
-        """uint8 pixels (crops, 3, H, W) and geometry (crops, 5) of regions of one image, decoded once."""
+        """uint8 pixels (crops, 3, H, W) and geometry (crops, 5) of regions of one image."""
         path = self.items[number].path
+        if self.store is not None:
+            return self.store.read(path, crops)
         image = open_image(self.image_folder / path)
         drawn = [draw_region(path, crop, self.regions, image.size) for crop in crops]
         return torch.stack([region_pixels(image, region, self.size) for region in drawn]), torch.tensor(drawn)
+
+
+class AllRegions(RegionDataset):
+    """All regions of one image at a time, so that it is decoded once."""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        """uint8 pixels (regions, 3, H, W) and geometry (regions, 5) of one image."""
+        return self.crops(number, list(range(self.regions.count)))
+
+
+class WholeImages(Dataset):
+    """Whole images, prepared as the model is tested: normalised pixels (1, 3, H, W)."""
+
+    def __init__(self, items: list[Item], image_folder: Path, preprocess: Callable[..., Tensor]) -> None:
+        self.items = items
+        self.image_folder = image_folder
+        self.preprocess = preprocess
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        """Pixels (1, 3, H, W) of one image, and its size as the geometry (1, 5) of a region."""
+        image = open_image(self.image_folder / self.items[number].path)
+        return self.preprocess(image)[None], torch.tensor([[0, 0, *image.size, 0]])
 
 
 def load(loader: Iterable[Any]) -> Iterator[Any]:

@@ -1,7 +1,7 @@
 """Predictions of finished prompts on the test images, written as Parquet."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ..clip.backbone import Backbone
-from ..config import split_method
-from ..data.images import open_image
-from ..data.loading import load
+from ..clip.backbone import Backbone, autocast
+from ..config import Precision, split_method
+from ..data.loading import WholeImages, load
+from ..data.region_store import images_sha256
 from ..data.splits import Item, Split, of_labels
 from ..errors import UserError
 from ..files import atomic, sha256
+from ..lookup.store import RegionLookup
 from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Method, Task
 from ..provenance import versions
@@ -47,17 +48,13 @@ def base_and_novel(split: Split) -> list[Subset]:
     ]
 
 
-class _TestImages(Dataset):
-    def __init__(self, items: list[Item], image_folder: Path, preprocess: Callable[..., Tensor]) -> None:
-        self.items = items
-        self.image_folder = image_folder
-        self.preprocess = preprocess
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageSource:
+    """The folder of test images, and a lookup of the features of `items`, all of them, if there is one."""
 
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.preprocess(open_image(self.image_folder / self.items[index].path))
+    folder: Path
+    items: list[Item]
+    features: RegionLookup | None = None
 
 
 def restore_method(
@@ -100,40 +97,82 @@ def restore_method(
     return restored.requires_grad_(False), origin
 
 
+def open_features(
+    folder: Path | None, split: Split, student: Backbone, boosting: Path | None
+) -> RegionLookup | None:
+    """Looked-up features of all test images, checked to be the student's, seen with this boosting prompt.
+
+    Raises UserError if they are something else.
+    """
+    if folder is None:
+        return None
+    lookup = RegionLookup(folder)
+    lookup.require(
+        images_sha256=images_sha256(split.test),
+        regions=None,
+        encoder_sha256=student.weights_sha256,
+        prompt_sha256=sha256(boosting) if boosting else None,
+    )
+    return lookup
+
+
 @torch.no_grad()
 def predict(
     methods: list[Method],
     subsets: list[Subset],
-    image_folder: Path,
+    images: ImageSource,
     *,
+    precision: Precision,
     batch_size: int,
     workers: int,
 ) -> list[pd.DataFrame]:
-    """Predictions of each method on all subsets; every image is decoded once for all methods.
+    """Predictions of each method on all subsets, each against the subset's label set.
 
-    Each method encodes an image once, and classifies it against its subset's label set.
+    An image is decoded once for all methods, and encoded once by each method that learned something
+    on the image side; the others share one encoding, or look it up.
     """
     empty = [subset.name for subset in subsets if not subset.items]
     if empty:
         raise UserError(f"The split has no test image of the {' and '.join(empty)} classes.")
-    classifiers = [
-        {subset.name: method.classifier(subset.class_names) for subset in subsets} for method in methods
-    ]
     backbone = methods[0].task.backbone
     frames: list[list[pd.DataFrame]] = [[] for _ in methods]
     total = sum(len(subset.items) for subset in subsets)
-    with tqdm(total=total, desc="testing", unit="image", mininterval=1) as bar:
+    with (
+        tqdm(total=total, desc="testing", unit="image", mininterval=1) as bar,
+        autocast(backbone.device, precision),
+    ):
         for subset in subsets:
-            images = _TestImages(subset.items, image_folder, backbone.preprocess)
-            loader = DataLoader(images, batch_size, num_workers=workers, pin_memory=torch.cuda.is_available())
-            for start, pixels in zip(range(0, len(images), batch_size), load(loader), strict=True):
-                items = subset.items[start : start + len(pixels)]
-                on_device = pixels.to(backbone.device, non_blocking=True)
-                for number, method in enumerate(methods):
-                    logits = classifiers[number][subset.name](method.clip.image_features(on_device))
-                    frames[number].append(_frame(items, subset.name, logits))
+            classifiers = [method.classifier(subset.class_names) for method in methods]
+            for items, features in _encoded(methods, subset.items, images, batch_size, workers):
+                for number, classifier in enumerate(classifiers):
+                    frames[number].append(_frame(items, subset.name, classifier(features[number])))
                 bar.update(len(items))
     return [pd.concat(parts, ignore_index=True) for parts in frames]
+
+
+def _encoded(
+    methods: list[Method], items: list[Item], images: ImageSource, batch_size: int, workers: int
+) -> Iterator[tuple[list[Item], list[Tensor]]]:
+    """Batches of test images, with the features (B, D) that each method classifies them by."""
+    device = methods[0].task.backbone.device
+    batches = [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
+    if images.features is not None and not any(method.learns_on_images for method in methods):
+        row = {item.path: number for number, item in enumerate(images.items)}
+        for batch in batches:
+            rows = torch.tensor([row[item.path] for item in batch])
+            features = images.features.features(rows, torch.zeros_like(rows)).to(device)
+            yield batch, [features] * len(methods)
+        return
+    whole = WholeImages(items, images.folder, methods[0].task.backbone.preprocess)
+    loader = DataLoader(whole, batch_size, num_workers=workers, pin_memory=torch.cuda.is_available())
+    for batch, (pixels, _) in zip(batches, load(loader), strict=True):
+        on_device = pixels.flatten(0, 1).to(device, non_blocking=True)
+        frozen = [method for method in methods if not method.learns_on_images]
+        shared = frozen[0].clip.image_features(on_device) if frozen else None
+        yield (
+            batch,
+            [m.clip.image_features(on_device) if m.learns_on_images else shared for m in methods],
+        )
 
 
 def _frame(items: list[Item], subset: str, logits: Tensor) -> pd.DataFrame:

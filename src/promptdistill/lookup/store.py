@@ -1,86 +1,56 @@
-"""The region lookup on disk: shards of features, described and checked by a manifest.
+"""The region lookup on disk: shards of image features, described and checked by a manifest.
 
 `manifest.json` names everything that the features depend on.  `shard-00000.safetensors`, … hold
-`features` (images, regions, D), half precision and normalised, and `geometry` (images, regions, 5):
-x, y, width, height, flip.  `classifier.safetensors` holds the teacher's text features (classes, D).
-Features give exact logits for any label set, by one matrix product.
+`features` (images, regions, D), normalised, and `geometry` (images, regions, 5): x, y, width, height,
+flip.  A teacher's lookup also has `classifier.safetensors`, its text features (classes, D).
+Features, unlike stored logits, give exact logits for any label set, by one matrix product.
 """
 
-import hashlib
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..config import BackboneConfig, Regions, Strict
+from ..config import BackboneConfig, Precision, Regions, Strict
 from ..errors import UserError
-from ..files import atomic, read_json, sha256, write_json
+from ..files import atomic, read_json, write_json
+from ..shards import Shard, mapped, verify
 
 MANIFEST = "manifest.json"
 CLASSIFIER = "classifier.safetensors"
-_SEAL = "seal_sha256"
-
-
-class Shard(Strict):
-    """One file of the lookup: images `start` … `stop` - 1 of the split's train list."""
-
-    file: str
-    start: int
-    stop: int
-    sha256: str
 
 
 class Origin(Strict):
     """Everything that the features of a lookup depend on."""
 
-    split_sha256: str
+    images_sha256: str  # of the images' paths, in order
+    regions: Regions | None  # none: the whole image, as it is tested
+    encoder: BackboneConfig
+    encoder_sha256: str
+    prompt_sha256: str | None  # of the boosting prompt's file, where the encoder sees one
+    precision: Precision  # of the encoder's arithmetic
+    dtype: Literal["float16", "float32"]  # of the stored features
     code_sha256: str
-    teacher: BackboneConfig
-    teacher_sha256: str
+
+
+class Classifier(Strict):
+    """The teacher's text features beside its image features: of one template and one list of classes."""
+
     template: str
     class_names: list[str]
-    regions: Regions
+    sha256: str
 
 
 class Manifest(Strict):
     """The content of manifest.json."""
 
-    format: int = 1
+    format: Literal[2] = 2
     origin: Origin
-    dim: int
-    classifier_sha256: str
     shards: list[Shard]
-
-
-def write_shard(path: Path, features: Tensor, geometry: Tensor, fingerprint: str) -> None:
-    """Write one shard atomically; `fingerprint` says what it was made from."""
-    tensors = {"features": features.half().contiguous(), "geometry": geometry.to(torch.int32)}
-    with atomic(path) as partial:
-        save_file(tensors, partial, {_SEAL: _seal(fingerprint, tensors)})
-
-
-def is_finished(path: Path, fingerprint: str) -> bool:
-    """Whether a whole and undamaged shard with this fingerprint lies at `path`."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return (file.metadata() or {}).get(_SEAL) == _seal(fingerprint, tensors)
-    except (FileNotFoundError, SafetensorError):
-        return False
-
-
-def _seal(fingerprint: str, tensors: dict[str, Tensor]) -> str:
-    """One hash of what a shard was made from and of what it holds.
-
-    It is the only entry of the shard's metadata: several would be written in random order.
-    """
-    digest = hashlib.sha256(fingerprint.encode())
-    for name in sorted(tensors):
-        digest.update(tensors[name].numpy())
-    return digest.hexdigest()
+    classifier: Classifier | None
 
 
 def write_classifier(path: Path, features: Tensor) -> None:
@@ -99,30 +69,43 @@ class RegionLookup:
 
     def __init__(self, folder: Path) -> None:
         """Open and verify a lookup; UserError names a file that is missing, damaged or foreign."""
+        self.folder = folder
         try:
             self.manifest = Manifest.model_validate(read_json(folder / MANIFEST))
         except ValidationError:
             raise UserError(f"{folder / MANIFEST} is no lookup manifest; build the lookup anew.") from None
-        _verify(folder / CLASSIFIER, self.manifest.classifier_sha256)
-        self.classifier = _map(folder / CLASSIFIER, "features")
-        shards = []
         for shard in self.manifest.shards:
-            _verify(folder / shard.file, shard.sha256)
-            shards.append(_map(folder / shard.file, "features"))
-        self._shards = shards
+            verify(folder / shard.file, shard.sha256, MANIFEST)
+        self._shards = [mapped(folder / shard.file, "features") for shard in self.manifest.shards]
         self._starts = torch.tensor([shard.start for shard in self.manifest.shards])
+        self._classifier = None
+        if self.manifest.classifier is not None:
+            verify(folder / CLASSIFIER, self.manifest.classifier.sha256, MANIFEST)
+            self._classifier = mapped(folder / CLASSIFIER, "features")
+
+    @property
+    def regions(self) -> int:
+        """Number of regions of each image."""
+        return 1 if self.manifest.origin.regions is None else self.manifest.origin.regions.count
 
     def require(self, **expected: object) -> None:
-        """UserError if the lookup was made from something else, for example `split_sha256=…`."""
+        """UserError if the lookup was made from something else, for example `images_sha256=…`."""
         for key, value in expected.items():
             found = getattr(self.manifest.origin, key)
             if found != value:
                 raise UserError(
-                    f"The lookup was made with {key} = {found!r}, but {value!r} is asked for: build it anew."
+                    f"The lookup {self.folder} was made with {key} = {found!r}, but {value!r} is asked for: "
+                    "build it anew."
                 )
 
+    def require_regions(self, regions: Regions) -> None:
+        """UserError unless the lookup holds all of these regions; it may hold more of each image."""
+        found = self.manifest.origin.regions
+        count = 0 if found is None else found.count
+        self.require(regions=regions.model_copy(update={"count": max(count, regions.count)}))
+
     def features(self, images: Tensor, regions: Tensor) -> Tensor:
-        """Teacher features (B, D) of region `regions[b]` of the split's train image `images[b]`."""
+        """Features (B, D), single precision, of region `regions[b]` of image `images[b]`."""
         shard_of = torch.searchsorted(self._starts, images, right=True) - 1
         rows = [
             self._shards[shard][image - self._starts[shard], region]
@@ -130,20 +113,38 @@ class RegionLookup:
         ]
         return torch.stack(rows).float()
 
-    def logits(self, images: Tensor, regions: Tensor, scale: Tensor) -> Tensor:
-        """Teacher logits (B, classes) over all classes: `scale` times the cosine similarity."""
+    def logits(
+        self,
+        images: Tensor,
+        regions: Tensor,
+        scale: Tensor,
+        *,
+        classifier: Tensor | None = None,
+        top_k: int | None = None,
+    ) -> Tensor:
+        """Logits (B, classes): `scale` times the cosine similarity with text features (classes, D).
+
+        None takes the teacher's own classifier of the data set; any other label set or template is
+        one more matrix product.  `top_k` keeps the greatest logits of each region, see `keep_top`.
+        """
+        if classifier is None:
+            assert self._classifier is not None, "a lookup without a teacher's classifier has no own classes"
+            classifier = self._classifier
         features = self.features(images, regions).to(scale.device)
-        return scale * features @ self.classifier.to(scale.device).T
+        logits = scale * features @ classifier.to(scale.device).T
+        return logits if top_k is None else keep_top(logits, top_k)
 
 
-def _verify(path: Path, expected: str) -> None:
-    fault = "damaged (its checksum is wrong)" if path.is_file() else "missing"
-    if fault == "missing" or sha256(path) != expected:
-        raise UserError(
-            f"{path} is {fault}: delete {MANIFEST} beside it and run again; only what is wrong is made anew."
-        )
+def keep_top(logits: Tensor, k: int) -> Tensor:
+    """Logits (B, classes) whose `k` greatest of a row are kept; the others share the rest evenly.
 
-
-def _map(path: Path, name: str) -> Tensor:
-    with safe_open(path, framework="pt") as file:
-        return file.get_tensor(name)
+    The softmax of the result has the same probabilities at the kept places, and the remaining mass in
+    equal parts elsewhere (marginal smoothing, FKD, arXiv 2112.01528).
+    """
+    classes = logits.shape[1]
+    if k >= classes:
+        return logits
+    kept = torch.zeros_like(logits, dtype=torch.bool)
+    kept.scatter_(1, logits.topk(k, dim=1).indices, True)
+    rest = logits.masked_fill(kept, -torch.inf).logsumexp(dim=1, keepdim=True)
+    return torch.where(kept, logits, rest - torch.tensor(float(classes - k)).log())

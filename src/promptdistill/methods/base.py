@@ -42,10 +42,11 @@ class NothingLearns(Strict):
 class Batch(NamedTuple):
     """Regions of B training images: normalised pixels (B, 3, H, W), labels (B,), and which they are.
 
-    `images` (B,) counts in the list that is trained on, `regions` (B,) are crop numbers.
+    `images` (B,) counts in the list that is trained on, `regions` (B,) are crop numbers.  There are no
+    pixels where the method looks up all that it needs of an image.
     """
 
-    pixels: Tensor
+    pixels: Tensor | None
     labels: Tensor
     images: Tensor
     regions: Tensor
@@ -56,7 +57,9 @@ class Task:
     """What a method is trained or evaluated for.
 
     `class_names` are the classes that training knows; `frozen` are prompts learned before, in
-    order; `generator` draws initial tokens; `lookup` holds the teacher's answers where needed.
+    order; `generator` draws initial tokens.  `teacher` holds the teacher's answers where needed.
+    `plain_features` and `cascade_features` hold the student's image features, without prompts and with
+    the frozen ones; what is not at hand is computed at every step.
     """
 
     backbone: Backbone
@@ -65,7 +68,9 @@ class Task:
     config: Strict
     generator: torch.Generator
     frozen: list[Prompt] = field(default_factory=list)
-    lookup: RegionLookup | None = None
+    teacher: RegionLookup | None = None
+    plain_features: RegionLookup | None = None
+    cascade_features: RegionLookup | None = None
 
 
 class Method(nn.Module):
@@ -84,6 +89,7 @@ class Method(nn.Module):
         learning = [] if self.prompt is None else [self.prompt]
         self.clip = PromptedClip(task.backbone, [*task.frozen, *learning])
         self.plain_clip = PromptedClip(task.backbone, [])
+        self.learns_on_images = self.prompt is not None and bool(self.prompt.vision_block())
 
     def build_prompt(self) -> Prompt | None:
         """The prompt that learns, with its initial tokens; None for a method that learns nothing."""
@@ -100,9 +106,24 @@ class Method(nn.Module):
         """The tensors of the finished prompt, under the names of its state dict."""
         return dict(self.prompt.state_dict())
 
-    def logits(self, pixels: Tensor, class_names: list[str]) -> Tensor:
-        """Logits (B, classes): scaled cosine similarity of prompted image and text features."""
-        return self.classifier(class_names)(self.clip.image_features(pixels))
+    @property
+    def needs_pixels(self) -> bool:
+        """Whether training has to see images, and not only their looked-up features."""
+        return self.learns_on_images or self.task.cascade_features is None
+
+    def image_features(self, batch: Batch) -> Tensor:
+        """Normalised image features (B, D); looked up where nothing learns on the image side."""
+        if self.learns_on_images:
+            return self.clip.image_features(batch.pixels)
+        return _frozen_features(self.clip, self.task.cascade_features, batch)
+
+    def plain_image_features(self, batch: Batch) -> Tensor:
+        """Normalised image features (B, D) of the student without any prompt; looked up if possible."""
+        return _frozen_features(self.plain_clip, self.task.plain_features, batch)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits (B, classes) over the training classes: scaled cosine similarity."""
+        return self.classifier(self.task.class_names)(self.image_features(batch))
 
     def classifier(self, class_names: list[str]) -> Callable[[Tensor], Tensor]:
         """A function from normalised image features (B, D) to logits (B, classes)."""
@@ -113,6 +134,14 @@ class Method(nn.Module):
     def class_features(self, class_names: list[str]) -> Tensor:
         """Normalised text features (classes, D)."""
         return self.clip.text_features(class_names)
+
+
+@torch.no_grad()
+def _frozen_features(clip: PromptedClip, lookup: RegionLookup | None, batch: Batch) -> Tensor:
+    """Image features (B, D) that nothing changes: looked up, or computed."""
+    if lookup is None:
+        return clip.image_features(batch.pixels)
+    return lookup.features(batch.images, batch.regions).to(clip.backbone.device)
 
 
 class DeepPromptMethod(Method):

@@ -12,6 +12,7 @@ class BoostingConfig(DeepPromptConfig):
     """Hyper-parameters of the boosting phase."""
 
     temperature: float = Field(1.0, gt=0)
+    top_k: int | None = Field(None, ge=1, description="teacher's logits that are kept; none: all")
 
 
 class Boosting(DeepPromptMethod):
@@ -23,9 +24,10 @@ class Boosting(DeepPromptMethod):
         """KL(teacher || student) over all classes; both logits have the student's scale."""
         with torch.no_grad():
             scale = self.task.backbone.logit_scale
-            teacher = self.task.lookup.logits(batch.images, batch.regions, scale)
-        student = self.logits(batch.pixels, self.task.class_names)
-        return distillation_loss(student, teacher, self.task.config.temperature)
+            teacher = self.task.teacher.logits(
+                batch.images, batch.regions, scale, top_k=self.task.config.top_k
+            )
+        return distillation_loss(self.logits(batch), teacher, self.task.config.temperature)
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

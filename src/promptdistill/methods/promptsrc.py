@@ -52,10 +52,8 @@ class PromptSRC(DeepPromptMethod):
         """Cross-entropy, plus the distances from the frozen features and logits."""
         config, scale = self.task.config, self.task.backbone.logit_scale
         text = self.clip.text_features(self.task.class_names)
-        image = self.clip.image_features(batch.pixels)
-        with torch.no_grad():
-            frozen_image = self.plain_clip.image_features(batch.pixels)
-            frozen_logits = scale * frozen_image @ self.frozen_text().T
+        image, frozen_image = self.image_features(batch), self.plain_image_features(batch)
+        frozen_logits = scale * frozen_image @ self.frozen_text().T
         logits = scale * image @ text.T
         divergence = F.kl_div(
             F.log_softmax(logits, dim=1),

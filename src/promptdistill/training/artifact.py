@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..clip.backbone import Backbone
 from ..clip.prompts import DeepPrompt
-from ..config import BackboneConfig, Regions, Strict
+from ..config import BackboneConfig, Precision, Regions, Strict
 from ..errors import UserError
 from ..files import atomic
 
@@ -34,8 +34,9 @@ class Header(Strict):
     student: BackboneConfig
     student_sha256: str
     regions: Regions
+    precision: Precision
     boosting_sha256: str | None = None  # of the frozen boosting prompt's file
-    lookup_sha256: str | None = None  # of the lookup's manifest
+    lookup_sha256: str | None = None  # of the manifest of the features that were looked up
     threads: int
     versions: dict[str, str]
 

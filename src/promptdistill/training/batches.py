@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..data.loading import RegionDataset, load
+from ..data.splits import Item
 from ..methods.base import Batch
 
 Pick = tuple[int, int]  # number of an image in the list, and of one of its regions
@@ -45,9 +46,17 @@ def picks_of_epoch(images: int, batch_size: int, seed: int, epoch: int, regions:
 
 
 def load_batches(dataset: PickedRegions, picks: list[list[Pick]], workers: int) -> Iterator[Batch]:
-    """Decode the picked regions, `workers` processes ahead (0: in this process); pixels stay uint8."""
+    """Load the picked regions, `workers` processes ahead (0: in this process); pixels stay uint8."""
     loader = DataLoader(
         dataset, batch_sampler=picks, num_workers=workers, pin_memory=torch.cuda.is_available()
     )
     for pixels, labels, images, regions in load(loader):
         yield Batch(pixels=pixels, labels=labels, images=images, regions=regions)
+
+
+def name_batches(items: list[Item], picks: list[list[Pick]]) -> Iterator[Batch]:
+    """The picked regions without pixels, for methods that look their features up."""
+    for batch in picks:
+        images, regions = map(torch.tensor, zip(*batch, strict=True))
+        labels = torch.tensor([items[number].label for number, _ in batch])
+        yield Batch(pixels=None, labels=labels, images=images, regions=regions)

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..config import Regions
+from ..clip.backbone import autocast
+from ..config import Precision
 from ..data.images import normalise
-from ..data.splits import Item
 from ..errors import UserError
 from ..methods.base import Batch, Method
-from .batches import PickedRegions, load_batches, picks_of_epoch, steps_per_epoch
+from .batches import Pick, PickedRegions, load_batches, name_batches, picks_of_epoch, steps_per_epoch
 from .checkpoint import load_checkpoint, save_checkpoint
 from .schedule import learning_rate
 
@@ -25,25 +26,24 @@ History = list[dict[str, Any]]
 
 def train(
     method: Method,
-    items: list[Item],
-    image_folder: Path,
+    dataset: PickedRegions,
     *,
     seed: int,
-    regions: Regions,
+    precision: Precision,
     workers: int,
     checkpoint: Path,
     fingerprint: str,
 ) -> History:
-    """Train `method` in place on random regions of `items`; return epoch, lr and mean loss per epoch.
+    """Train `method` in place on random regions of images; return epoch, lr and mean loss per epoch.
 
     A checkpoint at `checkpoint` with the same `fingerprint` is continued, with the same result, bit
     for bit on CPU, as if the training had never stopped.  The last one holds the finished training;
     the caller deletes it when the result is safe.
     """
+    items = dataset.items
     if not items:
         raise UserError("There is no image to train on: the split's train list is empty for these classes.")
     config, backbone = method.task.config, method.task.backbone
-    dataset = PickedRegions(items, image_folder, regions, backbone.size)
     optimizer = torch.optim.SGD(
         method.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
     )
@@ -62,10 +62,14 @@ def train(
             epoch = done["epoch"]
             lr = learning_rate(epoch, config.epochs, config.lr, config.warmup_lr)
             optimizer.param_groups[0]["lr"] = lr
-            picks = picks_of_epoch(len(items), config.batch_size, seed, epoch, regions.count)
+            picks = picks_of_epoch(len(items), config.batch_size, seed, epoch, dataset.regions.count)
             total = torch.tensor(done["loss"], dtype=torch.float64, device=backbone.device)
-            for batch in load_batches(dataset, picks[done["step"] :], workers):
-                total += _step(method, optimizer, batch)
+            picks = picks[done["step"] :]
+            loaded = (
+                load_batches(dataset, picks, workers) if method.needs_pixels else name_batches(items, picks)
+            )
+            for batch in loaded:
+                total += _step(method, optimizer, batch, precision)
                 done["step"] += 1
                 bar.update()
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -83,15 +87,22 @@ def train(
     return done["history"]
 
 
-def _step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
+def _load(method: Method, dataset: PickedRegions, picks: list[list[Pick]], workers: int) -> Iterator[Batch]:
+    """Batches as the method needs them: without pixels if it looks up everything it wants of an image."""
+    if method.needs_pixels:
+        return load_batches(dataset, picks, workers)
+    return name_batches(dataset.items, picks)
+
+
+def _step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch, precision: Precision) -> Tensor:
     """One optimiser step; the batch's loss, still on the device, so that nothing waits for it."""
     backbone = method.task.backbone
-    pixels = batch.pixels.to(backbone.device, non_blocking=True)
-    batch = batch._replace(
-        pixels=normalise(pixels, backbone.mean, backbone.std),
-        labels=batch.labels.to(backbone.device, non_blocking=True),
-    )
-    loss = method.loss(batch)
+    batch = batch._replace(labels=batch.labels.to(backbone.device, non_blocking=True))
+    if batch.pixels is not None:
+        pixels = batch.pixels.to(backbone.device, non_blocking=True)
+        batch = batch._replace(pixels=normalise(pixels, backbone.mean, backbone.std))
+    with autocast(backbone.device, precision):
+        loss = method.loss(batch)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from ..clip.backbone import Backbone
-from ..config import Regions, split_method
+from ..config import Precision, Regions, split_method
+from ..data.region_store import images_sha256, open_store
 from ..data.splits import Item, Split, of_labels, read_draw
 from ..errors import UserError
 from ..files import sha256, sha256_of_json, write_json
@@ -16,14 +17,26 @@ from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Method, Task
 from ..provenance import code_sha256, versions
 from .artifact import Header, load_frozen, save_prompt
+from .batches import PickedRegions
 from .loop import train
 
-_CODE = ("clip/*.py", "data/images.py", "data/loading.py", "lookup/store.py", "methods/*.py", "training/*.py")
+_CODE = (
+    "clip/*.py",
+    "data/images.py",
+    "data/loading.py",
+    "data/region_store.py",
+    "lookup/store.py",
+    "methods/*.py",
+    "training/*.py",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """What both stages need to know about the data set and the machine."""
+    """What both stages need to know about the data set and the machine.
+
+    `store` is the folder of stored regions of all training images, if there is one.
+    """
 
     dataset: str
     split: Split
@@ -32,6 +45,8 @@ class Setting:
     template: str
     student: Backbone
     regions: Regions
+    store: Path | None
+    precision: Precision
     threads: int
     workers: int
 
@@ -51,7 +66,8 @@ def train_boosting(
 ) -> None:
     """Learn boosting prompts from the looked-up teacher on all training images, labels unused."""
     lookup = RegionLookup(lookup_folder)
-    lookup.require(split_sha256=setting.split_sha256, regions=setting.regions)
+    lookup.require(images_sha256=images_sha256(setting.split.train), prompt_sha256=None)
+    lookup.require_regions(setting.regions)
     config = parse_hyperparameters("boosting", hyperparameters)
     task = Task(
         backbone=setting.student,
@@ -59,7 +75,7 @@ def train_boosting(
         template=setting.template,
         config=config,
         generator=torch.Generator().manual_seed(seed),
-        lookup=lookup,
+        teacher=lookup,
     )
     header = _header(
         setting,
@@ -76,11 +92,15 @@ def train_boosting(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One seed of an adapting job: its few-shot draw and where its prompt goes."""
+    """One seed of an adapting job: its few-shot draw, and where its prompt goes.
+
+    `features` is a lookup of the draw's image features, for a method that needs them.
+    """
 
     seed: int
     draw: Path
     output: Path
+    features: Path | None = None
 
 
 def train_adapting(
@@ -107,7 +127,9 @@ def train_adapting(
             else f"{method} takes no boosting prompt: name it {method}+caspl, or leave the prompt out."
         )
     config = parse_hyperparameters(base_name, hyperparameters)
+    boosting_sha256 = sha256(boosting) if boosting else None
     for run in runs:
+        items = of_labels(read_draw(run.draw).train, labels)
         task = Task(
             backbone=setting.student,
             class_names=setting.split.class_names(labels),
@@ -115,6 +137,7 @@ def train_adapting(
             config=config,
             generator=torch.Generator().manual_seed(run.seed),
             frozen=[load_frozen(boosting, setting.student)] if boosting else [],
+            **_looked_up(run.features, items, setting, boosting_sha256),
         )
         header = _header(
             setting,
@@ -126,12 +149,31 @@ def train_adapting(
             shots=shots,
             draw_sha256=sha256(run.draw),
             seed=run.seed,
-            boosting_sha256=sha256(boosting) if boosting else None,
+            boosting_sha256=boosting_sha256,
+            lookup_sha256=sha256(run.features / MANIFEST) if run.features else None,
         )
-        items = of_labels(read_draw(run.draw).train, labels)
         _train_and_save(find_method(base_name)(task), items, setting, header, run.output)
     for run in runs:
         checkpoint_path(run.output).unlink()
+
+
+def _looked_up(
+    folder: Path | None, items: list[Item], setting: Setting, boosting_sha256: str | None
+) -> dict[str, RegionLookup]:
+    """The parts of a task that come from a lookup of the student's own features; checked."""
+    if folder is None:
+        return {}
+    lookup = RegionLookup(folder)
+    seen = lookup.manifest.origin.prompt_sha256
+    lookup.require(
+        images_sha256=images_sha256(items),
+        encoder_sha256=setting.student.weights_sha256,
+        prompt_sha256=seen and boosting_sha256,
+        dtype="float32",
+    )
+    lookup.require_regions(setting.regions)
+    kinds = {"plain_features": seen is None, "cascade_features": seen == boosting_sha256}
+    return {kind: lookup for kind, holds in kinds.items() if holds}
 
 
 def _header(setting: Setting, **own: Any) -> Header:
@@ -142,6 +184,7 @@ def _header(setting: Setting, **own: Any) -> Header:
         student=setting.student.config,
         student_sha256=setting.student.weights_sha256,
         regions=setting.regions,
+        precision=setting.precision,
         threads=setting.threads,
         versions=versions(),
         **own,
@@ -151,12 +194,13 @@ def _header(setting: Setting, **own: Any) -> Header:
 def _train_and_save(
     method: Method, items: list[Item], setting: Setting, header: Header, output: Path
 ) -> None:
+    store = open_store(setting.store, setting.split.train, setting.regions, setting.student.size)
+    dataset = PickedRegions(items, setting.image_folder, setting.regions, setting.student.size, store)
     history = train(
         method,
-        items,
-        setting.image_folder,
+        dataset,
         seed=header.seed,
-        regions=setting.regions,
+        precision=setting.precision,
         workers=setting.workers,
         checkpoint=checkpoint_path(output),
         fingerprint=sha256_of_json([header.model_dump(), code_sha256(*_CODE)]),

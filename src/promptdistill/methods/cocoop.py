@@ -1,0 +1,86 @@
+"""CoCoOp: a text context that a small net shifts for each image (arXiv 2203.05557)."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from ..clip.backbone import Backbone
+from ..clip.prompts import DeepPrompt, drawn_from, random_prompt
+from ..clip.text import Block
+from .base import Batch, Method, MethodConfig
+
+_REDUCTION = 16  # of the net's hidden layer (CoCoOp, implementation details)
+_SENTENCES = 4096  # encoded at a time when many images are tested
+
+
+class CoCoOpConfig(MethodConfig):
+    """Hyper-parameters of CoCoOp."""
+
+    context: int = Field(ge=1, description="text context tokens")
+    phrase: str | None = Field(None, description="initial words of the context; none: random")
+
+
+class ConditionalPrompt(DeepPrompt):
+    """Text tokens at layer 0, and the net `meta` from an image feature (D,) to their shift (d_t,)."""
+
+    def __init__(self, text: Block, meta: nn.Module) -> None:
+        super().__init__(text, [])
+        self.meta = meta
+
+    def text_block_for(self, image: Tensor) -> Block:
+        """Text tokens (B, n_ctx, d_t) for normalised image features (B, D)."""
+        return [self.text[0] + self.meta(image)[:, None]]
+
+
+def _meta_net(backbone: Backbone, generator: torch.Generator) -> nn.Module:
+    """Two linear layers with torch's default initial weights, drawn from `generator`."""
+    dim, hidden = backbone.feature_dim, backbone.feature_dim // _REDUCTION
+    with drawn_from(generator):
+        layers = {
+            "linear1": nn.Linear(dim, hidden),
+            "relu": nn.ReLU(),
+            "linear2": nn.Linear(hidden, backbone.text_width),
+        }
+    return nn.Sequential(OrderedDict(layers))
+
+
+class CoCoOp(Method):
+    """Learns `context` text tokens and the net; cross-entropy."""
+
+    Config = CoCoOpConfig
+
+    def build_prompt(self) -> ConditionalPrompt:
+        """Text tokens at layer 0, and the net."""
+        config, backbone, generator = self.task.config, self.task.backbone, self.task.generator
+        tokens = random_prompt(
+            backbone,
+            generator,
+            text_context=config.context,
+            vision_context=0,
+            depth=1,
+            phrase=config.phrase,
+        )
+        prompt = ConditionalPrompt([tokens.text[0].detach()], _meta_net(backbone, generator))
+        return prompt.to(backbone.device)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy over the training classes."""
+        return F.cross_entropy(self.logits(batch), batch.labels)
+
+    def classifier(self, class_names: list[str]) -> Callable[[Tensor], Tensor]:
+        """A function from normalised image features (B, D) to logits (B, classes).
+
+        Every image has text features of its own.
+        """
+        scale = self.task.backbone.logit_scale
+
+        def logits(image: Tensor) -> Tensor:
+            text = self.clip.text_features(class_names, self.prompt.text_block_for(image))
+            return scale * (text @ image[:, :, None]).squeeze(2)
+
+        some = max(1, _SENTENCES // len(class_names))
+        return lambda image: torch.cat([logits(part) for part in image.split(some)])

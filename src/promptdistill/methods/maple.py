@@ -1,0 +1,64 @@
+"""MaPLe: vision tokens that are a learned linear map of the text tokens (arXiv 2210.03117)."""
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from ..clip.prompts import Prompt, drawn_from, random_prompt
+from ..clip.text import Block
+from .base import Batch, Method, MethodConfig
+
+
+class MaPLeConfig(MethodConfig):
+    """Hyper-parameters of MaPLe."""
+
+    context: int = Field(ge=1, description="tokens a layer, in both towers")
+    depth: int = Field(ge=1, description="layers with tokens of their own")
+    phrase: str | None = Field(
+        None, description="initial words; the first `context` learn, the others stay; none: random"
+    )
+
+
+class CoupledPrompt(Prompt):
+    """Text tokens of several layers, and for each layer a map to the vision tokens."""
+
+    def __init__(self, text: Block, maps: list[nn.Linear], fixed_words: str) -> None:
+        super().__init__()
+        self.text = nn.ParameterList([nn.Parameter(tokens) for tokens in text])
+        self.map = nn.ModuleList(maps)
+        self.fixed_words = fixed_words
+
+    def text_block(self) -> Block:
+        """The text tokens as they are."""
+        return list(self.text)
+
+    def vision_block(self) -> Block:
+        """The text tokens of each layer, mapped."""
+        return [couple(tokens) for couple, tokens in zip(self.map, self.text, strict=True)]
+
+
+class MaPLe(Method):
+    """Learns text tokens and their maps; cross-entropy."""
+
+    Config = MaPLeConfig
+
+    def build_prompt(self) -> Prompt:
+        """Text tokens, and maps with torch's default initial weights."""
+        config, backbone, generator = self.task.config, self.task.backbone, self.task.generator
+        words = (config.phrase or "").split()
+        text = random_prompt(
+            backbone,
+            generator,
+            text_context=config.context,
+            vision_context=0,
+            depth=config.depth,
+            phrase=" ".join(words[: config.context]) or None,
+        ).text
+        with drawn_from(generator):
+            maps = [nn.Linear(backbone.text_width, backbone.vision_width) for _ in text]
+        fixed_words = " ".join(words[config.context :])
+        return CoupledPrompt([tokens.detach() for tokens in text], maps, fixed_words).to(backbone.device)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy over the training classes."""
+        return F.cross_entropy(self.logits(batch), batch.labels)

@@ -1,0 +1,235 @@
+"""The plain methods of benchmarks/plain against open_clip itself, and the fast methods against them."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torchvision.transforms.v2 import functional as tv
+
+from plain import methods
+from plain.pictures import read_regions
+from plain.towers import image_features, text_features
+from promptdistill.clip.backbone import load_backbone
+from promptdistill.clip.prompts import phrase_embedding, random_prompt
+from promptdistill.config import BackboneConfig
+from promptdistill.data.images import Region, normalise, open_image, region_pixels
+from promptdistill.methods import find_method, parse_hyperparameters
+from promptdistill.methods.base import Batch, Task
+
+NAMES = ["star", "ring_shape", "heart"]
+TEMPLATE = "a photo of a {}, a type of shape."
+COMMON = {"epochs": 3, "batch_size": 4, "lr": 0.05}
+DEEP = {**COMMON, "text_context": 4, "vision_context": 2, "depth": 2}
+FAST = {
+    "coop": {**COMMON, "context": 5},
+    "ivlp": {**DEEP, "phrase": "a photo of a"},
+    "promptsrc": {**DEEP, "gpa_mean": 2, "gpa_std": 1},
+    "boosting": DEEP,
+    "cocoop": {**COMMON, "context": 4, "phrase": "a photo of a"},
+    "maple": {**COMMON, "context": 2, "depth": 2, "phrase": "a photo of a"},
+}
+PLAIN = {
+    "coop": methods.CoOp,
+    "cocoop": methods.CoCoOp,
+    "maple": methods.MaPLe,
+    "ivlp": methods.IVLP,
+    "promptsrc": methods.PromptSRC,
+    "boosting": methods.Boosting,
+}
+CASCADES = pytest.mark.parametrize("cascade", [False, True], ids=["alone", "cascade"])
+
+
+@pytest.fixture(scope="module")
+def random_teacher():
+    return load_backbone(BackboneConfig(model="miniature-teacher", pretrained="random"))
+
+
+@pytest.fixture
+def pixels():
+    return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+LABELS = torch.tensor([0, 1, 2, 1])
+
+
+class OnlineTeacher:
+    """Stands in for the lookup: the teacher's logits for the very pixels of the batch."""
+
+    def __init__(self, clip, tokenizer, pixels):
+        sentences = [TEMPLATE.format(name.replace("_", " ")) for name in NAMES]
+        image = clip.encode_image(pixels, normalize=True)
+        self.similarity = image @ clip.encode_text(tokenizer(sentences), normalize=True).T
+
+    def logits(self, images, regions, scale, top_k):
+        return scale * self.similarity
+
+
+def frozen_prompt(backbone):
+    generator = torch.Generator().manual_seed(2)
+    prompt = random_prompt(backbone, generator, text_context=3, vision_context=3, depth=3)
+    return prompt.requires_grad_(False)
+
+
+def random_tensors(seed=0, **shapes):
+    """Learning tensors; "__" in a name stands for a dot."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name.replace("__", "."): (0.1 * torch.randn(shape, generator=generator)).requires_grad_()
+        for name, shape in shapes.items()
+    }
+
+
+def plain_method(kind, backbone, prompt, **options):
+    return kind(backbone.model, backbone.tokenizer, NAMES, prompt, **options)
+
+
+def assert_gradients_agree(actual, expected):
+    for mine, theirs in zip(actual, expected, strict=True):
+        assert theirs.norm() > 0
+        assert (mine - theirs).norm() <= 1e-4 * theirs.norm()
+
+
+def both_ways(name, cascade, student, teacher, pixels):
+    """One method, fast and plain, with the same initial prompt; and the plain one's learning tensors."""
+    frozen = [frozen_prompt(student)] if cascade else []
+    task = Task(
+        backbone=student,
+        class_names=NAMES,
+        template=TEMPLATE,
+        config=parse_hyperparameters(name, FAST[name]),
+        generator=torch.Generator().manual_seed(0),
+        frozen=frozen,
+        teacher=OnlineTeacher(teacher.model, teacher.tokenizer, pixels),
+    )
+    fast = find_method(name)(task)
+    prompt = {key: value.detach().clone().requires_grad_() for key, value in fast.prompt.named_parameters()}
+    options = {"boosting": frozen[0].state_dict()} if cascade else {}
+    if name == "maple":
+        options["fixed_words"] = "of a"
+    if name == "boosting":
+        options |= {"teacher": teacher.model, "teacher_tokenizer": teacher.tokenizer, "template": TEMPLATE}
+    return fast, plain_method(PLAIN[name], student, prompt, **options), list(prompt.values())
+
+
+@CASCADES
+@pytest.mark.parametrize("name", PLAIN)
+def test_fast_method_equals_plain_one(name, cascade, random_student, random_teacher, pixels):
+    """Loss and gradient of every learning tensor, with and without a frozen boosting block."""
+    fast, plain, learning = both_ways(name, cascade, random_student, random_teacher, pixels)
+    loss = fast.loss(Batch(pixels, LABELS, torch.arange(4), torch.zeros(4, dtype=torch.long)))
+    expected = plain.loss(pixels, LABELS)
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
+    assert_gradients_agree(
+        torch.autograd.grad(loss, list(fast.prompt.parameters())), torch.autograd.grad(expected, learning)
+    )
+
+
+@CASCADES
+@pytest.mark.parametrize("name", PLAIN)
+def test_twenty_steps_end_in_the_same_prompt(name, cascade, random_student, random_teacher, pixels):
+    fast, plain, learning = both_ways(name, cascade, random_student, random_teacher, pixels)
+    batch = Batch(pixels, LABELS, torch.arange(4), torch.zeros(4, dtype=torch.long))
+    before = [tensor.detach().clone() for tensor in learning]
+    for parameters, loss in (
+        (list(fast.prompt.parameters()), lambda: fast.loss(batch)),
+        (learning, lambda: plain.loss(pixels, LABELS)),
+    ):
+        optimizer = torch.optim.SGD(parameters, lr=0.01, momentum=0.9, weight_decay=5e-4)
+        for _ in range(20):
+            optimizer.zero_grad()
+            loss().backward()
+            optimizer.step()
+    for mine, theirs, initial in zip(fast.prompt.parameters(), learning, before, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=0)
+        assert (theirs - initial).abs().max() > 1e-3
+
+
+def test_towers_without_prompts_equal_open_clip(student, pixels):
+    clip, tokens = student.model, student.tokenizer(["a photo of a star.", "forget me not."])
+    text, image = text_features(clip, tokens, []), image_features(clip, pixels, [])
+    torch.testing.assert_close(text, clip.encode_text(tokens), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(image, clip.encode_image(pixels), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("learning", "fixed_words"), [("a photo", "of a"), ("a photo of a", "")])
+def test_words_as_context_equal_open_clip(random_student, learning, fixed_words):
+    """MaPLe whose text tokens are the embeddings of words reads the sentence of these words."""
+    width, n_ctx = random_student.text_width, len(learning.split())
+    prompt = random_tensors(map__0__weight=(random_student.vision_width, width))
+    prompt |= random_tensors(map__0__bias=(random_student.vision_width,))
+    prompt["text.0"] = phrase_embedding(random_student, learning, n_ctx).requires_grad_()
+    plain = plain_method(methods.MaPLe, random_student, prompt, fixed_words=fixed_words)
+    tokens = random_student.tokenizer([f"a photo of a {name.replace('_', ' ')}." for name in NAMES])
+    expected = random_student.model.encode_text(tokens, normalize=True)
+    torch.testing.assert_close(plain.text_features(), expected, atol=1e-5, rtol=0)
+
+
+@CASCADES
+def test_maple_is_ivlp_with_mapped_vision_tokens(random_student, pixels, cascade):
+    text, vision = random_student.text_width, random_student.vision_width
+    learned = random_tensors(
+        text__0=(2, text),
+        text__1=(2, text),
+        map__0__weight=(vision, text),
+        map__0__bias=(vision,),
+        map__1__weight=(vision, text),
+        map__1__bias=(vision,),
+    )
+    separate = {key: learned[key] for key in ("text.0", "text.1")}
+    for layer in ("0", "1"):
+        mapped = learned["text." + layer] @ learned[f"map.{layer}.weight"].T
+        separate["vision." + layer] = mapped + learned[f"map.{layer}.bias"]
+    boosting = frozen_prompt(random_student).state_dict() if cascade else None
+    maple = plain_method(methods.MaPLe, random_student, learned, fixed_words="", boosting=boosting)
+    ivlp = plain_method(methods.IVLP, random_student, separate, boosting=boosting)
+    loss, expected = maple.loss(pixels, LABELS), ivlp.loss(pixels, LABELS)
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
+    learning = list(learned.values())
+    assert_gradients_agree(torch.autograd.grad(loss, learning), torch.autograd.grad(expected, learning))
+
+
+@CASCADES
+def test_cocoop_is_coop_with_a_context_per_image(random_student, pixels, cascade):
+    """The mean over the images of CoOp's loss with the context that the meta-net gives to each."""
+    clip, width, dimension = random_student.model, random_student.text_width, 96
+    prompt = random_tensors(
+        text__0=(4, width),
+        meta__linear1__weight=(6, dimension),
+        meta__linear1__bias=(6,),
+        meta__linear2__weight=(width, 6),
+        meta__linear2__bias=(width,),
+    )
+    boosting = frozen_prompt(random_student).state_dict() if cascade else {}
+    vision = [[boosting[f"vision.{layer}"] for layer in range(3)]] if cascade else []
+    features = F.normalize(image_features(clip, pixels, vision), dim=-1)
+    losses = []
+    for image, feature, label in zip(pixels, features, LABELS, strict=True):
+        hidden = (prompt["meta.linear1.weight"] @ feature + prompt["meta.linear1.bias"]).clamp(min=0)
+        shift = prompt["meta.linear2.weight"] @ hidden + prompt["meta.linear2.bias"]
+        context = {"text.0": prompt["text.0"] + shift}
+        coop = plain_method(methods.CoOp, random_student, context, boosting=boosting)
+        losses.append(coop.loss(image[None], label[None]))
+    expected = torch.stack(losses).mean()
+    loss = plain_method(methods.CoCoOp, random_student, prompt, boosting=boosting).loss(pixels, LABELS)
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
+    learning = list(prompt.values())
+    assert_gradients_agree(torch.autograd.grad(loss, learning), torch.autograd.grad(expected, learning))
+
+
+def test_read_regions(tmp_path):
+    """Regions of JPEG and grey files, against torchvision's crop and this project's own."""
+    rng = np.random.default_rng(0)
+    paths, mean, std = [tmp_path / "colour.jpg", tmp_path / "grey.png"], (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+    Image.fromarray(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(paths[0])
+    Image.fromarray(rng.integers(0, 256, (50, 40), dtype=np.uint8)).save(paths[1])
+    geometry, size = [(10, 5, 50, 40, True), (0, 0, 40, 50, False)], (24, 32)
+    regions = read_regions(paths, geometry, size, mean, std)
+    assert regions.shape == (2, 3, 24, 32)
+    for path, (x, y, width, height, flip), pixels in zip(paths, geometry, regions, strict=True):
+        image = tv.resize(tv.crop(open_image(path), y, x, height, width), size, tv.InterpolationMode.BICUBIC)
+        image = tv.horizontal_flip(image) if flip else image
+        expected = tv.normalize(tv.to_dtype(tv.to_image(image), torch.float32, scale=True), mean, std)
+        torch.testing.assert_close(pixels, expected)
+        ours = region_pixels(open_image(path), Region(x, y, width, height, flip), size)
+        torch.testing.assert_close(pixels, normalise(ours, mean, std))

@@ -1,0 +1,117 @@
+"""Stored regions: the very pixels of the image files, a disk budget, damage, and resumed builds."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from promptdistill.config import Regions
+from promptdistill.data import region_build
+from promptdistill.data.loading import AllRegions
+from promptdistill.data.region_build import store_regions
+from promptdistill.data.region_store import MANIFEST, open_store
+from promptdistill.errors import UserError
+
+REGIONS, SIZE = Regions(count=3, seed=5), (32, 24)
+
+
+@pytest.fixture(scope="module")
+def built(tiny, tmp_path_factory):
+    return build_in(tmp_path_factory.mktemp("store"), tiny)
+
+
+def build_in(folder, tiny, max_gb=1.0, workers=0):
+    images, split = tiny
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(region_build, "_SHARD_BYTES", 70_000)  # ten images
+        store_regions(split.train, images, REGIONS, SIZE, max_gb, folder, workers)
+    return folder
+
+
+@pytest.fixture
+def copy(built, tmp_path):
+    return shutil.copytree(built, tmp_path / "store")
+
+
+def test_stored_regions_equal_those_cut_from_files(built, tiny):
+    folder, split = tiny
+    store = open_store(built, split.train, REGIONS, SIZE)
+    assert len(list(built.glob("shard-*"))) == 3
+    for number, item in enumerate(split.train):
+        pixels, geometry = AllRegions(split.train, folder, REGIONS, SIZE)[number]
+        for crops in ([0, 1, 2], [2], [1, 1]):
+            read, drawn = store.read(item.path, crops)
+            assert torch.equal(read, pixels[crops])
+            assert torch.equal(drawn, geometry[crops].int())
+
+
+def test_beyond_the_budget_nothing_is_kept(tiny, tmp_path):
+    _, split = tiny
+    needed = len(split.train) * REGIONS.count * 3 * 32 * 24 / 1e9
+    build_in(tmp_path / "a", tiny, max_gb=needed)
+    assert open_store(tmp_path / "a", split.train, REGIONS, SIZE) is not None
+    build_in(tmp_path / "b", tiny, max_gb=needed * 0.99)
+    assert open_store(tmp_path / "b", split.train, REGIONS, SIZE) is None
+    assert not list((tmp_path / "b").glob("shard-*"))
+
+
+def test_no_store_for_another_size(built, tiny):
+    """A teacher with larger pictures cuts its own."""
+    assert open_store(built, tiny[1].train, REGIONS, (48, 48)) is None
+    assert open_store(None, tiny[1].train, REGIONS, SIZE) is None
+
+
+def test_other_images_and_more_regions_are_refused(built, tiny):
+    train = tiny[1].train
+    assert open_store(built, train, Regions(count=2, seed=5), SIZE) is not None
+    for items, regions in (
+        (train[1:], REGIONS),
+        (train, REGIONS.model_copy(update={"count": 4})),
+        (train, REGIONS.model_copy(update={"seed": 6})),
+    ):
+        with pytest.raises(UserError, match="holds regions of other images, or another geometry"):
+            open_store(built, items, regions, SIZE)
+
+
+def test_damage_is_named(copy, tiny):
+    train = tiny[1].train
+    path = copy / "shard-00001.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-10] ^= 1  # in the pixels of the shard's last region
+    path.write_bytes(content)
+    store = open_store(copy, train, REGIONS, SIZE)
+    last = train[19].path
+    store.read(last, [0])
+    with pytest.raises(UserError, match=r"shard-00001\.safetensors is damaged .*: delete the file"):
+        store.read(last, [2])
+    path.unlink()
+    with pytest.raises(UserError, match=r"shard-00001\.safetensors is missing: delete manifest\.json"):
+        open_store(copy, train, REGIONS, SIZE)
+    (copy / MANIFEST).write_text("{}")
+    with pytest.raises(UserError, match="is no manifest of stored regions; cut them anew"):
+        open_store(copy, train, REGIONS, SIZE)
+
+
+def test_an_interrupted_build_goes_on(copy, tiny, monkeypatch):
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    (copy / MANIFEST).unlink()
+    path = copy / "shard-00002.safetensors"
+    path.write_bytes(path.read_bytes()[:500])
+    cut = region_build._cut
+    made = []
+    monkeypatch.setattr(
+        region_build, "_cut", lambda images, workers: made.append(images) or cut(images, workers)
+    )
+    build_in(copy, tiny, workers=2)
+    assert [images.items for images in made] == [tiny[1].train[20:]]
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+
+
+def test_an_undecodable_image_leaves_no_manifest(tiny, tmp_path):
+    folder, split = tiny
+    images = shutil.copytree(folder, tmp_path / "images")
+    (images / split.train[3].path).write_text("no picture")
+    with pytest.raises(UserError, match=f"^The image .*{split.train[3].path} cannot be decoded"):
+        build_in(tmp_path / "store", (images, replace(split, val=[])))
+    assert not (tmp_path / "store" / MANIFEST).exists()
