@@ -1,13 +1,14 @@
 # make demo   the main job on the miniature benchmark, from nothing to a table
 # make test   the tests
-# Both set up .venv first when it is missing or outdated.
+# make bench  ours against the published way, on ViT-B/16 and ViT-L/14 with random weights
+# They set up .venv first when it is missing or outdated.
 
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test lint format schema dag report clean
+.PHONY: demo test bench lint format schema dag report clean
 
 demo: $(STAMP)
 	@. $(BIN)/activate && snakemake --cores $(CORES)
@@ -16,6 +17,13 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/pytest
+
+# About 40 minutes on two cores; tables and plots go to results/benchmarks.
+bench: $(STAMP)
+	@$(BIN)/python benchmarks/region_pixels.py
+	@$(BIN)/python benchmarks/scaling.py
+	@$(BIN)/python benchmarks/pipeline.py
+	@$(BIN)/python benchmarks/steps.py
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

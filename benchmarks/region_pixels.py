@@ -24,6 +24,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pictures import generate, image_files, real_folders
 from promptdistill.config import Regions
 from promptdistill.data.images import Region, draw_region, open_image, region_pixels
 
@@ -34,7 +35,6 @@ QUALITY = 95
 USES = 300
 PASSES = 7
 OUTPUT = Path("results/benchmarks/region_pixels.csv")
-SHARED = Path(__file__).parents[2] / "shared/data"
 
 Use = Callable[[int, int], Tensor]  # numbers of an image and its crop to uint8 pixels (3, H, W)
 
@@ -150,7 +150,7 @@ def milliseconds(uses: list[Use], drawn: list[tuple[int, int]]) -> list[float]:
 
 def measure(folder: Path, limit: int) -> pd.DataFrame:
     """One row for each way of keeping at most `limit` random images of a folder."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    found = image_files(folder)
     if not found:
         raise click.UsageError(f"There is no .jpg or .png file in {folder}: name a data set's folder.")
     generator = random.Random(0)
@@ -172,19 +172,6 @@ def total(table: pd.DataFrame) -> pd.DataFrame:
     return means.assign(images=images, folder="total").reset_index()
 
 
-def generate(folder: Path, images: int) -> Path:
-    """Write JPEG images of 500 x 375 pixels of noise with a photograph's falling spectrum."""
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(images):
-        pixels = np.full((375, 500, 3), 128.0)
-        for cells in (3, 6, 12, 25, 50, 100, 200):
-            noise = Image.fromarray(generator.integers(256, size=(cells, cells, 3), dtype=np.uint8))
-            pixels += (np.asarray(noise.resize((500, 375), Image.Resampling.BICUBIC)) - 128.0) * cells**-0.5
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.jpg", quality=90)
-    return folder
-
-
 @click.command()
 @click.option("--images", multiple=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--limit", type=click.IntRange(1), default=60, show_default=True, help="Images of a folder.")
@@ -194,7 +181,7 @@ def main(images: tuple[Path, ...], limit: int, output: Path) -> None:
     torch.set_num_threads(1)
     print(f"{os.cpu_count()} CPUs, {torch.get_num_threads()} thread; kB and build s are of one image")
     with TemporaryDirectory() as scratch:
-        folders = list(images) or sorted(path for path in SHARED.glob("*") if path.is_dir())
+        folders = list(images) or real_folders()
         folders = folders or [generate(Path(scratch) / "generated", limit)]
         table = pd.concat([measure(folder, limit) for folder in folders], ignore_index=True)
     table = pd.concat([table, total(table)], ignore_index=True)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -85,6 +86,32 @@ def test_own_data_set_from_files_to_predictions(own):
     assert done.returncode == 0, done.stderr
     assert promptdistill("metrics", own / "p.parquet", "--output", own / "m.json").returncode == 0
     assert json.loads((own / "m.json").read_text())[0]["images"] == 8
+
+
+def test_every_lookup_by_hand(own):
+    """Stored regions, the teacher's lookup, and features of a draw and of test images; then used."""
+    promptdistill(*split_command(own))
+    split = ["--split", own / "split.json"]
+    values = {"epochs": 2, "batch_size": 2, "lr": 0.1, "context": 2}
+    adapt = adapt_command(own, "coop", **values)
+    store = ["regions", *flags(own), *split, *STUDENT, *REGIONS, "--max-gb", "1", "--output", own / "r"]
+    stored = ["--stored-regions", own / "r"]
+    teacher = ["--teacher", "miniature-teacher:miniature"]
+    ask = ["lookup", *flags(own), *split, *teacher, *REGIONS, *stored, "--output", own / "l"]
+    encode = [*flags(own), *split, *STUDENT]
+    of_draw = ["features", *encode, *REGIONS, "--draw", own / "draw.json", "--output", own / "f"]
+    of_test = ["test-features", *encode, "--output", own / "t"]
+    for command in (store, ask, of_draw, of_test, [*adapt, "--features", own / "f"]):
+        done = promptdistill(*command)
+        assert done.returncode == 0, done.stderr
+    online = promptdistill(*evaluate_command(own))
+    assert online.returncode == 0
+    frame = pd.read_parquet(own / "p.parquet")
+    looked_up = promptdistill(*evaluate_command(own, "--features", own / "t"))
+    assert looked_up.returncode == 0, looked_up.stderr
+    pd.testing.assert_frame_equal(pd.read_parquet(own / "p.parquet"), frame, check_exact=False, atol=1e-5)
+    said = sentence(*evaluate_command(own, "--features", own / "f"))
+    assert "was made with images_sha256" in said
 
 
 def test_unknown_data_set():
@@ -193,7 +220,10 @@ def test_help_is_quick_and_complete():
         "data",
         "split",
         "draw",
+        "regions",
         "lookup",
+        "features",
+        "test-features",
         "boost",
         "adapt",
         "evaluate",

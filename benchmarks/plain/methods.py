@@ -134,7 +134,10 @@ class MaPLe(IVLP):
 
 
 class PromptSRC(IVLP):
-    """Independent tokens in both towers, held near the frozen model (arXiv 2307.06948)."""
+    """Independent tokens in both towers, held near the frozen model (arXiv 2307.06948).
+
+    `frozen_text` (classes, D) is what `ensemble_features` gives, once before training.
+    """
 
     def __init__(
         self,
@@ -143,6 +146,7 @@ class PromptSRC(IVLP):
         class_names: list[str],
         prompt: dict[str, Tensor],
         *,
+        frozen_text: Tensor,
         boosting: dict[str, Tensor] | None = None,
         text_weight: float = 25,
         image_weight: float = 10,
@@ -150,7 +154,7 @@ class PromptSRC(IVLP):
         super().__init__(student, tokenizer, class_names, prompt, boosting=boosting)
         self.text_weight = text_weight
         self.image_weight = image_weight
-        self.frozen_text = ensemble_features(student, tokenizer, class_names)
+        self.frozen_text = frozen_text
 
     def loss(self, pixels: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy, plus the distances from the frozen model's features and logits."""

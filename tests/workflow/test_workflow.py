@@ -10,7 +10,17 @@ import pytest
 from running import FAST, copy_project, run_snakemake, start_snakemake
 
 FAST_RUN = ("--cores", 2, "--configfile", FAST)
-ARTIFACTS = ("adapting", "boosting", "lookup", "metrics", "predictions", "splits", "tables")
+ARTIFACTS = (
+    "adapting",
+    "boosting",
+    "features",
+    "lookup",
+    "metrics",
+    "predictions",
+    "regions",
+    "splits",
+    "tables",
+)
 
 
 def jobs(output):
@@ -31,13 +41,19 @@ def artifacts(project):
 
 
 def test_the_published_tables_are_planned_whole(project):
-    """11 data sets; 3 draws, 4 trained methods x 3 seeds and 2 zero-shot rows each; one job a seed."""
+    """11 data sets; 3 draws, 8 trained methods x 3 seeds and 2 zero-shot rows each; one job a seed.
+
+    Plain and boosted features of draws and test images; ImageNet's teacher is asked in 16 parts.
+    """
     done = run_snakemake("-n", "--configfile", "config/paper.yaml", cwd=project)
     assert done.returncode == 0, done.stderr
     assert jobs(done.stdout + done.stderr) == {
-        **dict.fromkeys(("data", "split", "lookup", "boost"), 11),
-        **{f"adapt_seed_{seed}": 44 for seed in (1, 2, 3)},
-        **{f"evaluate_seed_{seed}": 44 for seed in (1, 2, 3)},
+        **dict.fromkeys(("data", "split", "regions", "lookup", "boost"), 11),
+        **{f"features_seed_{seed}": 22 for seed in (1, 2, 3)},
+        **{f"adapt_seed_{seed}": 88 for seed in (1, 2, 3)},
+        **{f"evaluate_seed_{seed}": 88 for seed in (1, 2, 3)},
+        "lookup_part": 16,
+        "test_features": 22,
         "draw": 33,
         "evaluate_zero_shot": 22,
         "metrics": 1,
@@ -131,10 +147,42 @@ def test_a_changed_hyperparameter_reruns_its_method_alone(finished, tmp_path):
     assert learned == {"promptsrc"}
 
 
-def test_a_changed_region_count_reruns_the_teacher(finished):
-    rules, _ = planned(finished, "--config", "regions={count: 2}")
-    assert {"lookup", "boost"} <= rules
-    assert not {"data", "split", "draw"} & rules
+def test_other_regions_rerun_the_teacher(finished):
+    rules, _ = planned(finished, "--config", "regions={seed: 2}")
+    assert {"lookup", "boost", "regions", "features_seed_1_2", "adapt_seed_1_2"} <= rules
+    assert not {"data", "split", "draw", "test_features"} & rules
+
+
+def test_more_regions_for_one_method_rerun_no_other(finished, tmp_path):
+    """A longer training needs more stored regions and features; what others read of them is the same."""
+    longer = tmp_path / "longer.yaml"
+    longer.write_text(
+        FAST.read_text().replace("promptsrc: {depth: 2, epochs: 2}", "promptsrc: {depth: 2, epochs: 3}")
+    )
+    done = run_snakemake("-n", "--cores", 2, "--configfile", longer, cwd=finished)
+    printed = done.stdout + done.stderr
+    assert {"regions", "features_seed_1_2", "adapt_seed_1_2"} <= set(jobs(printed))
+    assert not {"lookup", "boost"} & set(jobs(printed))
+    assert set(re.findall(r"mini_patterns: learning ([\w+ ]+?)(?:,|$)", printed, re.MULTILINE)) == {
+        "promptsrc"
+    }
+
+
+def test_a_teacher_asked_in_parts_gives_the_same_lookup(finished, project):
+    """Two jobs share the shards of a data set; the lookup has the same bytes as one job's."""
+    target = "results/lookup/mini_patterns/manifest.json"
+    sizes = "lookup={shard_images: 100, parts: 2}"
+    done = run_snakemake(target, *FAST_RUN, "--config", sizes, cwd=project)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert jobs(done.stdout + done.stderr)["lookup_part"] == 2
+    one_job = ("--config", "results=whole", "lookup={shard_images: 100}")
+    done = run_snakemake(target.replace("results", "whole"), *FAST_RUN, *one_job, cwd=project)
+    assert done.returncode == 0, done.stderr[-3000:]
+    whole = (project / "whole/lookup/mini_patterns").iterdir()
+    parts = project / "results/lookup/mini_patterns"
+    assert {path.name: path.read_bytes() for path in whole} == {
+        path.name: path.read_bytes() for path in parts.iterdir() if path.is_file()
+    }
 
 
 def test_another_seed_trains_that_seed_alone(finished, tmp_path):

@@ -1,0 +1,241 @@
+"""Two ways to train the same method on the same regions: ours, and as published (benchmarks/plain).
+
+Both load a batch, compute the loss, its gradients and one SGD step.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from plain import methods as plain
+from plain.pictures import read_regions
+from promptdistill.clip.backbone import Backbone, autocast, load_backbone
+from promptdistill.clip.prompted import PromptedClip
+from promptdistill.clip.prompts import DeepPrompt
+from promptdistill.compat import import_open_clip
+from promptdistill.config import BackboneConfig, LookupConfig, Precision, Regions, load_method
+from promptdistill.data.images import draw_region, normalise, open_image
+from promptdistill.data.region_build import store_regions
+from promptdistill.data.region_store import open_store
+from promptdistill.data.splits import Item, Split
+from promptdistill.lookup.build import Encoder, build_student_lookup, build_teacher_lookup
+from promptdistill.lookup.store import MANIFEST, RegionLookup
+from promptdistill.methods import Method, find_method, parse_hyperparameters
+from promptdistill.methods.base import Batch, Task
+from promptdistill.training.batches import Pick, PickedRegions, load_batches, name_batches
+
+CONFIG_DIR = Path(__file__).parents[1] / "config"
+TEMPLATE = "a photo of a {}."
+PLAIN = {
+    "boosting": plain.Boosting,
+    "coop": plain.CoOp,
+    "cocoop": plain.CoCoOp,
+    "maple": plain.MaPLe,
+    "promptsrc": plain.PromptSRC,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is measured: a method with its published hyper-parameters, on some images and classes.
+
+    `steps` batches go through the `images` again and again, with a new region of each image every time.
+    `boosting` is a frozen prompt that the method is cascaded on.
+    """
+
+    method: str
+    classes: int
+    images: tuple[Path, ...]
+    steps: int
+    student: str
+    teacher: str
+    device: str
+    threads: int
+    precision: Precision
+    boosting: DeepPrompt | None = None
+
+    @cached_property
+    def hyperparameters(self) -> dict:
+        """Of config/methods."""
+        entry = load_method(self.method, CONFIG_DIR)
+        return entry.hyperparameters | ((entry.with_boosting or {}) if self.boosting else {})
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a step."""
+        return self.hyperparameters["batch_size"]
+
+    @property
+    def drawn(self) -> Regions:
+        """As many random regions of each image as are seen."""
+        return Regions(count=math.ceil(self.steps * self.batch_size / len(self.images)))
+
+    @property
+    def class_names(self) -> list[str]:
+        """The first names of ImageNet's classes."""
+        return import_open_clip().IMAGENET_CLASSNAMES[: self.classes]
+
+    @cached_property
+    def items(self) -> list[Item]:
+        """The images, with labels."""
+        return [Item(str(path), n % self.classes, "") for n, path in enumerate(self.images)]
+
+    def picks(self, step: int) -> list[Pick]:
+        """Image and region numbers of one batch."""
+        views = range(step * self.batch_size, (step + 1) * self.batch_size)
+        return [(view % len(self.images), view // len(self.images)) for view in views]
+
+    def learner(self, **looked_up: RegionLookup) -> Method:
+        """The method with its initial prompt, which is the same at every call."""
+        student, values = backbone(self.student, self.device), dict(self.hyperparameters)
+        if "depth" in values:  # small models have fewer layers than the published depths
+            values["depth"] = min(values["depth"], student.text_layers, student.vision_layers)
+        task = Task(
+            backbone=student,
+            class_names=self.class_names,
+            template=TEMPLATE,
+            config=parse_hyperparameters(self.method, values),
+            generator=torch.Generator().manual_seed(1),
+            frozen=[self.boosting] if self.boosting else [],
+            **looked_up,
+        )
+        return find_method(self.method)(task)
+
+
+@cache
+def backbone(model: str, device: str) -> Backbone:
+    """A model with random weights and the logit scale of trained ones."""
+    loaded = load_backbone(BackboneConfig(model=model, pretrained="random"), device)
+    with torch.no_grad():
+        loaded.model.logit_scale.fill_(math.log(100))
+    return loaded
+
+
+@cache
+def frozen_text(model: str, device: str, classes: int) -> Tensor:
+    """PromptSRC's frozen text features (classes, D): computed once before training, in both ways."""
+    case = Case(
+        method="promptsrc",
+        classes=classes,
+        images=(),
+        steps=1,
+        student=model,
+        teacher="",
+        device=device,
+        threads=1,
+        precision="float32",
+    )
+    return case.learner().frozen_text()
+
+
+class Ours:
+    """Stored regions, looked-up features, and the towers that compute only what is read.
+
+    `folder` takes the stores; trainings on the same images share them.
+    """
+
+    def __init__(self, case: Case, folder: Path) -> None:
+        self.case = case
+        self.folder = folder
+        self.student = backbone(case.student, case.device)
+        self.method = case.learner(**self._looked_up())
+        if case.method == "promptsrc":
+            self.method._frozen_text = frozen_text(case.student, case.device, case.classes)
+        self.learning = dict(self.method.prompt.named_parameters())
+        size, store = self.student.size, None
+        if self.method.needs_pixels:
+            store_regions(case.items, Path(), case.drawn, size, 100, folder / "regions")
+            store = open_store(folder / "regions", case.items, case.drawn, size)
+        self.dataset = PickedRegions(case.items, Path(), case.drawn, size, store)
+
+    def _looked_up(self) -> dict[str, RegionLookup]:
+        case = self.case
+        if case.method == "boosting":
+            teacher = backbone(case.teacher, case.device)
+            build_teacher_lookup(
+                Split(train=case.items, val=[], test=_one_image_a_class(case)),
+                Path(),
+                TEMPLATE,
+                Encoder(clip=PromptedClip(teacher, []), precision=case.precision),
+                case.drawn,
+                LookupConfig(),
+                self.folder / "teacher",
+            )
+            return {"teacher": RegionLookup(self.folder / "teacher")}
+        kind = load_method(case.method, CONFIG_DIR).looks_up
+        if kind is None:
+            return {}
+        cascade = [case.boosting] if case.boosting and kind == "cascade" else []
+        folder = self.folder / ("boosted" if cascade else "plain")
+        if not (folder / MANIFEST).exists():  # features are shared by all methods
+            encoder = Encoder(clip=PromptedClip(self.student, cascade), precision=case.precision)
+            build_student_lookup(case.items, Path(), encoder, case.drawn, LookupConfig(), folder)
+        return {f"{kind}_features": RegionLookup(folder)}
+
+    def load(self, step: int) -> Batch:
+        """The batch of one step, on the device."""
+        picks = [self.case.picks(step)]
+        needs = self.method.needs_pixels
+        batch = next(load_batches(self.dataset, picks, 0) if needs else name_batches(self.case.items, picks))
+        batch = batch._replace(labels=batch.labels.to(self.student.device))
+        if batch.pixels is None:
+            return batch
+        pixels = batch.pixels.to(self.student.device)
+        return batch._replace(pixels=normalise(pixels, self.student.mean, self.student.std))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The batch's loss."""
+        with autocast(self.student.device, self.case.precision):
+            return self.method.loss(batch)
+
+
+def _one_image_a_class(case: Case) -> list[Item]:
+    """A list that names every class, as a split's."""
+    return [Item(case.items[0].path, label, name) for label, name in enumerate(case.class_names)]
+
+
+class Plain:
+    """Image files, a teacher online, and whole towers for every class, at every step."""
+
+    def __init__(self, case: Case, folder: Path) -> None:
+        self.case = case
+        self.student = backbone(case.student, case.device)
+        learner = case.learner()
+        self.learning = {
+            name: value.detach().clone().requires_grad_() for name, value in learner.prompt.named_parameters()
+        }
+        options = {"boosting": dict(case.boosting.state_dict())} if case.boosting else {}
+        if case.method == "maple":
+            options["fixed_words"] = learner.prompt.fixed_words
+        if case.method == "promptsrc":
+            options["frozen_text"] = frozen_text(case.student, case.device, case.classes)
+        if case.method == "boosting":
+            teacher = backbone(case.teacher, case.device)
+            options |= {"teacher": teacher.model, "teacher_tokenizer": teacher.tokenizer}
+            options["template"] = TEMPLATE
+        arguments = (self.student.model, self.student.tokenizer, case.class_names, self.learning)
+        self.method = PLAIN[case.method](*arguments, **options)
+        self.sizes = [open_image(path).size for path in case.images]
+
+    def load(self, step: int) -> tuple[Tensor, Tensor]:
+        """Pixels and labels of one step, on the device."""
+        student, items = self.student, self.case.items
+        picks = self.case.picks(step)
+        drawn = [draw_region(items[n].path, crop, self.case.drawn, self.sizes[n]) for n, crop in picks]
+        files = [Path(items[n].path) for n, _ in picks]
+        pixels = read_regions(files, drawn, student.size, student.mean, student.std)
+        labels = torch.tensor([items[n].label for n, _ in picks])
+        return pixels.to(student.device), labels.to(student.device)
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """The batch's loss."""
+        with autocast(self.student.device, self.case.precision):
+            return self.method.loss(*batch)
+
+
+WAYS: dict[str, Callable[[Case, Path], Ours | Plain]] = {"plain": Plain, "ours": Ours}
