@@ -23,7 +23,7 @@ from promptdistill.clip.prompted import PromptedClip
 from promptdistill.config import LookupConfig, Regions
 from promptdistill.data.splits import Item
 from promptdistill.evaluation.predict import ImageSource, Subset, predict, restore_method
-from promptdistill.lookup.build import Encoder, build_student_lookup
+from promptdistill.lookup.build import Build, Encoder, build_student_lookup
 from ways import Case, Ours, backbone
 
 mpl.use("Agg")
@@ -74,9 +74,15 @@ def lookups(student: str, images: list[Path], folder: Path) -> Iterator[dict]:
     encoder = Encoder(clip=PromptedClip(backbone(student, "cpu"), []))
     items = [Item(str(path), 0, "") for path in images]
     for count in (4, *IMAGES):  # the first one warms up
-        sizes, output = LookupConfig(batch_size=16), folder / f"lookup{count}"
-        build = partial(build_student_lookup, items[:count], Path(), encoder, Regions(count=2), sizes, output)
-        cost = seconds(build)
+        build = Build(
+            items=items[:count],
+            image_folder=Path(),
+            encoder=encoder,
+            regions=Regions(count=2),
+            config=LookupConfig(batch_size=16),
+            folder=folder / f"lookup{count}",
+        )
+        cost = seconds(partial(build_student_lookup, build))
         if count in IMAGES:
             yield {"what": "lookup", "size": count, "unit": "images", "seconds": cost}
 

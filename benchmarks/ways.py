@@ -5,7 +5,7 @@ Both load a batch, compute the loss, its gradients and one SGD step.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -22,8 +22,8 @@ from promptdistill.config import BackboneConfig, LookupConfig, Precision, Region
 from promptdistill.data.images import draw_region, normalise, open_image
 from promptdistill.data.region_build import store_regions
 from promptdistill.data.region_store import open_store
-from promptdistill.data.splits import Item, Split
-from promptdistill.lookup.build import Encoder, build_student_lookup, build_teacher_lookup
+from promptdistill.data.splits import Item
+from promptdistill.lookup.build import Build, Encoder, build_student_lookup, build_teacher_lookup
 from promptdistill.lookup.store import MANIFEST, RegionLookup
 from promptdistill.methods import Method, find_method, parse_hyperparameters
 from promptdistill.methods.base import Batch, Task
@@ -156,26 +156,28 @@ class Ours:
     def _looked_up(self) -> dict[str, RegionLookup]:
         case = self.case
         if case.method == "boosting":
-            teacher = backbone(case.teacher, case.device)
-            build_teacher_lookup(
-                Split(train=case.items, val=[], test=_one_image_a_class(case)),
-                Path(),
-                TEMPLATE,
-                Encoder(clip=PromptedClip(teacher, []), precision=case.precision),
-                case.drawn,
-                LookupConfig(),
-                self.folder / "teacher",
-            )
+            encoder = Encoder(clip=PromptedClip(backbone(case.teacher, case.device), []))
+            build_teacher_lookup(self._build(encoder, "teacher"), TEMPLATE, case.class_names)
             return {"teacher": RegionLookup(self.folder / "teacher")}
         kind = load_method(case.method, CONFIG_DIR).looks_up
         if kind is None:
             return {}
         cascade = [case.boosting] if case.boosting and kind == "cascade" else []
-        folder = self.folder / ("boosted" if cascade else "plain")
-        if not (folder / MANIFEST).exists():  # features are shared by all methods
-            encoder = Encoder(clip=PromptedClip(self.student, cascade), precision=case.precision)
-            build_student_lookup(case.items, Path(), encoder, case.drawn, LookupConfig(), folder)
-        return {f"{kind}_features": RegionLookup(folder)}
+        name = "boosted" if cascade else "plain"
+        if not (self.folder / name / MANIFEST).exists():  # features are shared by all methods
+            build_student_lookup(self._build(Encoder(clip=PromptedClip(self.student, cascade)), name))
+        return {f"{kind}_features": RegionLookup(self.folder / name)}
+
+    def _build(self, encoder: Encoder, name: str) -> Build:
+        case = self.case
+        return Build(
+            items=case.items,
+            image_folder=Path(),
+            encoder=replace(encoder, precision=case.precision),
+            regions=case.drawn,
+            config=LookupConfig(),
+            folder=self.folder / name,
+        )
 
     def load(self, step: int) -> Batch:
         """The batch of one step, on the device."""
@@ -192,11 +194,6 @@ class Ours:
         """The batch's loss."""
         with autocast(self.student.device, self.case.precision):
             return self.method.loss(batch)
-
-
-def _one_image_a_class(case: Case) -> list[Item]:
-    """A list that names every class, as a split's."""
-    return [Item(case.items[0].path, label, name) for label, name in enumerate(case.class_names)]
 
 
 class Plain:

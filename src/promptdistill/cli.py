@@ -227,20 +227,26 @@ def lookup(
     from .clip.prompted import PromptedClip
     from .data.region_store import open_store
     from .data.splits import read_split
-    from .lookup.build import Encoder, build_part, build_teacher_lookup
+    from .lookup.build import Build, Encoder, build_part, build_teacher_lookup
 
     entry = config.load_dataset(dataset, config_dir)
     split = read_split(split_file)
     drawn = _regions(regions, region_seed, region_scale)
     backbone = load_backbone(teacher, _prepare(device, threads))
-    encoder = Encoder(clip=PromptedClip(backbone, []), precision=precision)
-    images = data_root / entry.folder / entry.images
-    sizes = config.LookupConfig(batch_size=batch_size, shard_images=shard_images)
-    given = {"store": open_store(stored, split.train, drawn, backbone.size), "workers": workers}
+    build = Build(
+        items=split.train,
+        image_folder=data_root / entry.folder / entry.images,
+        encoder=Encoder(clip=PromptedClip(backbone, []), precision=precision),
+        regions=drawn,
+        config=config.LookupConfig(batch_size=batch_size, shard_images=shard_images),
+        folder=output,
+        store=open_store(stored, split.train, drawn, backbone.size),
+        workers=workers,
+    )
     if part is None:
-        build_teacher_lookup(split, images, entry.template, encoder, drawn, sizes, output, **given)
+        build_teacher_lookup(build, entry.template, split.class_names(split.labels))
     else:
-        build_part(split, images, encoder, drawn, sizes, output, (part, parts), **given)
+        build_part(build, part, parts)
 
 
 @main.command()
@@ -269,7 +275,7 @@ def features(
 ) -> None:
     """Compute the student's features of random regions of the base classes' few-shot images."""
     from .data.splits import of_labels, read_draw, read_split
-    from .lookup.build import build_student_lookup
+    from .lookup.build import Build, build_student_lookup
 
     _require_same_length(draw=draws, output=outputs)
     entry = config.load_dataset(dataset, config_dir)
@@ -277,15 +283,16 @@ def features(
     drawn = _regions(regions, region_seed, region_scale)
     student = _student_encoder(**encoder)
     for draw_file, output in zip(draws, outputs, strict=True):
-        build_student_lookup(
-            of_labels(read_draw(draw_file).train, split.base_labels),
-            data_root / entry.folder / entry.images,
-            student,
-            drawn,
-            config.LookupConfig(batch_size=batch_size, shard_images=shard_images),
-            output,
+        build = Build(
+            items=of_labels(read_draw(draw_file).train, split.base_labels),
+            image_folder=data_root / entry.folder / entry.images,
+            encoder=student,
+            regions=drawn,
+            config=config.LookupConfig(batch_size=batch_size, shard_images=shard_images),
+            folder=output,
             workers=workers,
         )
+        build_student_lookup(build)
 
 
 @main.command()
@@ -308,18 +315,19 @@ def test_features(
 ) -> None:
     """Compute the student's features of the test images."""
     from .data.splits import read_split
-    from .lookup.build import build_student_lookup
+    from .lookup.build import Build, build_student_lookup
 
     entry = config.load_dataset(dataset, config_dir)
-    build_student_lookup(
-        read_split(split_file).test,
-        data_root / entry.folder / entry.images,
-        _student_encoder(**encoder),
-        None,
-        config.LookupConfig(batch_size=batch_size, shard_images=shard_images),
-        output,
+    build = Build(
+        items=read_split(split_file).test,
+        image_folder=data_root / entry.folder / entry.images,
+        encoder=_student_encoder(**encoder),
+        regions=None,
+        config=config.LookupConfig(batch_size=batch_size, shard_images=shard_images),
+        folder=output,
         workers=workers,
     )
+    build_student_lookup(build)
 
 
 @main.command()

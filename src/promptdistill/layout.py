@@ -54,10 +54,12 @@ def weights(backbone: BackboneConfig) -> list[str]:
     return [backbone.pretrained] if Path(backbone.pretrained).is_file() else []
 
 
-def epochs(methods: Iterable[str], dataset: str, config: Config, config_dir: Path) -> int:
-    """Epochs of the longest training among some methods on one data set; 1 if none of them trains."""
+def region_flags(methods: Iterable[str], dataset: str, config: Config, config_dir: Path) -> str:
+    """Options for the regions that the longest training among some methods sees on one data set."""
     found = [hyperparameters(method, dataset, config, config_dir).get("epochs", 1) for method in methods]
-    return max(found, default=1)
+    regions = config.regions.for_epochs(max(found, default=1))
+    least, greatest = regions.scale
+    return f"--regions {regions.count} --region-seed {regions.seed} --region-scale {least} {greatest}"
 
 
 def sees_pixels(config: Config, config_dir: Path) -> list[str]:

@@ -14,7 +14,7 @@ from promptdistill.data.images import open_image
 from promptdistill.errors import UserError
 from promptdistill.evaluation import metrics, predict
 from promptdistill.files import sha256
-from promptdistill.lookup.build import build_student_lookup, student_encoder
+from promptdistill.lookup.build import Build, build_student_lookup, student_encoder
 
 TEMPLATE = "a photo of a {}."
 ORIGIN = {"protocol": "base_to_novel", "dataset": "tiny", "method": "zero_shot", "shots": 0, "seed": None}
@@ -99,8 +99,15 @@ def test_every_logit_is_scaled_as_clip_does(student):
 def test_looked_up_test_images_give_the_same_predictions(frames, tiny, student, tmp_path):
     """And no image file is opened for them."""
     folder, split = tiny
-    encoder = student_encoder(student, None, "float32")
-    build_student_lookup(split.test, folder, encoder, None, LookupConfig(shard_images=5), tmp_path / "f")
+    build = Build(
+        items=split.test,
+        image_folder=folder,
+        encoder=student_encoder(student, None, "float32"),
+        regions=None,
+        config=LookupConfig(shard_images=5),
+        folder=tmp_path / "f",
+    )
+    build_student_lookup(build)
     features = predict.open_features(tmp_path / "f", split, student, None)
     methods = [predict.restore_method(student, "zero_shot", TEMPLATE, None, None, {})[0]]
     images = predict.ImageSource(folder=tmp_path / "nowhere", items=split.test, features=features)

@@ -23,11 +23,23 @@ CONFIG = LookupConfig(batch_size=7, shard_images=10)
 TEMPLATE = "a photo of a {}."
 
 
-def build_in(folder, tiny, teacher, **options):
+def build_of(folder, tiny, teacher, **options):
     images, split = tiny
     encoder = build.Encoder(clip=PromptedClip(teacher, []))
-    template = options.pop("template", TEMPLATE)
-    build.build_teacher_lookup(split, images, template, encoder, REGIONS, CONFIG, folder, **options)
+    return build.Build(
+        items=split.train,
+        image_folder=images,
+        encoder=encoder,
+        regions=REGIONS,
+        config=CONFIG,
+        folder=folder,
+        **options,
+    )
+
+
+def build_in(folder, tiny, teacher, template=TEMPLATE, **options):
+    names = tiny[1].class_names(tiny[1].labels)
+    build.build_teacher_lookup(build_of(folder, tiny, teacher, **options), template, names)
     return folder
 
 
@@ -147,10 +159,8 @@ def test_another_template_keeps_the_features(copy, tiny, random_student, monkeyp
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (1,)])
 def test_parts_make_the_same_lookup(order, built, tiny, random_student, tmp_path):
     """Built part by part, in any order, and even with a part left out: the same bytes."""
-    images, split = tiny
-    encoder = build.Encoder(clip=PromptedClip(random_student, []))
     for part in order:
-        build.build_part(split, images, encoder, REGIONS, CONFIG, tmp_path, (part, 2))
+        build.build_part(build_of(tmp_path, tiny, random_student), part, 2)
         assert not (tmp_path / store.MANIFEST).exists()
     assert len(list(tmp_path.glob("shard-*"))) == sum((2, 1)[part] for part in order)
     build_in(tmp_path, tiny, random_student)
@@ -175,13 +185,13 @@ def test_an_interrupted_build_goes_on(damage, copy, tiny, random_student, monkey
     encoded = []
     encode = build._encode
 
-    def counting(images, *rest):
-        encoded.append(images.items[0].path)
-        return encode(images, *rest)
+    def counting(build, start, *rest):
+        encoded.append(start)
+        return encode(build, start, *rest)
 
     monkeypatch.setattr(build, "_encode", counting)
     build_in(copy, tiny, random_student)
-    assert encoded == [tiny[1].train[0].path]
+    assert encoded == [0]
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
 
 

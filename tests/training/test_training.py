@@ -18,6 +18,7 @@ from promptdistill.data.splits import Split, draw_few_shot, of_labels, write_dra
 from promptdistill.errors import UserError
 from promptdistill.layout import feature_kind
 from promptdistill.lookup.build import (
+    Build,
     Encoder,
     LookupConfig,
     build_student_lookup,
@@ -59,13 +60,24 @@ def setting(tiny, student):
     )
 
 
+def build_of(items, image_folder, encoder, regions, folder):
+    return Build(
+        items=items,
+        image_folder=image_folder,
+        encoder=encoder,
+        regions=regions,
+        config=LookupConfig(),
+        folder=folder,
+    )
+
+
 @pytest.fixture(scope="module")
 def lookup(tiny, random_student, tmp_path_factory):
     folder, split = tiny
     output = tmp_path_factory.mktemp("lookup")
-    template = "a photo of a {}."
     encoder = Encoder(clip=PromptedClip(random_student, []))
-    build_teacher_lookup(split, folder, template, encoder, REGIONS, LookupConfig(), output)
+    names = split.class_names(split.labels)
+    build_teacher_lookup(build_of(split.train, folder, encoder, REGIONS, output), "a photo of a {}.", names)
     return output
 
 
@@ -248,7 +260,7 @@ def looked_up(setting, folder, boosting=None, seed=1):
     draw = draw_few_shot(setting.split, 4, seed)
     items = of_labels(draw.train, setting.split.base_labels)
     encoder = student_encoder(setting.student, boosting, "float32")
-    build_student_lookup(items, setting.image_folder, encoder, setting.regions, LookupConfig(), folder)
+    build_student_lookup(build_of(items, setting.image_folder, encoder, setting.regions, folder))
     return folder
 
 

@@ -64,10 +64,7 @@ def region_flags(*methods):
 
     def flags(wildcards):
         names = [method.format(**wildcards) for method in methods]
-        epochs = layout.epochs(names, wildcards.dataset, CONFIG, CONFIG_DIR)
-        regions = CONFIG.regions.for_epochs(epochs)
-        least, greatest = regions.scale
-        return f"--regions {regions.count} --region-seed {regions.seed} --region-scale {least} {greatest}"
+        return layout.region_flags(names, wildcards.dataset, CONFIG, CONFIG_DIR)
 
     return flags
 
@@ -75,7 +72,7 @@ def region_flags(*methods):
 def regions_of_kind(wildcards):
     """Options for the regions that the methods see which look up features of one kind."""
     methods = layout.methods_that_look_up(wildcards.kind, CONFIG, CONFIG_DIR)
-    return region_flags(*methods)(wildcards)
+    return layout.region_flags(methods, wildcards.dataset, CONFIG, CONFIG_DIR)
 
 
 def kind_of_features(wildcards):
@@ -90,14 +87,11 @@ def stored_regions(wildcards):
 
 def draw_features(seeds):
     """Looked-up features of the draws of some seeds, for a method that needs them."""
+    pattern = DRAW_FEATURES + "/manifest.json"
 
     def manifests(wildcards):
-        kind = kind_of_features(wildcards)
-        return (
-            expand(DRAW_FEATURES + "/manifest.json", seed=seeds, kind=kind, allow_missing=True)
-            if kind
-            else []
-        )
+        kinds = [kind for kind in [kind_of_features(wildcards)] if kind]
+        return expand(pattern, seed=seeds, kind=kinds, allow_missing=True)
 
     return manifests
 

@@ -16,7 +16,7 @@ from ..config import LookupConfig, Precision, Regions
 from ..data.images import normalise
 from ..data.loading import AllRegions, WholeImages, load
 from ..data.region_store import RegionStore, images_sha256
-from ..data.splits import Item, Split
+from ..data.splits import Item
 from ..files import sha256, sha256_of_json
 from ..provenance import code_sha256
 from ..shards import Shard, is_finished, shard_ranges, write_shard
@@ -59,86 +59,74 @@ def student_encoder(student: Backbone, boosting: Path | None, precision: Precisi
     )
 
 
-def build_teacher_lookup(
-    split: Split,
-    image_folder: Path,
-    template: str,
-    encoder: Encoder,
-    regions: Regions,
-    config: LookupConfig,
-    folder: Path,
-    *,
-    store: RegionStore | None = None,
-    workers: int = 0,
-) -> None:
-    """Write the teacher's features of `regions.count` regions of every training image to `folder`.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Build:
+    """What goes into a lookup, and where it is made.
 
-    Shards that a killed build, or `build_part`, finished are kept.  `workers` processes load images (0:
-    this one).  Raises UserError for an undecodable image.
+    `regions` None stands for whole images, prepared as the model is tested.  Regions are read from
+    `store` where there is one.  `workers` processes load images (0: this one).
     """
-    shards, origin = _build(
-        split.train, image_folder, encoder, regions, "float16", config, folder, store, workers
-    )
-    names = split.class_names(split.labels)
+
+    items: list[Item]
+    image_folder: Path
+    encoder: Encoder
+    regions: Regions | None
+    config: LookupConfig
+    folder: Path
+    store: RegionStore | None = None
+    workers: int = 0
+
+    @property
+    def samples_per_image(self) -> int:
+        """Regions of each image."""
+        return self.regions.count if self.regions else 1
+
+    def samples(self, start: int, stop: int) -> Dataset:
+        """Images `start` … `stop` - 1: all regions of one at a time, or the whole one."""
+        items, backbone = self.items[start:stop], self.encoder.backbone
+        if self.regions is None:
+            return WholeImages(items, self.image_folder, backbone.preprocess)
+        return AllRegions(items, self.image_folder, self.regions, backbone.size, self.store)
+
+
+def build_teacher_lookup(build: Build, template: str, class_names: list[str]) -> None:
+    """Write the teacher's features of random regions of every image, and its classifier.
+
+    Shards that a killed build, or `build_part`, finished are kept.  Raises UserError for an undecodable
+    image.
+    """
+    origin, shards = _make_shards(build, "float16")
+    encoder, path = build.encoder, build.folder / CLASSIFIER
     with torch.no_grad(), autocast(encoder.backbone.device, encoder.precision):
-        text = template_features(encoder.clip, template, names).float().cpu()
-    write_classifier(folder / CLASSIFIER, text)
-    classifier = Classifier(template=template, class_names=names, sha256=sha256(folder / CLASSIFIER))
-    write_manifest(folder, Manifest(origin=origin, shards=shards, classifier=classifier))
+        text = template_features(encoder.clip, template, class_names).float().cpu()
+    write_classifier(path, text)
+    classifier = Classifier(template=template, class_names=class_names, sha256=sha256(path))
+    write_manifest(build.folder, Manifest(origin=origin, shards=shards, classifier=classifier))
 
 
-def build_part(
-    split: Split,
-    image_folder: Path,
-    encoder: Encoder,
-    regions: Regions,
-    config: LookupConfig,
-    folder: Path,
-    part: tuple[int, int],
-    *,
-    store: RegionStore | None = None,
-    workers: int = 0,
-) -> None:
-    """Write every n-th shard of a teacher's lookup, from number k on, for `part` (k, n).
+def build_part(build: Build, part: int, parts: int) -> None:
+    """Write one of several parts of a teacher's lookup: every `parts`-th shard, from number `part` on.
 
     `build_teacher_lookup` finds them and does the rest.
     """
-    _build(split.train, image_folder, encoder, regions, "float16", config, folder, store, workers, part)
+    _make_shards(build, "float16", part, parts)
 
 
-def build_student_lookup(
-    items: list[Item],
-    image_folder: Path,
-    encoder: Encoder,
-    regions: Regions | None,
-    config: LookupConfig,
-    folder: Path,
-    workers: int = 0,
-) -> None:
-    """Write a student's features of the images `items`: of random regions, or (None) of whole images.
+def build_student_lookup(build: Build) -> None:
+    """Write a student's features of random regions, or of whole images.
 
     They stand in for a forward pass, so they are kept in single precision.
     """
-    shards, origin = _build(items, image_folder, encoder, regions, "float32", config, folder, None, workers)
-    write_manifest(folder, Manifest(origin=origin, shards=shards, classifier=None))
+    origin, shards = _make_shards(build, "float32")
+    write_manifest(build.folder, Manifest(origin=origin, shards=shards, classifier=None))
 
 
-def _build(
-    items: list[Item],
-    image_folder: Path,
-    encoder: Encoder,
-    regions: Regions | None,
-    dtype: str,
-    config: LookupConfig,
-    folder: Path,
-    store: RegionStore | None,
-    workers: int,
-    part: tuple[int, int] = (0, 1),
-) -> tuple[list[Shard], Origin]:
-    """Make the shards of one part that are not there yet; all of them, and what they are made from."""
+def _make_shards(build: Build, dtype: str, part: int = 0, parts: int = 1) -> tuple[Origin, list[Shard]]:
+    """Make the shards of one part that are not there yet; what they are made from, and all of them."""
+    encoder, count = build.encoder, build.samples_per_image
     origin = Origin(
-        images_sha256=images_sha256(items),
-        regions=regions,
+        images_sha256=images_sha256(build.items),
+        regions=build.regions,
         encoder=encoder.backbone.config,
         encoder_sha256=encoder.backbone.weights_sha256,
         prompt_sha256=encoder.prompt_sha256,
@@ -147,45 +135,33 @@ def _build(
         code_sha256=code_sha256(*_CODE),
     )
     fingerprint = sha256_of_json(origin.model_dump())
-    first, step = part
-    mine = shard_ranges(len(items), config.shard_images)[first::step]
-    count = regions.count if regions else 1
+    ranges = shard_ranges(len(build.items), build.config.shard_images)[part::parts]
     shards = []
-    total = sum(stop - start for _, start, stop in mine) * count
+    total = sum(stop - start for _, start, stop in ranges) * count
     with tqdm(total=total, desc="encoding", unit="region", mininterval=1) as progress:
-        for name, start, stop in mine:
-            path, own = folder / name, sha256_of_json([fingerprint, start, stop])
-            done = progress.n
-            if not is_finished(path, own):
-                some = _samples(items[start:stop], image_folder, regions, encoder.backbone, store)
-                tensors = _encode(some, encoder, max(1, config.batch_size // count), workers, progress.update)
-                tensors["features"] = tensors["features"].to(getattr(torch, dtype))
-                write_shard(path, tensors, own)
-            progress.update(done + (stop - start) * count - progress.n)
+        for name, start, stop in ranges:
+            path, own = build.folder / name, sha256_of_json([fingerprint, start, stop])
+            if is_finished(path, own):
+                progress.update((stop - start) * count)
+            else:
+                tensors = _encode(build, start, stop, progress.update)
+                write_shard(path, {**tensors, "features": tensors["features"].to(getattr(torch, dtype))}, own)
             shards.append(Shard(file=name, start=start, stop=stop, sha256=sha256(path)))
-    return shards, origin
+    return origin, shards
 
 
-def _samples(
-    items: list[Item],
-    image_folder: Path,
-    regions: Regions | None,
-    backbone: Backbone,
-    store: RegionStore | None,
-) -> Dataset:
-    if regions is None:
-        return WholeImages(items, image_folder, backbone.preprocess)
-    return AllRegions(items, image_folder, regions, backbone.size, store)
-
-
-def _encode(
-    samples: Dataset, encoder: Encoder, batch_size: int, workers: int, report: Callable[[int], object]
-) -> dict[str, Tensor]:
-    """Features (images, regions, D) and geometry (images, regions, 5) of samples, `batch_size` at a time."""
+def _encode(build: Build, start: int, stop: int, report: Callable[[int], object]) -> dict[str, Tensor]:
+    """Features (images, regions, D) and geometry (images, regions, 5) of images `start` … `stop` - 1."""
+    images = max(1, build.config.batch_size // build.samples_per_image)
+    loader = DataLoader(
+        build.samples(start, stop),
+        images,
+        num_workers=build.workers,
+        pin_memory=torch.cuda.is_available(),
+    )
     features, geometry = [], []
-    loader = DataLoader(samples, batch_size, num_workers=workers, pin_memory=torch.cuda.is_available())
     for pixels, drawn in load(loader):
-        features.append(encoder.encode(pixels.flatten(0, 1)).view(*drawn.shape[:2], -1))
+        features.append(build.encoder.encode(pixels.flatten(0, 1)).view(*drawn.shape[:2], -1))
         geometry.append(drawn.to(torch.int32))
         report(drawn.shape[0] * drawn.shape[1])
     return {"features": torch.cat(features), "geometry": torch.cat(geometry)}
