@@ -30,6 +30,7 @@ wildcard_constraints:
     shots=r"\d+",
     seed=r"\d+",
     kind="plain|boosted",
+    crops=r"\d+",
     part=r"\d+",
     parts=r"\d+",
 

@@ -114,7 +114,8 @@ def main(student: str, teacher: str, threads: int, output: Path) -> None:
     shared = {"student": student, "teacher": teacher, "device": "cpu", "threads": threads}
     shared["precision"] = "float32"
     # What a real run does once, and would weigh a thousandfold here, is not measured.
-    backbone(student, "cpu"), backbone(teacher, "cpu"), frozen_text(student, "cpu", BASE)
+    backbone(student, "cpu", "float32"), backbone(teacher, "cpu", "float32")
+    frozen_text(student, "cpu", "float32", BASE)
     rows, prompts = [], {way: {} for way in WAYS}
     with TemporaryDirectory() as scratch:
         images = some_images(BOOSTING_IMAGES + 32 * SEEDS, Path(scratch))
@@ -136,7 +137,7 @@ def main(student: str, teacher: str, threads: int, output: Path) -> None:
                 print(rows[-1], flush=True)
             # Ours encodes test images again only for prompts with vision tokens, and twice for all others.
             encodings = 2 * SEEDS * len(STEPS) + 2 if way == "plain" else 2 * SEEDS * 2 + 2
-            cost = test_seconds(backbone(student, "cpu"), encodings)
+            cost = test_seconds(backbone(student, "cpu", "float32"), encodings)
             rows.append({"way": way, "stage": "testing", "seed": 0, "before": 0.0, "steps": cost})
     differences = compare(prompts)
     table = pd.DataFrame(rows)

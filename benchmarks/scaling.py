@@ -71,7 +71,7 @@ def steps(student: str, images: list[Path], folder: Path) -> Iterator[dict]:
 
 def lookups(student: str, images: list[Path], folder: Path) -> Iterator[dict]:
     """Building a lookup of two regions an image."""
-    encoder = Encoder(clip=PromptedClip(backbone(student, "cpu"), []))
+    encoder = Encoder(clip=PromptedClip(backbone(student, "cpu", "float32"), []))
     items = [Item(str(path), 0, "") for path in images]
     for count in (4, *IMAGES):  # the first one warms up
         build = Build(
@@ -90,12 +90,14 @@ def lookups(student: str, images: list[Path], folder: Path) -> Iterator[dict]:
 def evaluations(student: str, images: list[Path]) -> Iterator[dict]:
     """Testing zero-shot CLIP on ten classes."""
     names = [f"thing {number}" for number in range(10)]
-    method, _ = restore_method(backbone(student, "cpu"), "zero_shot", "a photo of a {}.", None, None, {})
+    method, _ = restore_method(
+        backbone(student, "cpu", "float32"), "zero_shot", "a photo of a {}.", None, None, {}
+    )
     for count in IMAGES:
         items = [Item(str(path), n % 10, names[n % 10]) for n, path in enumerate(images[:count])]
         subsets = [Subset(name="all", class_names=names, items=items)]
         source = ImageSource(folder=Path(), items=items)
-        test = partial(predict, [method], subsets, source, precision="float32", batch_size=16, workers=0)
+        test = partial(predict, [method], subsets, source, batch_size=16, workers=0)
         cost = seconds(test)
         yield {"what": "evaluation", "size": count, "unit": "images", "seconds": cost}
 

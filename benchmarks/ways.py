@@ -5,7 +5,7 @@ Both load a batch, compute the loss, its gradients and one SGD step.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from plain import methods as plain
 from plain.pictures import read_regions
-from promptdistill.clip.backbone import Backbone, autocast, load_backbone
+from promptdistill.clip.backbone import Backbone, load_backbone
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.prompts import DeepPrompt
 from promptdistill.compat import import_open_clip
@@ -92,7 +92,7 @@ class Case:
 
     def learner(self, **looked_up: RegionLookup) -> Method:
         """The method with its initial prompt, which is the same at every call."""
-        student, values = backbone(self.student, self.device), dict(self.hyperparameters)
+        student, values = backbone(self.student, self.device, self.precision), dict(self.hyperparameters)
         if "depth" in values:  # small models have fewer layers than the published depths
             values["depth"] = min(values["depth"], student.text_layers, student.vision_layers)
         task = Task(
@@ -108,16 +108,16 @@ class Case:
 
 
 @cache
-def backbone(model: str, device: str) -> Backbone:
+def backbone(model: str, device: str, precision: Precision) -> Backbone:
     """A model with random weights and the logit scale of trained ones."""
-    loaded = load_backbone(BackboneConfig(model=model, pretrained="random"), device)
+    loaded = load_backbone(BackboneConfig(model=model, pretrained="random"), device, precision)
     with torch.no_grad():
         loaded.model.logit_scale.fill_(math.log(100))
     return loaded
 
 
 @cache
-def frozen_text(model: str, device: str, classes: int) -> Tensor:
+def frozen_text(model: str, device: str, precision: Precision, classes: int) -> Tensor:
     """PromptSRC's frozen text features (classes, D): computed once before training, in both ways."""
     case = Case(
         method="promptsrc",
@@ -128,7 +128,7 @@ def frozen_text(model: str, device: str, classes: int) -> Tensor:
         teacher="",
         device=device,
         threads=1,
-        precision="float32",
+        precision=precision,
     )
     return case.learner().frozen_text()
 
@@ -142,10 +142,10 @@ class Ours:
     def __init__(self, case: Case, folder: Path) -> None:
         self.case = case
         self.folder = folder
-        self.student = backbone(case.student, case.device)
+        self.student = backbone(case.student, case.device, case.precision)
         self.method = case.learner(**self._looked_up())
         if case.method == "promptsrc":
-            self.method._frozen_text = frozen_text(case.student, case.device, case.classes)
+            self.method._frozen_text = frozen_text(case.student, case.device, case.precision, case.classes)
         self.learning = dict(self.method.prompt.named_parameters())
         size, store = self.student.size, None
         if self.method.needs_pixels:
@@ -156,8 +156,10 @@ class Ours:
     def _looked_up(self) -> dict[str, RegionLookup]:
         case = self.case
         if case.method == "boosting":
-            encoder = Encoder(clip=PromptedClip(backbone(case.teacher, case.device), []))
-            build_teacher_lookup(self._build(encoder, "teacher"), TEMPLATE, case.class_names)
+            if not (self.folder / "teacher" / MANIFEST).exists():
+                teacher = backbone(case.teacher, case.device, case.precision)
+                build = self._build(Encoder(clip=PromptedClip(teacher, [])), "teacher")
+                build_teacher_lookup(build, TEMPLATE, case.class_names)
             return {"teacher": RegionLookup(self.folder / "teacher")}
         kind = load_method(case.method, CONFIG_DIR).looks_up
         if kind is None:
@@ -173,7 +175,7 @@ class Ours:
         return Build(
             items=case.items,
             image_folder=Path(),
-            encoder=replace(encoder, precision=case.precision),
+            encoder=encoder,
             regions=case.drawn,
             config=LookupConfig(),
             folder=self.folder / name,
@@ -192,8 +194,7 @@ class Ours:
 
     def loss(self, batch: Batch) -> Tensor:
         """The batch's loss."""
-        with autocast(self.student.device, self.case.precision):
-            return self.method.loss(batch)
+        return self.method.loss(batch)
 
 
 class Plain:
@@ -201,7 +202,7 @@ class Plain:
 
     def __init__(self, case: Case, folder: Path) -> None:
         self.case = case
-        self.student = backbone(case.student, case.device)
+        self.student = backbone(case.student, case.device, case.precision)
         learner = case.learner()
         self.learning = {
             name: value.detach().clone().requires_grad_() for name, value in learner.prompt.named_parameters()
@@ -210,9 +211,9 @@ class Plain:
         if case.method == "maple":
             options["fixed_words"] = learner.prompt.fixed_words
         if case.method == "promptsrc":
-            options["frozen_text"] = frozen_text(case.student, case.device, case.classes)
+            options["frozen_text"] = frozen_text(case.student, case.device, case.precision, case.classes)
         if case.method == "boosting":
-            teacher = backbone(case.teacher, case.device)
+            teacher = backbone(case.teacher, case.device, case.precision)
             options |= {"teacher": teacher.model, "teacher_tokenizer": teacher.tokenizer}
             options["template"] = TEMPLATE
         arguments = (self.student.model, self.student.tokenizer, case.class_names, self.learning)
@@ -231,7 +232,7 @@ class Plain:
 
     def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """The batch's loss."""
-        with autocast(self.student.device, self.case.precision):
+        with self.student.autocast():
             return self.method.loss(*batch)
 
 

@@ -94,7 +94,7 @@ def test_every_lookup_by_hand(own):
     split = ["--split", own / "split.json"]
     values = {"epochs": 2, "batch_size": 2, "lr": 0.1, "context": 2}
     adapt = adapt_command(own, "coop", **values)
-    store = ["regions", *flags(own), *split, *STUDENT, *REGIONS, "--max-gb", "1", "--output", own / "r"]
+    store = ["regions", *flags(own), *split, *STUDENT[:2], *REGIONS, "--max-gb", "1", "--output", own / "r"]
     stored = ["--stored-regions", own / "r"]
     teacher = ["--teacher", "miniature-teacher:miniature"]
     ask = ["lookup", *flags(own), *split, *teacher, *REGIONS, *stored, "--output", own / "l"]

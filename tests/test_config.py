@@ -1,13 +1,14 @@
 """The configuration: what it merges, and the sentences about what is wrong with it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptdistill import config
+from promptdistill import config, layout
 from promptdistill.errors import UserError
 from promptdistill.methods import find_method, parse_hyperparameters
 
@@ -83,6 +84,33 @@ def test_wrong_hyperparameters():
         parse_hyperparameters("coop", {"epochs": 1, "batch_size": 1, "lr": 0.1})
     with pytest.raises(UserError, match="no method 'coup' \\(did you mean coop\\?\\)"):
         parse_hyperparameters("coup", {})
+
+
+def test_regions_follow_the_epochs():
+    """As many regions as epochs, at most `count`; epochs may come as a string from the command line."""
+    content = config.read_yaml(CONFIG_DIR / "config.yaml")
+    for count, overrides, expected in (
+        (None, {}, 50),
+        (20, {}, 20),
+        (None, {"coop": {"epochs": "7"}}, 7),
+    ):
+        loaded = config.load({**content, "regions": {"count": count}, "overrides": overrides}, CONFIG_DIR)
+        assert layout.region_count("coop", "mini_shapes", loaded, CONFIG_DIR) == expected
+    for wrong in ("many", 0, None):
+        loaded = config.load({**content, "overrides": {"coop": {"epochs": wrong}}}, CONFIG_DIR)
+        with pytest.raises(UserError, match=r"coop: epochs is .*, but must be a whole number of at least 1"):
+            layout.region_count("coop", "mini_shapes", loaded, CONFIG_DIR)
+
+
+def test_a_method_depends_on_those_it_builds_on(monkeypatch, tmp_path):
+    """So that an edit to coop.py reruns what inherits from it."""
+    package = tmp_path / "promptdistill"
+    shutil.copytree(Path(layout.__file__).parent, package, ignore=shutil.ignore_patterns("*.safetensors"))
+    (package / "methods/child.py").write_text("from .coop import CoOp\n")
+    monkeypatch.setattr(layout, "_PACKAGE", package)
+    names = {Path(path).name for path in layout.sources("adapting", method="child+caspl")}
+    assert {"child.py", "coop.py", "base.py"} <= names
+    assert "maple.py" not in names
 
 
 keys = st.sampled_from("abc")

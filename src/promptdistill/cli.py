@@ -229,14 +229,18 @@ def lookup(
     from .data.splits import read_split
     from .lookup.build import Build, Encoder, build_part, build_teacher_lookup
 
+    if (part is None) != (parts == 1) or (part or 0) >= parts:
+        raise UserError(
+            f"--part {part} --parts {parts}: give both or neither, and a part below the number of parts."
+        )
     entry = config.load_dataset(dataset, config_dir)
     split = read_split(split_file)
     drawn = _regions(regions, region_seed, region_scale)
-    backbone = load_backbone(teacher, _prepare(device, threads))
+    backbone = load_backbone(teacher, _prepare(device, threads), precision)
     build = Build(
         items=split.train,
         image_folder=data_root / entry.folder / entry.images,
-        encoder=Encoder(clip=PromptedClip(backbone, []), precision=precision),
+        encoder=Encoder(clip=PromptedClip(backbone, [])),
         regions=drawn,
         config=config.LookupConfig(batch_size=batch_size, shard_images=shard_images),
         folder=output,
@@ -438,7 +442,7 @@ def evaluate(
     _require_same_length(prompt=prompts or (None,), output=outputs)
     entry = config.load_dataset(dataset, config_dir)
     split = read_split(split_file)
-    backbone = load_backbone(student, _prepare(device, threads))
+    backbone = load_backbone(student, _prepare(device, threads), precision)
     restored = [
         predict.restore_method(backbone, method, entry.template, prompt, boosting, hyperparameters)
         for prompt in prompts or (None,)
@@ -451,7 +455,6 @@ def evaluate(
             items=split.test,
             features=predict.open_features(features, split, backbone, boosting),
         ),
-        precision=precision,
         batch_size=batch_size,
         workers=workers,
     )
@@ -557,7 +560,7 @@ def _student_encoder(
     from .clip.backbone import load_backbone
     from .lookup.build import student_encoder
 
-    return student_encoder(load_backbone(student, _prepare(device, threads)), boosting, precision)
+    return student_encoder(load_backbone(student, _prepare(device, threads), precision), boosting)
 
 
 def _regions(count: int, seed: int, scale: tuple[float, float]) -> config.Regions:
@@ -592,10 +595,9 @@ def _setting(
         split_sha256=sha256(split_file),
         image_folder=data_root / entry.folder / entry.images,
         template=entry.template,
-        student=load_backbone(student, _prepare(device, threads)),
+        student=load_backbone(student, _prepare(device, threads), precision),
         regions=_regions(regions, region_seed, region_scale),
         store=stored,
-        precision=precision,
         threads=threads,
         workers=workers,
     )

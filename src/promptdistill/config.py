@@ -329,6 +329,8 @@ def load(content: dict[str, Any], config_dir: Path) -> Config:
     config = validate(Config, content, "configuration")
     if config.published and not Path(config.published).is_file():
         raise UserError(f"published: {config.published} does not exist.")
+    for dataset in config.lookup.parts_of:
+        load_dataset(dataset, config_dir)
     for dataset in config.datasets:
         load_dataset(dataset, config_dir)
         for method in [*config.methods, *config.overrides]:

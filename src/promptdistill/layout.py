@@ -5,11 +5,13 @@ CoOp and what follows from it, and nothing else.
 """
 
 import os
+import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 from .config import BackboneConfig, Config, hyperparameters, load_method, split_method
+from .errors import UserError
 from .miniature import MODELS
 
 _PACKAGE = Path(__file__).parent
@@ -22,7 +24,7 @@ _STAGES = {
     "pictures": ("miniature/datasets.py", "miniature/pictures.py"),
     "split": ("data/splits.py",),
     "regions": (*_IMAGES, "data/region_build.py"),
-    "lookup": (*_CLIP, *_IMAGES, "lookup/*.py"),
+    "lookup": (*_CLIP, *_IMAGES, "lookup/*.py", "training/artifact.py"),
     "boosting": (*_TRAINING, "methods/boosting.py"),
     "adapting": _TRAINING,
     "evaluation": (
@@ -42,9 +44,16 @@ def sources(*stages: str, method: str | None = None) -> list[str]:
     """Source files of some stages, and of one method, relative to the current folder."""
     patterns = [pattern for stage in stages for pattern in _STAGES[stage]]
     if method is not None:
-        patterns.append(f"methods/{split_method(method)[0]}.py")
+        patterns += _method_files(split_method(method)[0])
     files = {file for pattern in patterns for file in _PACKAGE.glob(pattern)}
     return sorted(os.path.relpath(file) for file in files)
+
+
+def _method_files(name: str) -> list[str]:
+    """The file of a method, and of those that it builds on."""
+    file = _PACKAGE / "methods" / f"{name}.py"
+    parents = re.findall(r"^from \.(\w+) import", file.read_text(), re.MULTILINE) if file.is_file() else []
+    return [f"methods/{name}.py", *(found for parent in parents for found in _method_files(parent))]
 
 
 def weights(backbone: BackboneConfig) -> list[str]:
@@ -54,19 +63,21 @@ def weights(backbone: BackboneConfig) -> list[str]:
     return [backbone.pretrained] if Path(backbone.pretrained).is_file() else []
 
 
-def region_flags(methods: Iterable[str], dataset: str, config: Config, config_dir: Path) -> str:
-    """Options for the regions that the longest training among some methods sees on one data set."""
-    found = [hyperparameters(method, dataset, config, config_dir).get("epochs", 1) for method in methods]
-    regions = config.regions.for_epochs(max(found, default=1))
-    least, greatest = regions.scale
-    return f"--regions {regions.count} --region-seed {regions.seed} --region-scale {least} {greatest}"
+def region_count(method: str, dataset: str, config: Config, config_dir: Path) -> int:
+    """Random regions of an image that the training of a method, or "boosting", sees on one data set."""
+    epochs = hyperparameters(method, dataset, config, config_dir).get("epochs")
+    try:
+        return config.regions.for_epochs(int(epochs)).count  # the command line gives strings
+    except (TypeError, ValueError):
+        raise UserError(
+            f"{method}: epochs is {epochs!r}, but must be a whole number of at least 1."
+        ) from None
 
 
-def sees_pixels(config: Config, config_dir: Path) -> list[str]:
-    """The configured trainings whose every step sees images, boosting among them."""
-    boosting = ["boosting"] if any(split_method(method)[1] for method in config.methods) else []
-    entries = {method: load_method(method, config_dir) for method in config.methods}
-    return boosting + [m for m, entry in entries.items() if entry.learns and entry.looks_up != "cascade"]
+def sees_pixels(method: str, config_dir: Path) -> bool:
+    """Whether every training step of a method sees images, and not only looked-up features."""
+    entry = load_method(method, config_dir)
+    return entry.learns and entry.looks_up != "cascade"
 
 
 def feature_kind(method: str, config_dir: Path) -> str | None:
@@ -79,12 +90,6 @@ def seed_batches(config: Config) -> list[list[int]]:
     """The seeds of the base-to-novel protocol, cut into jobs."""
     seeds, size = config.protocols.base_to_novel.seeds, config.jobs.seeds_per_job
     return [seeds[start : start + size] for start in range(0, len(seeds), size)]
-
-
-def methods_that_look_up(kind: str, config: Config, config_dir: Path) -> list[str]:
-    """The configured methods that train on looked-up features of this kind."""
-    learning = [method for method in config.methods if load_method(method, config_dir).learns]
-    return [method for method in learning if feature_kind(method, config_dir) == kind]
 
 
 def flags(name: str, values: Iterable[object]) -> str:

@@ -63,6 +63,14 @@ def _seal(fingerprint: str, tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def remove_other_shards(folder: Path, shards: list[Shard]) -> None:
+    """Delete shards of an earlier, larger or differently cut build."""
+    kept = {shard.file for shard in shards}
+    for path in folder.glob("shard-*.safetensors"):
+        if path.name not in kept:
+            path.unlink()
+
+
 def verify(path: Path, expected: str, manifest: str) -> None:
     """UserError if a file is missing, or its SHA-256 is not the one that its manifest states."""
     fault = "damaged (its checksum is wrong)" if path.is_file() else "missing"
@@ -74,5 +82,10 @@ def verify(path: Path, expected: str, manifest: str) -> None:
 
 def mapped(path: Path, name: str) -> Tensor:
     """A tensor of a shard, memory-mapped: only what is used is read."""
-    with safe_open(path, framework="pt") as file:
-        return file.get_tensor(name)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor(name)
+    except (FileNotFoundError, SafetensorError):
+        raise UserError(
+            f"{path} is missing or damaged: delete it and the manifest beside it, and run again."
+        ) from None

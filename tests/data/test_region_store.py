@@ -85,6 +85,11 @@ def test_damage_is_named(copy, tiny):
     store.read(last, [0])
     with pytest.raises(UserError, match=r"shard-00001\.safetensors is damaged .*: delete the file"):
         store.read(last, [2])
+    path.write_bytes(content[:300])
+    with pytest.raises(UserError, match=r"shard-00001\.safetensors is missing or damaged: delete it and the"):
+        open_store(copy, train, REGIONS, SIZE).read(last, [0])
+    with pytest.raises(UserError, match=r"holds no regions of elsewhere\.png"):
+        store.read("elsewhere.png", [0])
     path.unlink()
     with pytest.raises(UserError, match=r"shard-00001\.safetensors is missing: delete manifest\.json"):
         open_store(copy, train, REGIONS, SIZE)
@@ -106,6 +111,23 @@ def test_an_interrupted_build_goes_on(copy, tiny, monkeypatch):
     build_in(copy, tiny, workers=2)
     assert [images.items for images in made] == [tiny[1].train[20:]]
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+
+
+def test_a_killed_change_of_the_store_leaves_none_that_is_mixed(copy, tiny, monkeypatch):
+    """Other regions are cut into the same folder; killed in the middle, no manifest describes the mixture."""
+    folder, split = tiny
+    cut, left = region_build._cut, iter(range(1))
+
+    def cut_one(*given):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return cut(*given)
+
+    monkeypatch.setattr(region_build, "_SHARD_BYTES", 70_000)
+    monkeypatch.setattr(region_build, "_cut", cut_one)
+    with pytest.raises(KeyboardInterrupt):
+        store_regions(split.train, folder, Regions(count=3, seed=6), SIZE, 1.0, copy)
+    assert not (copy / MANIFEST).exists()
 
 
 def test_an_undecodable_image_leaves_no_manifest(tiny, tmp_path):

@@ -29,7 +29,7 @@ def frames(tiny, student):
     ]
     subsets = predict.base_and_novel(split)
     images = predict.ImageSource(folder=folder, items=split.test)
-    return predict.predict(both, subsets, images, precision="float32", batch_size=3, workers=0)
+    return predict.predict(both, subsets, images, batch_size=3, workers=0)
 
 
 def test_predictions_equal_a_plain_loop(frames, tiny, student):
@@ -102,7 +102,7 @@ def test_looked_up_test_images_give_the_same_predictions(frames, tiny, student, 
     build = Build(
         items=split.test,
         image_folder=folder,
-        encoder=student_encoder(student, None, "float32"),
+        encoder=student_encoder(student, None),
         regions=None,
         config=LookupConfig(shard_images=5),
         folder=tmp_path / "f",
@@ -112,7 +112,7 @@ def test_looked_up_test_images_give_the_same_predictions(frames, tiny, student, 
     methods = [predict.restore_method(student, "zero_shot", TEMPLATE, None, None, {})[0]]
     images = predict.ImageSource(folder=tmp_path / "nowhere", items=split.test, features=features)
     subsets = predict.base_and_novel(split)
-    again = predict.predict(methods, subsets, images, precision="float32", batch_size=4, workers=0)[0]
+    again = predict.predict(methods, subsets, images, batch_size=4, workers=0)[0]
     pd.testing.assert_frame_equal(again, frames[0], check_exact=False, atol=1e-5)
     with pytest.raises(UserError, match="was made with images_sha256"):
         predict.open_features(tmp_path / "f", replace(split, test=split.test[1:]), student, None)
@@ -126,7 +126,5 @@ def test_images_are_encoded_once_for_all_methods_that_leave_them_alone(tiny, stu
     tower = prompted.encode_image
     monkeypatch.setattr(prompted, "encode_image", lambda *a: seen.append(len(a[1])) or tower(*a))
     images = predict.ImageSource(folder=folder, items=split.test)
-    predict.predict(
-        methods, predict.base_and_novel(split), images, precision="float32", batch_size=3, workers=0
-    )
+    predict.predict(methods, predict.base_and_novel(split), images, batch_size=3, workers=0)
     assert sum(seen) == len(split.test)

@@ -1,6 +1,7 @@
 """The region lookup: the teacher's own answers, and every kind of damage."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -211,6 +212,23 @@ def test_shards_of_other_code_are_not_reused(copy, tiny, random_student, monkeyp
     monkeypatch.setattr(build, "_encode", lambda *a: encoded.append(1) or encode(*a))
     build_in(copy, tiny, random_student)
     assert len(encoded) == 3
+
+
+def test_changed_pictures_are_encoded_again(copy, tiny, random_student, tmp_path):
+    """Another picture under the same name: its shard is made anew, and no other."""
+    folder, split = tiny
+    images = shutil.copytree(folder, tmp_path / "images")
+    shutil.copy(images / split.train[0].path, images / split.train[12].path)
+    before = {path.name: path.read_bytes() for path in copy.glob("shard-*")}
+    build_in(copy, (images, split), random_student)
+    changed = {path.name for path in copy.glob("shard-*") if path.read_bytes() != before[path.name]}
+    assert changed == {"shard-00001.safetensors"}
+
+
+def test_shards_of_a_larger_lookup_are_removed(copy, tiny, random_student):
+    folder, split = tiny
+    build_in(copy, (folder, replace(split, train=split.train[:10])), random_student)
+    assert [path.name for path in copy.glob("shard-*")] == ["shard-00000.safetensors"]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -54,7 +54,6 @@ def setting(tiny, student):
         student=student,
         regions=REGIONS,
         store=None,
-        precision="float32",
         threads=1,
         workers=0,
     )
@@ -252,6 +251,8 @@ def test_what_is_refused(setting, lookup, boosting, random_student, tmp_path):
         train_boosting(other, lookup, DEEP, 1, output)
     with pytest.raises(UserError, match=r"The lookup .* was made with regions"):
         train_boosting(replace(setting, regions=Regions(count=3)), lookup, DEEP, 1, output)
+    with pytest.raises(UserError, match="no text features of the teacher for these classes and the template"):
+        train_boosting(replace(setting, template="a drawing of a {}."), lookup, DEEP, 1, output)
     assert not output.exists()
 
 
@@ -259,7 +260,7 @@ def looked_up(setting, folder, boosting=None, seed=1):
     """Features of the images that `adapt` trains on with this seed."""
     draw = draw_few_shot(setting.split, 4, seed)
     items = of_labels(draw.train, setting.split.base_labels)
-    encoder = student_encoder(setting.student, boosting, "float32")
+    encoder = student_encoder(setting.student, boosting)
     build_student_lookup(build_of(items, setting.image_folder, encoder, setting.regions, folder))
     return folder
 
@@ -301,8 +302,11 @@ def test_features_of_something_else_are_refused(setting, boosting, random_studen
         adapt(setting, output, seed=2, features=plain)
     with pytest.raises(UserError, match="was made with prompt_sha256"):
         adapt(setting, output, features=boosted)
-    with pytest.raises(UserError, match="was made with encoder_sha256"):
+    with pytest.raises(UserError, match="was made with encoder = "):
         adapt(replace(setting, student=random_student), output, features=plain)
+    half = replace(setting, student=replace(setting.student, precision="bfloat16"))
+    with pytest.raises(UserError, match="was made with precision = 'float32', but 'bfloat16' is asked for"):
+        adapt(half, output, features=plain)
     with pytest.raises(UserError, match="was made with regions"):
         adapt(replace(setting, regions=Regions(count=9)), output, features=plain)
     assert not output.exists()
@@ -322,7 +326,8 @@ def test_stored_regions_change_nothing(setting, boosting, lookup, tmp_path, monk
 
 def test_half_precision_stays_near(setting, tmp_path):
     adapt(setting, tmp_path / "whole.safetensors", "promptsrc")
-    adapt(replace(setting, precision="bfloat16"), tmp_path / "half.safetensors", "promptsrc")
+    half = replace(setting, student=replace(setting.student, precision="bfloat16"))
+    adapt(half, tmp_path / "half.safetensors", "promptsrc")
     whole, half = (load_prompt(tmp_path / f"{way}.safetensors")[0] for way in ("whole", "half"))
     for key, tensor in whole.items():
         assert half[key].dtype == torch.float32

@@ -43,16 +43,18 @@ def artifacts(project):
 def test_the_published_tables_are_planned_whole(project):
     """11 data sets; 3 draws, 8 trained methods x 3 seeds and 2 zero-shot rows each; one job a seed.
 
-    Plain and boosted features of draws and test images; ImageNet's teacher is asked in 16 parts.
+    Regions for 20 and (MaPLe) 5 epochs; features plain for 50, 20 and 10 epochs and boosted for 50 and 10;
+    test images plain and boosted; ImageNet's teacher is asked in 16 parts.
     """
     done = run_snakemake("-n", "--configfile", "config/paper.yaml", cwd=project)
     assert done.returncode == 0, done.stderr
     assert jobs(done.stdout + done.stderr) == {
-        **dict.fromkeys(("data", "split", "regions", "lookup", "boost"), 11),
-        **{f"features_seed_{seed}": 22 for seed in (1, 2, 3)},
+        **dict.fromkeys(("data", "split", "lookup", "boost"), 11),
+        **{f"features_seed_{seed}": 55 for seed in (1, 2, 3)},
         **{f"adapt_seed_{seed}": 88 for seed in (1, 2, 3)},
         **{f"evaluate_seed_{seed}": 88 for seed in (1, 2, 3)},
         "lookup_part": 16,
+        "regions": 22,
         "test_features": 22,
         "draw": 33,
         "evaluate_zero_shot": 22,
@@ -150,22 +152,20 @@ def test_a_changed_hyperparameter_reruns_its_method_alone(finished, tmp_path):
 def test_other_regions_rerun_the_teacher(finished):
     rules, _ = planned(finished, "--config", "regions={seed: 2}")
     assert {"lookup", "boost", "regions", "features_seed_1_2", "adapt_seed_1_2"} <= rules
-    assert not {"data", "split", "draw", "test_features"} & rules
+    assert not {"data", "split", "draw", "evaluate_zero_shot"} & rules
 
 
-def test_more_regions_for_one_method_rerun_no_other(finished, tmp_path):
-    """A longer training needs more stored regions and features; what others read of them is the same."""
+def test_a_longer_training_reruns_no_other_method(finished, tmp_path):
+    """It sees more regions, which are its own."""
     longer = tmp_path / "longer.yaml"
-    longer.write_text(
-        FAST.read_text().replace("promptsrc: {depth: 2, epochs: 2}", "promptsrc: {depth: 2, epochs: 3}")
-    )
+    text = FAST.read_text().replace("promptsrc: {depth: 2, epochs: 2}", "promptsrc: {depth: 2, epochs: 3}")
+    longer.write_text(text)
     done = run_snakemake("-n", "--cores", 2, "--configfile", longer, cwd=finished)
     printed = done.stdout + done.stderr
     assert {"regions", "features_seed_1_2", "adapt_seed_1_2"} <= set(jobs(printed))
     assert not {"lookup", "boost"} & set(jobs(printed))
-    assert set(re.findall(r"mini_patterns: learning ([\w+ ]+?)(?:,|$)", printed, re.MULTILINE)) == {
-        "promptsrc"
-    }
+    learned = set(re.findall(r"mini_patterns: learning ([\w+ ]+?)(?:,|$)", printed, re.MULTILINE))
+    assert learned == {"promptsrc"}
 
 
 def test_a_teacher_asked_in_parts_gives_the_same_lookup(finished, project):
@@ -196,7 +196,7 @@ def test_another_seed_trains_that_seed_alone(finished, tmp_path):
         if seeds == "[1]":
             assert run_snakemake("--cores", 2, "--configfile", per_seed, cwd=finished).returncode == 0
     done = run_snakemake("-n", "--configfile", per_seed, cwd=finished)
-    rules = ("draw", "adapt_seed_2", "evaluate_seed_2", "metrics", "table", "all")
+    rules = ("draw", "features_seed_2", "adapt_seed_2", "evaluate_seed_2", "metrics", "table", "all")
     assert set(jobs(done.stdout + done.stderr)) == set(rules)
 
 

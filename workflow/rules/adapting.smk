@@ -8,9 +8,8 @@ for seeds in layout.seed_batches(CONFIG):
             split=f"{RESULTS}/splits/{{dataset}}/split.json",
             draws=[f"{RESULTS}/splits/{{dataset}}/{{shots}}shots_seed{seed}.json" for seed in seeds],
             boosting=boosting_prompt,
-            # More regions in these change no result, and everything else they depend on is named here.
-            stored=ancient(stored_regions),
-            features=ancient(draw_features(seeds)),
+            stored=stored_regions(),
+            features=draw_features(seeds),
             weights=layout.weights(CONFIG.backbones.student),
             sources=lambda wildcards: layout.sources("adapting", method=wildcards.method),
         output:
@@ -37,7 +36,8 @@ for seeds in layout.seed_batches(CONFIG):
             precision=PRECISION,
             student=STUDENT,
             seed_list=", ".join(map(str, seeds)),
-            regions=region_flags("{method}"),
+            crops=lambda wildcards: region_count(wildcards, wildcards.method),
+            regions=REGION_FLAGS,
             stored=folder_flags("stored-regions", "stored"),
             features=folder_flags("features", "features"),
             boosting=boosting_flag,
@@ -49,7 +49,7 @@ for seeds in layout.seed_batches(CONFIG):
             "{wildcards.dataset}: learning {wildcards.method}, seeds {params.seed_list}"
         shell:
             "promptdistill adapt --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-            " --student {params.student} {params.regions} --method {wildcards.method} {params.boosting}"
+            " --student {params.student} --regions {params.crops} {params.regions} --method {wildcards.method} {params.boosting}"
             " --hyperparameters {params.hyperparameters:q} --shots {wildcards.shots}"
             " {params.seeds} {params.draws} {params.features} {params.outputs} {params.stored}"
             " --precision {params.precision} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"

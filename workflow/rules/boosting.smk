@@ -3,7 +3,7 @@ rule boost:
     input:
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
         lookup=f"{RESULTS}/lookup/{{dataset}}/manifest.json",
-        stored=ancient(STORED_REGIONS),
+        stored=stored_regions("boosting"),
         weights=layout.weights(CONFIG.backbones.student),
         sources=layout.sources("boosting"),
     output:
@@ -26,13 +26,14 @@ rule boost:
         precision=PRECISION,
         lookup=subpath(input.lookup, parent=True),
         student=STUDENT,
-        regions=region_flags("boosting"),
+        crops=lambda wildcards: region_count(wildcards, "boosting"),
+        regions=REGION_FLAGS,
         stored=folder_flags("stored-regions", "stored"),
         hyperparameters=lambda wildcards: hyperparameters(wildcards, "boosting"),
     message:
         "{wildcards.dataset}: learning boosting prompts"
     shell:
         "promptdistill boost --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-        " --lookup {params.lookup} --student {params.student} {params.regions}"
+        " --lookup {params.lookup} --student {params.student} --regions {params.crops} {params.regions}"
         " --hyperparameters {params.hyperparameters:q} {params.stored} --precision {params.precision}"
         " {params.machine} --workers {CONFIG.jobs.loader_workers} --output {output.prompt} 2> {log}"

@@ -8,8 +8,10 @@ PROTOCOL = CONFIG.protocols.base_to_novel
 # Folders of one data set and method.
 ADAPTING = RESULTS + "/adapting/base_to_novel/{dataset}/{method}"
 PREDICTIONS = RESULTS + "/predictions/base_to_novel/{dataset}/{method}"
-STORED_REGIONS = RESULTS + "/regions/{dataset}/manifest.json"
-DRAW_FEATURES = RESULTS + "/features/{dataset}/{kind}/base_to_novel/{shots}shots_seed{seed}"
+# A longer training sees more regions, so its features and stored regions are its own: then no method
+# reruns because of another.
+STORED_REGIONS = RESULTS + "/regions/{dataset}/{crops}/manifest.json"
+DRAW_FEATURES = RESULTS + "/features/{dataset}/{kind}/{crops}regions/base_to_novel/{shots}shots_seed{seed}"
 TEST_FEATURES = RESULTS + "/features/{dataset}/{kind}/test"
 GPUS = 0 if CONFIG.device == "cpu" else 1
 COMPUTE_ENV = "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
@@ -20,6 +22,10 @@ DATASET_FLAGS = layout.flags("config-dir", [CONFIG_DIR]) + " " + layout.flags("d
 # Results depend on these, if only in their last bits, so they are parameters of the rules.
 MACHINE_FLAGS = f"--device {CONFIG.device} --threads {CONFIG.jobs.threads}"
 PRECISION = CONFIG.precision
+REGION_FLAGS = (
+    f"--region-seed {CONFIG.regions.seed}"
+    f" --region-scale {CONFIG.regions.scale[0]} {CONFIG.regions.scale[1]}"
+)
 
 
 def dataset_entry(wildcards):
@@ -59,20 +65,8 @@ def lookup_parts(wildcards):
     return [f"{folder}/{part}-of-{parts}" for part in range(parts)] if parts > 1 else []
 
 
-def region_flags(*methods):
-    """Options for the regions that the longest of some trainings sees: a function of the wildcards."""
-
-    def flags(wildcards):
-        names = [method.format(**wildcards) for method in methods]
-        return layout.region_flags(names, wildcards.dataset, CONFIG, CONFIG_DIR)
-
-    return flags
-
-
-def regions_of_kind(wildcards):
-    """Options for the regions that the methods see which look up features of one kind."""
-    methods = layout.methods_that_look_up(wildcards.kind, CONFIG, CONFIG_DIR)
-    return layout.region_flags(methods, wildcards.dataset, CONFIG, CONFIG_DIR)
+def region_count(wildcards, method):
+    return layout.region_count(method, wildcards.dataset, CONFIG, CONFIG_DIR)
 
 
 def kind_of_features(wildcards):
@@ -80,9 +74,16 @@ def kind_of_features(wildcards):
     return layout.feature_kind(wildcards.method, CONFIG_DIR)
 
 
-def stored_regions(wildcards):
-    """Stored regions, for a method whose every training step sees images."""
-    return STORED_REGIONS if wildcards.method in layout.sees_pixels(CONFIG, CONFIG_DIR) else []
+def stored_regions(method=None):
+    """Stored regions for a training whose every step sees images: one a new epoch, so one store a length."""
+
+    def manifest(wildcards):
+        name = method or wildcards.method
+        if not layout.sees_pixels(name, CONFIG_DIR):
+            return []
+        return STORED_REGIONS.format(dataset=wildcards.dataset, crops=region_count(wildcards, name))
+
+    return manifest
 
 
 def draw_features(seeds):
@@ -90,8 +91,11 @@ def draw_features(seeds):
     pattern = DRAW_FEATURES + "/manifest.json"
 
     def manifests(wildcards):
-        kinds = [kind for kind in [kind_of_features(wildcards)] if kind]
-        return expand(pattern, seed=seeds, kind=kinds, allow_missing=True)
+        kind = kind_of_features(wildcards)
+        if kind is None:
+            return []
+        count = region_count(wildcards, wildcards.method)
+        return expand(pattern, seed=seeds, kind=kind, crops=count, allow_missing=True)
 
     return manifests
 

@@ -1,6 +1,5 @@
 # Image features that no training changes, computed once: the teacher's of every training image,
 # the student's of few-shot draws and of test images.
-# Stored regions are ancient: they hold the very pixels of the files, so new ones change no result.
 LOOKUP_SIZES = f"--batch-size {CONFIG.lookup.batch_size} --shard-images {CONFIG.lookup.shard_images}"
 
 
@@ -8,7 +7,7 @@ LOOKUP_SIZES = f"--batch-size {CONFIG.lookup.batch_size} --shard-images {CONFIG.
 rule lookup_part:
     input:
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
-        stored=ancient(STORED_REGIONS),
+        stored=stored_regions("boosting"),
         weights=layout.weights(CONFIG.backbones.teacher),
         sources=layout.sources("lookup"),
     output:
@@ -29,14 +28,15 @@ rule lookup_part:
         precision=PRECISION,
         folder=subpath(output[0], ancestor=2),
         teacher=TEACHER,
-        regions=region_flags("boosting"),
+        crops=lambda wildcards: region_count(wildcards, "boosting"),
+        regions=REGION_FLAGS,
         sizes=LOOKUP_SIZES,
         stored=folder_flags("stored-regions", "stored"),
     message:
         "{wildcards.dataset}: asking the teacher, part {wildcards.part} of {wildcards.parts}"
     shell:
         "promptdistill lookup --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-        " --teacher {params.teacher} {params.regions} {params.stored} {params.sizes} --precision {params.precision}"
+        " --teacher {params.teacher} --regions {params.crops} {params.regions} {params.stored} {params.sizes} --precision {params.precision}"
         " --part {wildcards.part} --parts {wildcards.parts}"
         " {params.machine} --workers {CONFIG.jobs.loader_workers} --output {params.folder} 2> {log}"
 
@@ -45,7 +45,7 @@ rule lookup_part:
 rule lookup:
     input:
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
-        stored=ancient(STORED_REGIONS),
+        stored=stored_regions("boosting"),
         parts=lookup_parts,
         weights=layout.weights(CONFIG.backbones.teacher),
         sources=layout.sources("lookup"),
@@ -69,14 +69,15 @@ rule lookup:
         precision=PRECISION,
         folder=subpath(output[0], parent=True),
         teacher=TEACHER,
-        regions=region_flags("boosting"),
+        crops=lambda wildcards: region_count(wildcards, "boosting"),
+        regions=REGION_FLAGS,
         sizes=LOOKUP_SIZES,
         stored=folder_flags("stored-regions", "stored"),
     message:
         "{wildcards.dataset}: asking the teacher"
     shell:
         "promptdistill lookup --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-        " --teacher {params.teacher} {params.regions} {params.stored} {params.sizes} --precision {params.precision}"
+        " --teacher {params.teacher} --regions {params.crops} {params.regions} {params.stored} {params.sizes} --precision {params.precision}"
         " {params.machine} --workers {CONFIG.jobs.loader_workers} --output {params.folder} 2> {log}"
 
 
@@ -95,11 +96,11 @@ for seeds in layout.seed_batches(CONFIG):
         output:
             [f"{DRAW_FEATURES}/manifest.json".replace("{seed}", str(seed)) for seed in seeds],
         log:
-            f"{RESULTS}/logs/features/{{dataset}}/{{kind}}/base_to_novel/"
+            f"{RESULTS}/logs/features/{{dataset}}/{{kind}}/{{crops}}regions/base_to_novel/"
             f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.log",
         benchmark:
             (
-                f"{RESULTS}/benchmarks/features/{{dataset}}/{{kind}}/base_to_novel/"
+                f"{RESULTS}/benchmarks/features/{{dataset}}/{{kind}}/{{crops}}regions/base_to_novel/"
                 f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.tsv"
             )
         conda:
@@ -113,7 +114,7 @@ for seeds in layout.seed_batches(CONFIG):
             machine=MACHINE_FLAGS,
             precision=PRECISION,
             student=STUDENT,
-            regions=regions_of_kind,
+            regions=REGION_FLAGS,
             sizes=LOOKUP_SIZES,
             boosting=boosting_flag,
             draws=lambda wildcards, input: layout.flags("draw", input.draws),
@@ -122,7 +123,7 @@ for seeds in layout.seed_batches(CONFIG):
             "{wildcards.dataset}: encoding few-shot images, {wildcards.kind}"
         shell:
             "promptdistill features --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-            " --student {params.student} {params.boosting} {params.regions} {params.draws} {params.folders}"
+            " --student {params.student} {params.boosting} --regions {wildcards.crops} {params.regions} {params.draws} {params.folders}"
             " {params.sizes} --precision {params.precision} {params.machine}"
             " --workers {CONFIG.jobs.loader_workers} 2> {log}"
 

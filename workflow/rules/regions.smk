@@ -7,23 +7,23 @@ rule regions:
         # Shards lie beside the manifest and are not declared, so that a killed build keeps them.
         STORED_REGIONS,
     log:
-        f"{RESULTS}/logs/regions/{{dataset}}.log",
+        f"{RESULTS}/logs/regions/{{dataset}}_{{crops}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/regions/{{dataset}}.tsv"
+        f"{RESULTS}/benchmarks/regions/{{dataset}}_{{crops}}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
+    threads: max(1, CONFIG.jobs.loader_workers)
     resources:
         mem_mb=8000,
         runtime="6h",
     params:
         folder=subpath(output[0], parent=True),
         student=STUDENT,
-        regions=region_flags(*layout.sees_pixels(CONFIG, CONFIG_DIR)),
+        regions=REGION_FLAGS,
         max_gb=CONFIG.regions.max_gb,
     message:
-        "{wildcards.dataset}: cutting regions"
+        "{wildcards.dataset}: cutting {wildcards.crops} regions of each image"
     shell:
         "promptdistill regions --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-        " --student {params.student} {params.regions} --max-gb {params.max_gb}"
+        " --student {params.student} --regions {wildcards.crops} {params.regions} --max-gb {params.max_gb}"
         " --workers {CONFIG.jobs.loader_workers} --output {params.folder} 2> {log}"

@@ -28,7 +28,7 @@ class Backbone:
 
     `preprocess` maps a PIL image to pixels (3, H, W) as the model's own open_clip configuration
     says for testing; `size` is (H, W); `mean` and `std` are per-channel; `weights_sha256` covers
-    every parameter.
+    every parameter; `precision` is that of the towers' arithmetic.
     """
 
     config: BackboneConfig
@@ -39,6 +39,7 @@ class Backbone:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     weights_sha256: str
+    precision: Precision = "float32"
 
     @property
     def device(self) -> torch.device:
@@ -77,6 +78,10 @@ class Backbone:
         """`exp(logit_scale)`, a scalar."""
         return self.model.logit_scale.exp()
 
+    def autocast(self) -> torch.autocast:
+        """A context in which the towers compute with the backbone's precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
     def require_vision_prompts(self) -> None:
         """UserError unless the image tower is a transformer that takes prompt tokens."""
         visual = self.model.visual
@@ -85,11 +90,6 @@ class Backbone:
                 f"{self.config.model} has an image tower of type {type(visual).__name__}, which takes no "
                 "prompt tokens: use a text-only method such as coop, or a model with a ViT."
             )
-
-
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """A context in which matrix products are computed in `precision`."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def resolve_device(device: str) -> torch.device:
@@ -101,7 +101,9 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") -> Backbone:
+def load_backbone(
+    config: BackboneConfig, device: torch.device | str = "cpu", precision: Precision = "float32"
+) -> Backbone:
     """Load a model, freeze it and put it into evaluation mode.
 
     Raises UserError for an unknown architecture, missing weights, or a text tower that is not
@@ -126,6 +128,7 @@ def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") ->
         mean=tuple(cfg.mean),
         std=tuple(cfg.std),
         weights_sha256=weights_sha256(model),
+        precision=precision,
     )
 
 

@@ -54,9 +54,12 @@ class PromptedClip:
         if key not in self._sentences:  # training asks for the same sentences at every step
             tokens = tokenize(self.backbone.tokenizer, sentences, clip.context_length)
             self._sentences[key] = Sentences.from_tokens(clip, tokens.to(self.backbone.device))
-        return encode_text(clip, self._sentences[key], blocks)
+        with self.backbone.autocast():
+            return encode_text(clip, self._sentences[key], blocks).float()
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """Normalised features (B, D) of pixels (B, 3, H, W)."""
         blocks = [block for prompt in self.cascade if (block := prompt.vision_block())]
-        return F.normalize(encode_image(self.backbone.model, pixels, blocks), dim=-1)
+        with self.backbone.autocast():
+            features = encode_image(self.backbone.model, pixels, blocks)
+        return F.normalize(features.float(), dim=-1)

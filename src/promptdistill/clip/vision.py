@@ -39,7 +39,7 @@ def encode_image(clip: nn.Module, pixels: Tensor, blocks: list[Block]) -> Tensor
         flowing = sum(len(block[0]) for block in blocks if len(block) <= layer + 1)
         needed = own + flowing if layer + 1 < len(layers) else _read_from_last_layer(visual, own)
         rows = x[:, :needed]
-        query, key, value = queries_keys_values(resblock, x, rows)
+        query, key, value = queries_keys_values(resblock, x, rows if needed < x.shape[1] else None)
         x = output(resblock, rows, F.scaled_dot_product_attention(query, key, value))
     pooled, _ = visual._pool(x[:, :own])
     return pooled if visual.proj is None else pooled @ visual.proj

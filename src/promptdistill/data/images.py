@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ..config import Regions
 from ..errors import UserError
+from ..files import sha256
+from .splits import Item
 
 RATIO = (3 / 4, 4 / 3)  # least and greatest ratio of a region's width to its height
 _ATTEMPTS = 10
@@ -32,12 +34,27 @@ def open_image(path: Path) -> Image.Image:
         with Image.open(path) as image:
             return image.convert("RGB")
     except FileNotFoundError:
-        raise UserError(f"The image {path} does not exist: complete the data set's folder.") from None
+        raise _missing(path) from None
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         reason = "not an image" if isinstance(error, UnidentifiedImageError) else error
         raise UserError(
             f"The image {path} cannot be decoded ({reason}): replace the file, or take it out of the split."
         ) from None
+
+
+def _missing(path: Path) -> UserError:
+    return UserError(f"The image {path} does not exist: complete the data set's folder.")
+
+
+def content_sha256(items: list[Item], image_folder: Path) -> str:
+    """One hash of the bytes of all images of a list, in order."""
+    digest = hashlib.sha256()
+    for item in items:
+        try:
+            digest.update(sha256(image_folder / item.path).encode())
+        except FileNotFoundError:
+            raise _missing(image_folder / item.path) from None
+    return digest.hexdigest()
 
 
 def draw_region(path: str, crop: int, regions: Regions, size: tuple[int, int]) -> Region:

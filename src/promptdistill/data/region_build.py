@@ -10,7 +10,8 @@ from tqdm import tqdm
 from ..config import Regions
 from ..files import sha256, sha256_of_json, write_json
 from ..provenance import code_sha256
-from ..shards import Shard, is_finished, shard_ranges, write_shard
+from ..shards import Shard, is_finished, remove_other_shards, shard_ranges, write_shard
+from .images import content_sha256
 from .loading import AllRegions, load
 from .region_store import MANIFEST, Manifest, Origin, checksums_of, images_sha256
 from .splits import Item
@@ -45,8 +46,10 @@ def store_regions(
         fingerprint = sha256_of_json(origin.model_dump())
         progress = tqdm(total=len(items), desc="cutting regions", unit="image", mininterval=1)
         for name, start, stop in shard_ranges(len(items), max(1, _SHARD_BYTES // image_bytes)):
-            path, own = folder / name, sha256_of_json([fingerprint, start, stop])
+            path, content = folder / name, content_sha256(items[start:stop], image_folder)
+            own = sha256_of_json([fingerprint, start, stop, content])
             if not is_finished(path, own):
+                (folder / MANIFEST).unlink(missing_ok=True)  # it would describe other shards
                 write_shard(
                     path, _cut(AllRegions(items[start:stop], image_folder, regions, size), workers), own
                 )
@@ -54,14 +57,15 @@ def store_regions(
             progress.update(stop - start)
     manifest = Manifest(origin=origin, gigabytes=gigabytes, shards=shards)
     write_json(folder / MANIFEST, manifest.model_dump())
+    remove_other_shards(folder, shards)
 
 
 def _cut(images: AllRegions, workers: int) -> dict[str, Tensor]:
-    loaded = list(load(DataLoader(images, batch_size=None, num_workers=workers)))
-    pixels = torch.stack([pixels for pixels, _ in loaded])
-    geometry = torch.stack([geometry for _, geometry in loaded]).to(torch.int32)
-    return {
-        "pixels": pixels,
-        "geometry": geometry,
-        "crc32": torch.stack([checksums_of(crops) for crops in pixels]),
-    }
+    count, (height, width) = images.regions.count, images.size
+    pixels = torch.empty(len(images), count, 3, height, width, dtype=torch.uint8)
+    geometry = torch.empty(len(images), count, 5, dtype=torch.int32)
+    loaded = load(DataLoader(images, batch_size=None, num_workers=workers))
+    for number, sample in enumerate(loaded):  # copied, so that a worker's memory is free again
+        pixels[number], geometry[number] = sample
+    crc32 = torch.stack([checksums_of(crops) for crops in pixels])
+    return {"pixels": pixels, "geometry": geometry, "crc32": crc32}

@@ -57,6 +57,10 @@ class RegionStore:
 
         Raises UserError for a damaged region: every one is checked at every use.
         """
+        if path not in self._row:
+            raise UserError(
+                f"{self.folder} holds no regions of {path}: the image is not in the split's train list."
+            )
         number = self._row[path]
         shard = next(shard for shard in self._shards if number < shard.stop)
         if shard.file not in self._tensors:  # opened by the process that reads, once

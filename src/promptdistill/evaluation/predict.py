@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ..clip.backbone import Backbone, autocast
-from ..config import Precision, split_method
+from ..clip.backbone import Backbone
+from ..config import split_method
 from ..data.loading import WholeImages, load
 from ..data.region_store import images_sha256
 from ..data.splits import Item, Split, of_labels
@@ -110,7 +110,9 @@ def open_features(
     lookup.require(
         images_sha256=images_sha256(split.test),
         regions=None,
+        encoder=student.config,
         encoder_sha256=student.weights_sha256,
+        precision=student.precision,
         prompt_sha256=sha256(boosting) if boosting else None,
     )
     return lookup
@@ -122,7 +124,6 @@ def predict(
     subsets: list[Subset],
     images: ImageSource,
     *,
-    precision: Precision,
     batch_size: int,
     workers: int,
 ) -> list[pd.DataFrame]:
@@ -134,13 +135,9 @@ def predict(
     empty = [subset.name for subset in subsets if not subset.items]
     if empty:
         raise UserError(f"The split has no test image of the {' and '.join(empty)} classes.")
-    backbone = methods[0].task.backbone
     frames: list[list[pd.DataFrame]] = [[] for _ in methods]
     total = sum(len(subset.items) for subset in subsets)
-    with (
-        tqdm(total=total, desc="testing", unit="image", mininterval=1) as bar,
-        autocast(backbone.device, precision),
-    ):
+    with tqdm(total=total, desc="testing", unit="image", mininterval=1) as bar:
         for subset in subsets:
             classifiers = [method.classifier(subset.class_names) for method in methods]
             for items, features in _encoded(methods, subset.items, images, batch_size, workers):

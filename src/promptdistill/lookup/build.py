@@ -9,21 +9,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ..clip.backbone import Backbone, autocast
+from ..clip.backbone import Backbone
 from ..clip.prompted import PromptedClip
 from ..clip.templates import template_features
-from ..config import LookupConfig, Precision, Regions
-from ..data.images import normalise
+from ..config import LookupConfig, Regions
+from ..data.images import content_sha256, normalise
 from ..data.loading import AllRegions, WholeImages, load
 from ..data.region_store import RegionStore, images_sha256
 from ..data.splits import Item
 from ..files import sha256, sha256_of_json
 from ..provenance import code_sha256
-from ..shards import Shard, is_finished, shard_ranges, write_shard
+from ..shards import Shard, is_finished, remove_other_shards, shard_ranges, write_shard
 from ..training.artifact import load_frozen
-from .store import CLASSIFIER, Classifier, Manifest, Origin, write_classifier, write_manifest
+from .store import CLASSIFIER, MANIFEST, Classifier, Manifest, Origin, write_classifier, write_manifest
 
-_CODE = ("clip/*.py", "data/images.py", "data/loading.py", "lookup/build.py")
+_CODE = ("clip/*.py", "data/images.py", "data/loading.py", "lookup/build.py", "training/artifact.py")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +32,6 @@ class Encoder:
 
     clip: PromptedClip
     prompt_sha256: str | None = None
-    precision: Precision = "float32"
 
     @property
     def backbone(self) -> Backbone:
@@ -45,17 +44,15 @@ class Encoder:
         pixels = pixels.to(self.backbone.device, non_blocking=True)
         if pixels.dtype == torch.uint8:
             pixels = normalise(pixels, self.backbone.mean, self.backbone.std)
-        with autocast(self.backbone.device, self.precision):
-            return self.clip.image_features(pixels).float().cpu()
+        return self.clip.image_features(pixels).cpu()
 
 
-def student_encoder(student: Backbone, boosting: Path | None, precision: Precision) -> Encoder:
+def student_encoder(student: Backbone, boosting: Path | None) -> Encoder:
     """A student as it is, or with a frozen boosting prompt."""
     cascade = [load_frozen(boosting, student)] if boosting else []
     return Encoder(
         clip=PromptedClip(student, cascade),
         prompt_sha256=sha256(boosting) if boosting else None,
-        precision=precision,
     )
 
 
@@ -97,11 +94,12 @@ def build_teacher_lookup(build: Build, template: str, class_names: list[str]) ->
     """
     origin, shards = _make_shards(build, "float16")
     encoder, path = build.encoder, build.folder / CLASSIFIER
-    with torch.no_grad(), autocast(encoder.backbone.device, encoder.precision):
-        text = template_features(encoder.clip, template, class_names).float().cpu()
+    with torch.no_grad():
+        text = template_features(encoder.clip, template, class_names).cpu()
     write_classifier(path, text)
     classifier = Classifier(template=template, class_names=class_names, sha256=sha256(path))
     write_manifest(build.folder, Manifest(origin=origin, shards=shards, classifier=classifier))
+    remove_other_shards(build.folder, shards)
 
 
 def build_part(build: Build, part: int, parts: int) -> None:
@@ -119,6 +117,7 @@ def build_student_lookup(build: Build) -> None:
     """
     origin, shards = _make_shards(build, "float32")
     write_manifest(build.folder, Manifest(origin=origin, shards=shards, classifier=None))
+    remove_other_shards(build.folder, shards)
 
 
 def _make_shards(build: Build, dtype: str, part: int = 0, parts: int = 1) -> tuple[Origin, list[Shard]]:
@@ -130,7 +129,7 @@ def _make_shards(build: Build, dtype: str, part: int = 0, parts: int = 1) -> tup
         encoder=encoder.backbone.config,
         encoder_sha256=encoder.backbone.weights_sha256,
         prompt_sha256=encoder.prompt_sha256,
-        precision=encoder.precision,
+        precision=encoder.backbone.precision,
         dtype=dtype,
         code_sha256=code_sha256(*_CODE),
     )
@@ -140,11 +139,13 @@ def _make_shards(build: Build, dtype: str, part: int = 0, parts: int = 1) -> tup
     total = sum(stop - start for _, start, stop in ranges) * count
     with tqdm(total=total, desc="encoding", unit="region", mininterval=1) as progress:
         for name, start, stop in ranges:
-            path, own = build.folder / name, sha256_of_json([fingerprint, start, stop])
+            path, content = build.folder / name, content_sha256(build.items[start:stop], build.image_folder)
+            own = sha256_of_json([fingerprint, start, stop, content])
             if is_finished(path, own):
                 progress.update((stop - start) * count)
             else:
                 tensors = _encode(build, start, stop, progress.update)
+                (build.folder / MANIFEST).unlink(missing_ok=True)  # it would describe other shards
                 write_shard(path, {**tensors, "features": tensors["features"].to(getattr(torch, dtype))}, own)
             shards.append(Shard(file=name, start=start, stop=stop, sha256=sha256(path)))
     return origin, shards

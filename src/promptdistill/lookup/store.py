@@ -104,6 +104,15 @@ class RegionLookup:
         count = 0 if found is None else found.count
         self.require(regions=regions.model_copy(update={"count": max(count, regions.count)}))
 
+    def require_classifier(self, template: str, class_names: list[str]) -> None:
+        """UserError unless the teacher's text features are those of these classes and this template."""
+        found = self.manifest.classifier
+        if found is None or (found.template, found.class_names) != (template, class_names):
+            raise UserError(
+                f"The lookup {self.folder} has no text features of the teacher for these classes and the "
+                f"template {template!r}: build it anew."
+            )
+
     def features(self, images: Tensor, regions: Tensor) -> Tensor:
         """Features (B, D), single precision, of region `regions[b]` of image `images[b]`."""
         shard_of = torch.searchsorted(self._starts, images, right=True) - 1

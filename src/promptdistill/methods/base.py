@@ -12,6 +12,7 @@ from ..clip.backbone import Backbone
 from ..clip.prompted import PromptedClip
 from ..clip.prompts import Prompt, random_prompt
 from ..config import Strict
+from ..errors import UserError
 from ..lookup.store import RegionLookup
 
 
@@ -140,6 +141,11 @@ class Method(nn.Module):
 def _frozen_features(clip: PromptedClip, lookup: RegionLookup | None, batch: Batch) -> Tensor:
     """Image features (B, D) that nothing changes: looked up, or computed."""
     if lookup is None:
+        if batch.pixels is None:
+            raise UserError(
+                "The method asks for image features that are not looked up, but sees no images: set looks_up "
+                "in its entry of config/methods to the features that it uses, or drop the key."
+            )
         return clip.image_features(batch.pixels)
     return lookup.features(batch.images, batch.regions).to(clip.backbone.device)
 

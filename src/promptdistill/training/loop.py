@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..clip.backbone import autocast
-from ..config import Precision
 from ..data.images import normalise
 from ..errors import UserError
 from ..methods.base import Batch, Method
@@ -29,7 +27,6 @@ def train(
     dataset: PickedRegions,
     *,
     seed: int,
-    precision: Precision,
     workers: int,
     checkpoint: Path,
     fingerprint: str,
@@ -69,7 +66,7 @@ def train(
                 load_batches(dataset, picks, workers) if method.needs_pixels else name_batches(items, picks)
             )
             for batch in loaded:
-                total += _step(method, optimizer, batch, precision)
+                total += _step(method, optimizer, batch)
                 done["step"] += 1
                 bar.update()
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -94,15 +91,14 @@ def _load(method: Method, dataset: PickedRegions, picks: list[list[Pick]], worke
     return name_batches(dataset.items, picks)
 
 
-def _step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch, precision: Precision) -> Tensor:
+def _step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
     """One optimiser step; the batch's loss, still on the device, so that nothing waits for it."""
     backbone = method.task.backbone
     batch = batch._replace(labels=batch.labels.to(backbone.device, non_blocking=True))
     if batch.pixels is not None:
         pixels = batch.pixels.to(backbone.device, non_blocking=True)
         batch = batch._replace(pixels=normalise(pixels, backbone.mean, backbone.std))
-    with autocast(backbone.device, precision):
-        loss = method.loss(batch)
+    loss = method.loss(batch)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()

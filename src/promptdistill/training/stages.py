@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..clip.backbone import Backbone
-from ..config import Precision, Regions, split_method
+from ..config import Regions, split_method
 from ..data.region_store import images_sha256, open_store
 from ..data.splits import Item, Split, of_labels, read_draw
 from ..errors import UserError
@@ -46,7 +46,6 @@ class Setting:
     student: Backbone
     regions: Regions
     store: Path | None
-    precision: Precision
     threads: int
     workers: int
 
@@ -68,10 +67,12 @@ def train_boosting(
     lookup = RegionLookup(lookup_folder)
     lookup.require(images_sha256=images_sha256(setting.split.train), prompt_sha256=None)
     lookup.require_regions(setting.regions)
+    class_names = setting.split.class_names(setting.split.labels)
+    lookup.require_classifier(setting.template, class_names)
     config = parse_hyperparameters("boosting", hyperparameters)
     task = Task(
         backbone=setting.student,
-        class_names=setting.split.class_names(setting.split.labels),
+        class_names=class_names,
         template=setting.template,
         config=config,
         generator=torch.Generator().manual_seed(seed),
@@ -167,7 +168,9 @@ def _looked_up(
     seen = lookup.manifest.origin.prompt_sha256
     lookup.require(
         images_sha256=images_sha256(items),
+        encoder=setting.student.config,
         encoder_sha256=setting.student.weights_sha256,
+        precision=setting.student.precision,
         prompt_sha256=seen and boosting_sha256,
         dtype="float32",
     )
@@ -184,7 +187,7 @@ def _header(setting: Setting, **own: Any) -> Header:
         student=setting.student.config,
         student_sha256=setting.student.weights_sha256,
         regions=setting.regions,
-        precision=setting.precision,
+        precision=setting.student.precision,
         threads=setting.threads,
         versions=versions(),
         **own,
@@ -200,7 +203,6 @@ def _train_and_save(
         method,
         dataset,
         seed=header.seed,
-        precision=setting.precision,
         workers=setting.workers,
         checkpoint=checkpoint_path(output),
         fingerprint=sha256_of_json([header.model_dump(), code_sha256(*_CODE)]),
