@@ -1,0 +1,10 @@
+"""The command line: one subcommand a step of the pipeline, each usable by hand.
+
+A command parses its options and calls one function of the library; torch and open_clip are imported
+only by the commands that compute.
+"""
+
+from . import data, evaluation, lookup, miniature, training
+from .group import main
+
+__all__ = ["data", "evaluation", "lookup", "main", "miniature", "training"]
