@@ -49,10 +49,9 @@ def store_regions(
             path, content = folder / name, content_sha256(items[start:stop], image_folder)
             own = sha256_of_json([fingerprint, start, stop, content])
             if not is_finished(path, own):
+                tensors = _cut(AllRegions(items[start:stop], image_folder, regions, size), workers)
                 (folder / MANIFEST).unlink(missing_ok=True)  # it would describe other shards
-                write_shard(
-                    path, _cut(AllRegions(items[start:stop], image_folder, regions, size), workers), own
-                )
+                write_shard(path, tensors, own)
             shards.append(Shard(file=name, start=start, stop=stop, sha256=sha256(path)))
             progress.update(stop - start)
     manifest = Manifest(origin=origin, gigabytes=gigabytes, shards=shards)
@@ -61,6 +60,7 @@ def store_regions(
 
 
 def _cut(images: AllRegions, workers: int) -> dict[str, Tensor]:
+    """Pixels, geometry and checksums of all regions of some images."""
     count, (height, width) = images.regions.count, images.size
     pixels = torch.empty(len(images), count, 3, height, width, dtype=torch.uint8)
     geometry = torch.empty(len(images), count, 5, dtype=torch.int32)

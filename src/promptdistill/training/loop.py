@@ -61,11 +61,7 @@ def train(
             optimizer.param_groups[0]["lr"] = lr
             picks = picks_of_epoch(len(items), config.batch_size, seed, epoch, dataset.regions.count)
             total = torch.tensor(done["loss"], dtype=torch.float64, device=backbone.device)
-            picks = picks[done["step"] :]
-            loaded = (
-                load_batches(dataset, picks, workers) if method.needs_pixels else name_batches(items, picks)
-            )
-            for batch in loaded:
+            for batch in _load(method, dataset, picks[done["step"] :], workers):
                 total += _step(method, optimizer, batch)
                 done["step"] += 1
                 bar.update()
