@@ -43,6 +43,8 @@ def batch():
         ("ivlp", DEEP, (8, 4)),
         ("promptsrc", {**DEEP, "gpa_mean": 2, "gpa_std": 1}, (8, 4)),
         ("boosting", DEEP, (8, 4)),
+        ("kgcoop", {**COMMON, "context": 4}, (4, 0)),
+        ("lasp", {**COMMON, "context": 4, "templates": 5, "weight": 20}, (4, 0)),
         ("zero_shot", {}, (0, 0)),
         ("zero_shot_ensemble", {}, (0, 0)),
     ],
@@ -89,6 +91,52 @@ def test_promptsrc_loss(random_student, batch):
         expected = expected + 10 * (image - frozen_image).abs().mean()
         expected = expected + (q.exp() * (q - p)).sum() / 12
         torch.testing.assert_close(method.loss(batch), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_kgcoop_loss(random_student, batch):
+    """Cross-entropy, and 8 times the mean squared distance from the template's features."""
+    method = make("kgcoop", random_student, **COMMON, context=4)
+    clip, tokenizer = random_student.model, random_student.tokenizer
+    sentences = ["a photo of a star.", "a photo of a ring shape.", "a photo of a heart."]
+    with torch.no_grad():
+        template = clip.encode_text(tokenizer(sentences), normalize=True)
+        text = method.clip.text_features(NAMES)
+        image = clip.encode_image(batch.pixels, normalize=True)
+        p = (clip.logit_scale.exp() * image @ text.T).log_softmax(1)
+        expected = -p[torch.arange(4), batch.labels].mean()
+        expected = expected + 8 * ((text - template) ** 2).sum() / 3
+        torch.testing.assert_close(method.loss(batch), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_lasp_loss(random_student, batch):
+    """Cross-entropy, and that of each class's learned text among each template's texts."""
+    method = make("lasp", random_student, **COMMON, context=4, templates=3, weight=2)
+    plain = PromptedClip(random_student, [])
+    scale = random_student.logit_scale
+    with torch.no_grad():
+        text = method.clip.text_features(NAMES)
+        image = random_student.model.encode_image(batch.pixels, normalize=True)
+        p = (scale * image @ text.T).log_softmax(1)
+        expected = -p[torch.arange(4), batch.labels].mean()
+        terms = []
+        for template in openai_templates()[:3]:
+            written = plain.sentence_features([template.format(n.replace("_", " ")) for n in NAMES])
+            for label in range(3):
+                terms.append(-(scale * written @ text[label]).log_softmax(0)[label])
+        expected = expected + 2 * torch.stack(terms).mean()
+        torch.testing.assert_close(method.loss(batch), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_number_of_learning_parameters_of_nets_and_maps(random_student):
+    """CoCoOp: two linear layers d -> d/16 -> d_t.  MaPLe: a map d_t -> d_v a layer."""
+    d, d_t, d_v = random_student.feature_dim, random_student.text_width, random_student.vision_width
+    cocoop = make("cocoop", random_student, **COMMON, context=4, phrase="a photo of a")
+    hidden = d // 16
+    expected = 4 * d_t + (d * hidden + hidden) + (hidden * d_t + d_t)
+    assert sum(p.numel() for p in cocoop.parameters()) == expected
+    maple = make("maple", random_student, **COMMON, context=2, depth=3, phrase="a photo of a")
+    assert sum(p.numel() for p in maple.parameters()) == 3 * (2 * d_t + d_t * d_v + d_v)
+    assert maple.prompt.fixed_words == "of a"
 
 
 def test_promptsrc_average(random_student):

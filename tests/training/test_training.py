@@ -37,6 +37,8 @@ METHODS = {
     "coop": {**COMMON, "context": 4},
     "cocoop": {**COMMON, "context": 4, "phrase": "a photo of a"},
     "maple": {**COMMON, "context": 2, "depth": 2, "phrase": "a photo of a"},
+    "kgcoop": {**COMMON, "context": 4},
+    "lasp": {**COMMON, "context": 4, "templates": 5, "weight": 2},
     "ivlp": DEEP,
     "promptsrc": {**DEEP, "gpa_mean": 2, "gpa_std": 1},
 }

@@ -1,0 +1,39 @@
+"""KgCoOp: CoOp, held near the features of a hand-written template (arXiv 2303.13283)."""
+
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from ..clip.templates import template_features
+from .base import Batch
+from .coop import CoOp, CoOpConfig
+
+
+class KgCoOpConfig(CoOpConfig):
+    """Hyper-parameters of KgCoOp."""
+
+    weight: float = Field(
+        8.0, ge=0, description="of the squared distance between learned and template features"
+    )
+
+
+class KgCoOp(CoOp):
+    """Learns text tokens; cross-entropy plus the distance from the data set's template."""
+
+    Config = KgCoOpConfig
+
+    @cached_property
+    @torch.no_grad()
+    def template_text(self) -> Tensor:
+        """Normalised features (classes, D) of the data set's template."""
+        return template_features(self.plain_clip, self.task.template, self.task.class_names)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Cross-entropy, and the squared distance, mean over the classes."""
+        text = self.class_features(self.task.class_names)
+        logits = self.task.backbone.logit_scale * self.image_features(batch) @ text.T
+        distance = (text - self.template_text).square().sum(dim=1).mean()
+        return F.cross_entropy(logits, batch.labels) + self.task.config.weight * distance
