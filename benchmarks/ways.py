@@ -130,7 +130,7 @@ def frozen_text(model: str, device: str, precision: Precision, classes: int) -> 
         threads=1,
         precision=precision,
     )
-    return case.learner().frozen_text()
+    return case.learner().frozen_text
 
 
 class Ours:
@@ -145,7 +145,7 @@ class Ours:
         self.student = backbone(case.student, case.device, case.precision)
         self.method = case.learner(**self._looked_up())
         if case.method == "promptsrc":
-            self.method._frozen_text = frozen_text(case.student, case.device, case.precision, case.classes)
+            self.method.frozen_text = frozen_text(case.student, case.device, case.precision, case.classes)
         self.learning = dict(self.method.prompt.named_parameters())
         size, store = self.student.size, None
         if self.method.needs_pixels:

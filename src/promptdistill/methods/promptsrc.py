@@ -1,6 +1,7 @@
 """PromptSRC: deep prompts, held near the frozen model (arXiv 2307.06948)."""
 
 import math
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -34,26 +35,24 @@ class PromptSRC(DeepPromptMethod):
             self.register_buffer(_buffer(name), torch.zeros_like(tensor))
         config = task.config
         self._weights = gaussian_weights(config.epochs, config.gpa_mean, config.gpa_std)
-        self._frozen_text: Tensor | None = None
 
+    @cached_property
     @torch.no_grad()
     def frozen_text(self) -> Tensor:
         """Frozen class features (classes, D): mean over templates of raw features, normalised."""
-        if self._frozen_text is None:
-            names = self.task.class_names
-            raw = [
-                self.plain_clip.raw_sentence_features(fill(template, names))
-                for template in openai_templates()[:_TEMPLATES]
-            ]
-            self._frozen_text = F.normalize(torch.stack(raw).mean(0), dim=-1)
-        return self._frozen_text
+        names = self.task.class_names
+        raw = [
+            self.plain_clip.raw_sentence_features(fill(template, names))
+            for template in openai_templates()[:_TEMPLATES]
+        ]
+        return F.normalize(torch.stack(raw).mean(0), dim=-1)
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy, plus the distances from the frozen features and logits."""
         config, scale = self.task.config, self.task.backbone.logit_scale
         text = self.clip.text_features(self.task.class_names)
         image, frozen_image = self.image_features(batch), self.plain_image_features(batch)
-        frozen_logits = scale * frozen_image @ self.frozen_text().T
+        frozen_logits = scale * frozen_image @ self.frozen_text.T
         logits = scale * image @ text.T
         divergence = F.kl_div(
             F.log_softmax(logits, dim=1),
@@ -63,7 +62,7 @@ class PromptSRC(DeepPromptMethod):
         )
         return (
             F.cross_entropy(logits, batch.labels)
-            + config.text_weight * F.l1_loss(text, self.frozen_text())
+            + config.text_weight * F.l1_loss(text, self.frozen_text)
             + config.image_weight * F.l1_loss(image, frozen_image)
             + divergence / logits.numel()
         )
