@@ -18,7 +18,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	@$(BIN)/pytest
 
-# About 40 minutes on two cores; tables and plots go to results/benchmarks.
+# About 50 minutes and 24 GB of memory on two cores; tables and plots go to results/benchmarks.
 bench: $(STAMP)
 	@$(BIN)/python benchmarks/region_pixels.py
 	@$(BIN)/python benchmarks/scaling.py

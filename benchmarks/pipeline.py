@@ -4,7 +4,7 @@ Caltech101 (100 classes, 4,128 training and 2,465 test images): boosting prompts
 CoOp, CoCoOp, MaPLe and PromptSRC, plain and cascaded, three seeds each, and testing.  Each stage shows as
 many images, divided by a thousand, as the published schedule does; lookups and stored regions are
 built within the measured time.  Both ways see the same regions, and their prompts must agree at the end.
-Run: .venv/bin/python benchmarks/pipeline.py  (about 12 minutes on two cores)
+Run: .venv/bin/python benchmarks/pipeline.py  (about 11 minutes on two cores)
 """
 
 import os

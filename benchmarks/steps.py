@@ -2,7 +2,7 @@
 
 Each way runs in a process of its own, so that its peak memory is its own; their steps alternate.
 Before any step is timed, losses and gradients of both must agree to 1e-4.
-Run: .venv/bin/python benchmarks/steps.py  (about 20 minutes on two cores)
+Run: .venv/bin/python benchmarks/steps.py  (about 30 minutes on two cores; 500 classes need 20 GB)
 """
 
 import multiprocessing
