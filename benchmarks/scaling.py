@@ -117,6 +117,8 @@ def plot(table: pd.DataFrame, path: Path) -> None:
             linear = own["seconds"].iloc[-1] * own["size"] / own["size"].iloc[-1]
             axis.plot(own["size"], linear, ":", color=line.get_color())
         axis.set(xscale="log", yscale="log", xlabel=unit, ylabel="seconds")
+        axis.set_xticks(sizes := sorted(rows["size"].unique()), [f"{size:,}" for size in sizes])
+        axis.minorticks_off()
         axis.grid(alpha=0.3)
         axis.legend(frameon=False)
     figure.tight_layout()
