@@ -3,7 +3,8 @@
 Caltech101 (100 classes, 4,128 training and 2,465 test images): boosting prompts for 20 epochs, then
 CoOp, CoCoOp, MaPLe and PromptSRC, plain and cascaded, three seeds each, and testing.  Each stage shows as
 many images, divided by a thousand, as the published schedule does; lookups and stored regions are
-built within the measured time, and image features are shared by CoOp, CoCoOp and PromptSRC.  Both ways see the same regions, and their prompts must agree at the end.
+built within the measured time, and CoOp, CoCoOp and PromptSRC share image features.  Both ways see the
+same regions, and their prompts must agree at the end.
 Run: .venv/bin/python benchmarks/pipeline.py  (about 11 minutes on two cores)
 """
 
