@@ -438,6 +438,10 @@ PUBLISHED = {  # of the published splits: folder, classes, train, val, test
     "dtd": ("dtd", 47, 2820, 1128, 1692),
     "eurosat": ("eurosat", 10, 13500, 5400, 8100),
     "ucf101": ("ucf101", 101, 7639, 1898, 3783),
+    "imagenetv2": ("imagenetv2", 1000, 0, 0, 10000),
+    "imagenet_sketch": ("imagenet-sketch", 1000, 0, 0, 50889),
+    "imagenet_a": ("imagenet-adversarial", 200, 0, 0, 7500),
+    "imagenet_r": ("imagenet-rendition", 200, 0, 0, 30000),
     "mini_shapes": ("mini_shapes", 16, 512, 64, 640),
     "mini_emblems": ("mini_emblems", 24, 768, 96, 960),
     "mini_patterns": ("mini_patterns", 12, 384, 48, 480),
@@ -467,7 +471,7 @@ def test_entries_state_the_published_figures(name):
     assert dataset.template == TEMPLATES.get(name, "a photo of a {}.")
     assert dataset.miniature == (name if name.startswith("mini_") else None)
     for source in (*dataset.sources, *dataset.fallback):
-        assert source.extract_to in (None, dataset.folder)
+        assert (source.extract_to or dataset.folder).split("/")[0] == dataset.folder
         algorithm, _, digest = (source.hash or "md5:" + 32 * "0").partition(":")
         assert len(bytes.fromhex(digest)) == {"md5": 16, "sha256": 32}[algorithm]
 

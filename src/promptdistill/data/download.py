@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ..config import DatasetConfig, Source
 from ..errors import UserError
 from ..files import atomic
+from .splits import split_file
 
 CHUNK = 1 << 16  # bytes taken from the network at a time; a broken connection costs at most one
 TIMEOUT = 60  # seconds that a server may be silent
@@ -31,6 +32,8 @@ LAYOUTS = {
     "fgvc_aircraft": "variants.txt, images_variant_{{train,val,test}}.txt, and the images in {images}",
     "imagenet": "{split} (lines such as 'n01440764 tench'; DATASETS.md of github.com/KaiyangZhou/CoOp "
     "links it), and {images}/train and {images}/val with one folder a WordNet id",
+    "imagenet_variant": "{split} (a copy of ImageNet's; the one in ../imagenet serves too), "
+    "and {images} with one folder a class",
 }
 
 log = logging.getLogger(__name__)
@@ -60,7 +63,7 @@ def fetch(name: str, dataset: DatasetConfig, data_root: Path) -> None:
 
         datasets.write(dataset.miniature, folder)
         return
-    if (folder / dataset.split).is_file() and (folder / dataset.images).is_dir():
+    if split_file(dataset, folder).is_file() and (folder / dataset.images).is_dir():
         return
     failures = []
     for sources in filter(None, (dataset.sources, dataset.fallback)):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..config import DatasetConfig
 from ..files import sha256, write_json
-from .splits import PARTS, read_published
+from .splits import PARTS, read_published, split_file
 
 
 def write_receipt(name: str, dataset: DatasetConfig, data_root: Path, output: Path) -> None:
@@ -21,7 +21,7 @@ def write_receipt(name: str, dataset: DatasetConfig, data_root: Path, output: Pa
             "dataset": name,
             "folder": dataset.folder,
             "split": dataset.split,
-            "split_sha256": sha256(folder / dataset.split),
+            "split_sha256": sha256(split_file(dataset, folder)),
             "classes": len(split.labels),
             "published_classes": dataset.classes,
             "images": {part: len(getattr(split, part)) for part in PARTS},
