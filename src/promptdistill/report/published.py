@@ -1,0 +1,65 @@
+"""Published numbers beside ours, where the two are comparable."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import UserError
+from .request import AVERAGE, Request
+
+_DEVIATIONS = 2  # beyond so many standard deviations a difference counts as outside
+
+
+def compare(cells: pd.DataFrame, path: Path | None, request: Request, student: str) -> pd.DataFrame:
+    """`cells` with the columns published, difference (ours minus published) and outside, in points.
+
+    All three are missing where there is nothing to compare.  `outside` says that the difference is more
+    than two of our standard deviations over seeds; it is false where there is no deviation.
+    """
+    if path is None:
+        return cells.assign(published=float("nan"), difference=float("nan"), outside=None)
+    known = _comparable(read(path, request.figures), request, student)
+    keys = ["dataset", "method", "shots", "figure"]
+    if known.duplicated(keys).any():
+        twice = known[known.duplicated(keys)].iloc[0]
+        raise UserError(f"{path} gives {twice['method']} on {twice['dataset']} twice: drop one row.")
+    cells = cells.merge(known[[*keys, "published"]], how="left", on=keys)
+    cells["difference"] = cells["mean"] - cells["published"]
+    outside = (cells["difference"].abs() > _DEVIATIONS * cells["std"]).astype(object)
+    return cells.assign(outside=outside.where(cells["published"].notna(), None))
+
+
+def read(path: Path, figures: tuple[str, ...]) -> pd.DataFrame:
+    """Published numbers, one row a figure: the file's other columns, `figure` and `published` (percent).
+
+    The file has the columns method, dataset, shots, backbone and the figures.  Two more may be there:
+    `averaged`, the number of data sets that an average is over, and `trained_on`, the source of a
+    transfer.  Raises UserError if the file or a column is missing, or a number is none.
+    """
+    needed = ["method", "dataset", "shots", "backbone", *figures]
+    try:
+        table = pd.read_csv(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: name a CSV file of published numbers, or none.") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
+        raise UserError(f"{path} is no CSV file of published numbers.") from None
+    missing = [name for name in needed if name not in table]
+    if missing:
+        raise UserError(f"{path} lacks the columns {', '.join(missing)} of published numbers: add them.")
+    try:
+        table = table.astype({"shots": int} | dict.fromkeys(figures, float))
+    except ValueError as error:
+        raise UserError(f"{path}: shots and figures must be numbers ({error}).") from None
+    others = [name for name in table.columns if name not in figures]
+    return table.melt(others, list(figures), var_name="figure", value_name="published")
+
+
+def _comparable(known: pd.DataFrame, request: Request, student: str) -> pd.DataFrame:
+    """The numbers of the same backbone, of averages over as many data sets, of the same source."""
+    model = student.partition(":")[0].removesuffix("-quickgelu")
+    same = known["backbone"] == model
+    if "averaged" in known:
+        same &= (known["dataset"] != AVERAGE) | known["averaged"].isin([len(request.datasets)])
+    if "trained_on" in known:
+        same &= known["trained_on"].isna() | (known["trained_on"] == request.source)
+    return known[same]

@@ -1,0 +1,157 @@
+"""From one row a run to one row a cell: means over seeds, averages over data sets."""
+
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..errors import UserError
+from ..evaluation.metrics import harmonic_mean
+from . import published as published_numbers
+from .request import AVERAGE, KINDS, Request
+
+KEYS = (
+    "protocol dataset source method shots seed transductive student student_sha256 images predictions".split()
+)
+TRANSDUCTIVE = ("class names", "images and class names")  # the stronger one last
+COLUMNS = (
+    "dataset method title shots figure mean std seeds partial transductive published difference outside"
+).split()
+
+
+def select(metrics: list[dict[str, Any]], request: Request) -> pd.DataFrame:
+    """The runs that belong in the table, one row each, with the keys of `metrics` as columns.
+
+    Left out are other protocols, data sets, methods, sources, shots and seeds; a method that learns
+    nothing (0 shots) needs no seed.  Raises UserError for rows that lack something, if no run is left,
+    if the runs are not of one student, or if one run stands there twice.
+    """
+    runs = [_checked(row, request) for row in metrics if _belongs(row, request)]
+    if not runs:
+        raise UserError(
+            f"The metrics hold no {KINDS[request.kind].protocol} result of these data sets, methods, shots "
+            "and seeds: nothing to tabulate."
+        )
+    _require_one_student(runs)
+    _require_distinct(runs)
+    frame = pd.DataFrame(runs)
+    return frame.astype({"seed": "Int64", "shots": int} | dict.fromkeys(request.figures, float))
+
+
+def summarise(runs: pd.DataFrame, request: Request, published: Path | None = None) -> pd.DataFrame:
+    """One row per data set (then the average), method, shots and figure that there is a result of.
+
+    `runs` is what `select` returns.  Columns: COLUMNS; figures in percent; `std` is the sample standard
+    deviation over `seeds` runs, missing for one; `partial` says that there are fewer seeds than asked
+    for.  The average is over `request.datasets` and the seeds that all of them have.  HM is the harmonic
+    mean of the mean base and the mean novel accuracy, its deviation that of the seeds' own HMs.
+    """
+    rows = []
+    for dataset in (*request.shown, AVERAGE):
+        for method in request.titles:
+            for shots in (0, *request.shots):
+                own = runs[(runs["method"] == method) & (runs["shots"] == shots)]
+                own = _averaged(own, request) if dataset == AVERAGE else own[own["dataset"] == dataset]
+                rows += _figures(own, dataset, method, shots, request)
+    cells = pd.DataFrame(rows, columns=COLUMNS[: COLUMNS.index("published")])
+    return published_numbers.compare(cells, published, request, runs["student"].iloc[0])
+
+
+def seeds_of(runs: pd.DataFrame, request: Request) -> pd.DataFrame:
+    """Every run's figures (percent), and the predictions that they come from."""
+    return runs[["dataset", "source", "method", "shots", "seed", *request.figures, "images", "predictions"]]
+
+
+def _belongs(row: dict[str, Any], request: Request) -> bool:
+    missing = [key for key in KEYS if key not in row]
+    if missing:
+        where = row.get("predictions", "a row")
+        raise UserError(f"The metrics of {where} lack {', '.join(missing)}: make the metrics anew.")
+    return (
+        row["protocol"] == KINDS[request.kind].protocol
+        and row["dataset"] in request.shown
+        and row["method"] in request.titles
+        and (row["shots"] == 0 or (row["shots"] in request.shots and row["seed"] in request.seeds))
+        and (not request.is_transfer or _is_transferred(row, request))
+    )
+
+
+def _is_transferred(row: dict[str, Any], request: Request) -> bool:
+    """Whether a run of transfer is from the source asked for.
+
+    Others are methods that learn nothing, and those that learn from a target's own unlabelled images.
+    """
+    adapted = row["source"] == row["dataset"] and row["transductive"] == TRANSDUCTIVE[-1]
+    return adapted or row["source"] in (None, request.source)
+
+
+def _checked(row: dict[str, Any], request: Request) -> dict[str, Any]:
+    for figure in request.figures:
+        if not isinstance(row.get(figure), Real):
+            raise UserError(f"The metrics of {row['predictions']} have no {figure}: make the metrics anew.")
+    if row["transductive"] not in (None, *TRANSDUCTIVE):
+        raise UserError(
+            f"The metrics of {row['predictions']} say {row['transductive']!r} for transductive, which is "
+            f"none of null, {', '.join(TRANSDUCTIVE)}: make the metrics anew."
+        )
+    return row
+
+
+def _require_one_student(runs: list[dict[str, Any]]) -> None:
+    first = runs[0]
+    for run in runs:
+        if run["student_sha256"] != first["student_sha256"]:
+            one, other = (f"{r['student']} ({r['student_sha256']}, {r['predictions']})" for r in (first, run))
+            raise UserError(f"The metrics mix two students, {one} and {other}: make one table of each.")
+
+
+def _require_distinct(runs: list[dict[str, Any]]) -> None:
+    seen: dict[tuple, str] = {}
+    for run in runs:
+        key = (run["dataset"], run["method"], run["shots"], run["seed"])
+        if key in seen:
+            raise UserError(
+                f"The metrics hold one run twice, from {seen[key]} and {run['predictions']}: drop one."
+            )
+        seen[key] = run["predictions"]
+
+
+def _averaged(own: pd.DataFrame, request: Request) -> pd.DataFrame:
+    """Per seed, the mean over data sets; only the seeds that every data set has."""
+    own = own[own["dataset"].isin(request.datasets)]
+    by_seed = own.groupby("seed", dropna=False)
+    complete = by_seed["dataset"].nunique() == len(request.datasets)
+    averages = by_seed[list(request.figures)].mean()[complete].reset_index()
+    if "hm" in request.figures:
+        pairs = zip(averages["base"], averages["novel"], strict=True)
+        averages["hm"] = [harmonic_mean(*pair) for pair in pairs]
+    return averages.assign(transductive=_strongest(own["transductive"]))
+
+
+def _figures(
+    own: pd.DataFrame, dataset: str, method: str, shots: int, request: Request
+) -> list[dict[str, Any]]:
+    """The rows of one data set, method and number of shots; none without a run."""
+    if own.empty:
+        return []
+    means = {figure: own[figure].mean() for figure in request.figures}
+    if "hm" in means:
+        means["hm"] = harmonic_mean(means["base"], means["novel"])
+    shared = {
+        "dataset": dataset,
+        "method": method,
+        "title": request.titles[method],
+        "shots": shots,
+        "seeds": len(own),
+        "partial": shots > 0 and len(own) < len(request.seeds),
+        "transductive": _strongest(own["transductive"]),
+    }
+    return [
+        {**shared, "figure": figure, "mean": mean, "std": own[figure].std()} for figure, mean in means.items()
+    ]
+
+
+def _strongest(marks: pd.Series) -> str | None:
+    present = set(marks.dropna())
+    return next((mark for mark in reversed(TRANSDUCTIVE) if mark in present), None)

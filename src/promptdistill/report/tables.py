@@ -1,0 +1,252 @@
+"""A table as text, before it takes a form: blocks of rows of cells, and the legend under them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from .gains import shown
+from .request import AVERAGE, KINDS, Request
+
+MARKS = {"images and class names": "†", "class names": "‡"}  # the stronger one first
+FLAG = "⚑"
+HEADINGS = {"base": "Base", "novel": "Novel", "hm": "HM", "accuracy": "Accuracy"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published number beside a cell, and ours minus it."""
+
+    value: str
+    difference: str
+    outside: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number as text; all empty where there is no result."""
+
+    value: str = ""
+    rank: int | None = None  # 1: the best of its column, 2: the second
+    mark: str = ""
+    note: str = ""
+    published: Published | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method."""
+
+    title: str
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows under one heading; as many cells in a row as columns."""
+
+    title: str
+    columns: list[str]
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Table:
+    """All that a page shows."""
+
+    title: str
+    about: str
+    blocks: list[Block]
+    gains: Block | None
+    legend: list[str]
+    note: str
+    provenance: str
+
+
+@dataclass(frozen=True)
+class _Column:
+    """Where the numbers of a column stand in the summary; any number of shots if none is given."""
+
+    title: str
+    dataset: str
+    figure: str
+    shots: int | None = None
+
+
+def build(
+    cells: pd.DataFrame, gained: pd.DataFrame, request: Request, *, note: str, provenance: str
+) -> Table:
+    """Lay out a summary (`summary.summarise`) and its gains (`gains.gains`) as a table.
+
+    Every method asked for has a row in every block; a cell without a result is empty.  The average's
+    block stands only where there is an average.
+    """
+    blocks = [
+        _block(title, columns, cells, request)
+        for title, columns in _headings(cells, request)
+        if title != AVERAGE or (cells["dataset"] == AVERAGE).any()
+    ]
+    gain_block = _gain_block(gained, request)
+    return Table(
+        title=KINDS[request.kind].title,
+        about=f"{KINDS[request.kind].about} {_trainings(request)}",
+        blocks=blocks,
+        gains=gain_block,
+        legend=[*_legend(cells, blocks), *(_gain_legend(gained) if gain_block else [])],
+        note=note,
+        provenance=provenance,
+    )
+
+
+def _trainings(request: Request) -> str:
+    """Which trainings the numbers are of, as a sentence."""
+    seeds = ", ".join(str(seed) for seed in request.seeds)
+    shots = "" if request.kind == "few_shot" else f"{request.shots[0]} labelled images per class; "
+    return f"{shots}seeds {seeds}.".capitalize()
+
+
+def _headings(cells: pd.DataFrame, request: Request) -> list[tuple[str, list[_Column]]]:
+    """The blocks: their titles, and the columns of each."""
+    if request.is_transfer:
+        source, *targets = (_Column(name, name, "accuracy") for name in request.shown)
+        source = _Column(f"{source.title} (source)", source.dataset, "accuracy")
+        return [("", [source, *targets, _Column("average of targets", AVERAGE, "accuracy")])]
+    return [(name, _columns(name, cells, request)) for name in (AVERAGE, *request.datasets)]
+
+
+def _columns(dataset: str, cells: pd.DataFrame, request: Request) -> list[_Column]:
+    if request.kind == "base_to_novel":
+        return [_Column(HEADINGS[figure], dataset, figure) for figure in request.figures]
+    untrained = [0] if (cells["shots"] == 0).any() else []
+    return [_Column(f"K = {shots}", dataset, "accuracy", shots) for shots in (*untrained, *request.shots)]
+
+
+def _block(title: str, columns: list[_Column], cells: pd.DataFrame, request: Request) -> Block:
+    found = [_found(column, cells) for column in columns]
+    ranks = [_ranks(column) for column in found]
+    rows = []
+    for method, name in request.titles.items():
+        records = [column.get(method) for column in found]
+        mark = "" if request.is_transfer else _strongest(records)
+        texts = [
+            _cell(record, rank.get(method), request) for record, rank in zip(records, ranks, strict=True)
+        ]
+        rows.append(Row(f"{name} {mark}".rstrip(), texts))
+    return Block(title, [column.title for column in columns], rows)
+
+
+def _found(column: _Column, cells: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The summary's row of each method in one column."""
+    own = cells[(cells["dataset"] == column.dataset) & (cells["figure"] == column.figure)]
+    if column.shots is not None:
+        own = own[own["shots"] == column.shots]
+    return {row["method"]: row for row in own.to_dict("records")}
+
+
+def _ranks(column: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """1 for the best methods as displayed, 2 for the next; none where nothing is compared."""
+    means = {method: shown(row["mean"]) for method, row in column.items() if not row["partial"]}
+    best = sorted(set(means.values()), reverse=True)[:2]
+    if len(means) < 2:
+        return {}
+    return {method: best.index(mean) + 1 for method, mean in means.items() if mean in best}
+
+
+def _strongest(records: list[dict[str, Any] | None]) -> str:
+    present = {record["transductive"] for record in records if record}
+    return next((mark for name, mark in MARKS.items() if name in present), "")
+
+
+def _cell(record: dict[str, Any] | None, rank: int | None, request: Request) -> Cell:
+    if record is None:
+        return Cell()
+    deviation = "" if pd.isna(record["std"]) else f" ± {record['std']:.2f}"
+    return Cell(
+        value=f"{record['mean']:.2f}{deviation}",
+        rank=rank,
+        mark=_strongest([record]) if request.is_transfer else "",
+        note=f"{record['seeds']} of {len(request.seeds)} seeds" if record["partial"] else "",
+        published=_published(record),
+    )
+
+
+def _published(record: dict[str, Any]) -> Published | None:
+    if pd.isna(record["published"]):
+        return None
+    return Published(
+        value=f"{record['published']:.2f}",
+        difference=_signed(record["difference"]),
+        outside=bool(record["outside"]),
+    )
+
+
+def _signed(points: float) -> str:
+    """With its sign, and a minus as wide as the plus; what rounds to zero is +0.00."""
+    return f"{shown(points) + 0.0:+.2f}".replace("-", "−")
+
+
+def _gain_block(gained: pd.DataFrame, request: Request) -> Block | None:
+    """A row for each cascaded method, a column for each figure or number of shots; None without gains."""
+    if gained.empty:
+        return None
+    by = "shots" if request.kind == "few_shot" else "figure"
+    keys = request.shots if by == "shots" else request.figures
+    rows = []
+    for method in gained["method"].unique():
+        own = {row[by]: row for row in gained[gained["method"] == method].to_dict("records")}
+        rows.append(Row(request.titles[method], [_gain(own.get(key)) for key in keys]))
+    headings = [_gain_heading(key, request) for key in keys]
+    return Block("Gain over the plain method", headings, rows)
+
+
+def _gain_heading(key: int | str, request: Request) -> str:
+    if request.is_transfer:
+        return "average of targets"
+    return f"K = {key}" if isinstance(key, int) else HEADINGS[key]
+
+
+def _gain(row: dict[str, Any] | None) -> Cell:
+    if row is None:
+        return Cell()
+    p = "" if pd.isna(row["p"]) else ", p < 0.001" if row["p"] < 0.001 else f", p = {row['p']:.3f}"
+    return Cell(_signed(row["gain"]), note=f"{row['wins']}/{row['ties']}/{row['losses']}{p}")
+
+
+def _legend(cells: pd.DataFrame, blocks: list[Block]) -> list[str]:
+    """A sentence for each sign that occurs."""
+    shown_cells = [cell for block in blocks for row in block.rows for cell in row.cells]
+    beside = [cell.published for cell in shown_cells if cell.published]
+    marks = set(cells["transductive"].dropna())
+    sentences = {
+        "Bold is the best mean of a column, underlined the second.": any(cell.rank for cell in shown_cells),
+        "† The method saw unlabelled images of the data set and the names of all its classes.": (
+            "images and class names" in marks
+        ),
+        "‡ The method knew the names of all classes of the data set, and saw no image of it.": (
+            "class names" in marks
+        ),
+        "An average bears the strongest mark of the data sets in it.": bool(marks),
+        "(n of m seeds): some seeds are missing; such a mean takes no part in the ranking or the gains.": any(
+            cell.note for cell in shown_cells
+        ),
+        "[published number, ours minus published].": bool(beside),
+        f"{FLAG} The difference is more than two standard deviations of ours over seeds.": any(
+            number.outside for number in beside
+        ),
+    }
+    return [sentence for sentence, occurs in sentences.items() if occurs]
+
+
+def _gain_legend(gained: pd.DataFrame) -> list[str]:
+    least, most = gained["datasets"].min(), gained["datasets"].max()
+    count = f"n = {most}" if least == most else f"n = {least} to {most}"
+    sentences = [
+        "Gain: points on average over the data sets that both methods have with all seeds "
+        f"({count}), with wins/ties/losses over these data sets."
+    ]
+    if gained["p"].notna().any():
+        sentences.append(
+            "p: two-sided paired Wilcoxon signed-rank test over these data sets, one pair of means each; "
+            f"with n = {most} it cannot be less than {2.0 ** (1 - most):.2g}."
+        )
+    return sentences

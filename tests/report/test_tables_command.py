@@ -1,0 +1,53 @@
+"""The command, from a file of metrics to files of tables."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from report_runs import FEW, TRANSFER
+
+from promptdistill.cli.tables import table
+from promptdistill.config import TABLES
+from promptdistill.errors import UserError
+from promptdistill.report import request
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+def invoke(tmp_path, kind, metrics, *options):
+    files = {"one.json": metrics[:5], "others.json": metrics[5:]}
+    for name, rows in files.items():
+        (tmp_path / name).write_text(json.dumps(rows))
+    given = [part for name in files for part in ("--metrics", tmp_path / name)]
+    methods = [part for name in ("zero_shot", "coop", "coop+caspl") for part in ("--method", name)]
+    common = [*given, "--dataset", "a", "--dataset", "b", *methods]
+    where = ["--config-dir", CONFIG, "--output", tmp_path / "t"]
+    arguments = [str(part) for part in (kind, *common, *where, *options)]
+    return CliRunner().invoke(table, arguments, catch_exceptions=False)
+
+
+def test_few_shot(tmp_path):
+    shots = ["--shots", 1, "--shots", 4, "--seed", 1, "--seed", 2]
+    result = invoke(tmp_path, "few_shot", FEW, *shots, "--note", "Hello.", "--config-hash", "abc")
+    assert result.exit_code == 0, result.output
+    markdown = (tmp_path / "t.md").read_text()
+    assert "| K = 0 | K = 1 | K = 4 |" in markdown
+    assert "Hello." in markdown
+
+
+def test_transfer_with_published_numbers(tmp_path):
+    (tmp_path / "p.csv").write_text("method,dataset,shots,accuracy,backbone\ncoop,a,16,62.5,ViT-B-16\n")
+    options = ["--source", "s", "--shots", 16, "--seed", 1, "--seed", 2, "--seed", 3]
+    result = invoke(tmp_path, "cross_dataset", TRANSFER, *options, "--published", tmp_path / "p.csv")
+    assert result.exit_code == 0, result.output
+    assert "<u>62.00 ± 1.00</u> [62.50, −0.50]" in (tmp_path / "t.md").read_text()
+
+
+def test_a_missing_source_is_refused(tmp_path):
+    with pytest.raises(UserError, match="needs the data set that was trained on"):
+        invoke(tmp_path, "cross_dataset", TRANSFER, "--shots", 16, "--seed", 1)
+
+
+def test_the_command_knows_every_kind():
+    assert tuple(request.KINDS) == TABLES
