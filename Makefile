@@ -1,5 +1,6 @@
-# make demo   the main job on the miniature benchmark, from nothing to a table
+# make demo   the main job on the miniature benchmark, from nothing to tables
 # make test   the tests
+# make results  every method in every protocol on the miniature benchmark (hours), docs/results-miniature.md
 # make bench  ours against the published way, on ViT-B/16 and ViT-L/14 with random weights
 # They set up .venv first when it is missing or outdated.
 
@@ -8,15 +9,24 @@ CORES ?= all
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test bench lint format schema dag report clean
+.PHONY: demo test results bench lint format schema dag report clean
 
 demo: $(STAMP)
 	@. $(BIN)/activate && snakemake --cores $(CORES)
 	@cat results/tables/base_to_novel.md
-	@echo "The table: results/tables/base_to_novel.html, its plot beside it."
+	@echo "All tables, with their plots: results/tables/*.html"
 
 test: $(STAMP)
 	@$(BIN)/pytest
+
+results: $(STAMP)
+	@. $(BIN)/activate && snakemake --cores $(CORES) --configfile config/miniature_all.yaml
+	@printf '# Every method in every protocol, on the miniature benchmark\n\n%s\n\n' \
+		'Made by `make results` ([config/miniature_all.yaml](../config/miniature_all.yaml)).' \
+		> docs/results-miniature.md
+	@for table in base_to_novel few_shot cross_dataset domain_generalization; do \
+		sed 's/^#/##/' results/miniature_all/tables/$$table.md; \
+	done >> docs/results-miniature.md
 
 # About 50 minutes and 24 GB of memory on two cores; tables and plots go to results/benchmarks.
 bench: $(STAMP)

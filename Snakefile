@@ -29,8 +29,11 @@ wildcard_constraints:
     method=r"[a-z0-9_]+(\+caspl)?",
     shots=r"\d+",
     seed=r"\d+",
-    kind="plain|boosted",
+    protocol="base_to_novel|few_shot|transfer",
+    kind="plain|boosted|boosted_transfer",
+    teacher=r"zero_shot|(base_to_novel|few_shot|transfer)_\d+shots",
     crops=r"\d+",
+    table="|".join(configuration.TABLES),
     part=r"\d+",
     parts=r"\d+",
 
@@ -41,6 +44,7 @@ include: "workflow/rules/regions.smk"
 include: "workflow/rules/lookup.smk"
 include: "workflow/rules/boosting.smk"
 include: "workflow/rules/adapting.smk"
+include: "workflow/rules/distilling.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/miniature.smk"
@@ -49,4 +53,4 @@ include: "workflow/rules/miniature.smk"
 rule all:
     default_target: True
     input:
-        rules.table.output,
+        expand(f"{RESULTS}/tables/{{table}}.html", table=layout.tables(CONFIG)),

@@ -1,28 +1,27 @@
-# One rule for each batch of seeds: jobs.seeds_per_job says how many seeds a process trains.
-for seeds in layout.seed_batches(CONFIG):
+# One rule for each batch of runs: jobs.runs_per_job says how many (shots, seed) a process trains.
+for protocol, number, runs in layout.batches(CONFIG):
 
     rule:
         name:
-            f"adapt_seed_{'_'.join(map(str, seeds))}"
+            f"adapt_{protocol}_{number}"
         input:
             split=f"{RESULTS}/splits/{{dataset}}/split.json",
-            draws=[f"{RESULTS}/splits/{{dataset}}/{{shots}}shots_seed{seed}.json" for seed in seeds],
+            draws=of_runs(f"{RESULTS}/splits/{{dataset}}/{RUN}.json", runs),
             boosting=boosting_prompt,
             stored=stored_regions(),
-            features=draw_features(seeds),
+            features=draw_features(runs),
             weights=layout.weights(CONFIG.backbones.student),
             sources=lambda wildcards: layout.sources("adapting", method=wildcards.method),
         output:
-            prompts=[f"{ADAPTING}/{{shots}}shots_seed{seed}.safetensors" for seed in seeds],
-            histories=[f"{ADAPTING}/{{shots}}shots_seed{seed}.history.json" for seed in seeds],
+            prompts=of_runs(f"{ADAPTING}/{RUN}.safetensors", runs),
+            histories=of_runs(f"{ADAPTING}/{RUN}.history.json", runs),
         log:
-            f"{RESULTS}/logs/adapting/base_to_novel/{{dataset}}/{{method}}/"
-            f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.log",
+            f"{RESULTS}/logs/adapting/{{protocol}}/{{dataset}}/{{method}}/{number}.log",
         benchmark:
-            (
-                f"{RESULTS}/benchmarks/adapting/base_to_novel/{{dataset}}/{{method}}/"
-                f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.tsv"
-            )
+            f"{RESULTS}/benchmarks/adapting/{{protocol}}/{{dataset}}/{{method}}/{number}.tsv"
+        wildcard_constraints:
+            protocol=protocol,
+            method=methods_learning_from("regions", "images"),
         conda:
             COMPUTE_ENV
         threads: CONFIG.jobs.threads
@@ -35,21 +34,22 @@ for seeds in layout.seed_batches(CONFIG):
             machine=MACHINE_FLAGS,
             precision=PRECISION,
             student=STUDENT,
-            seed_list=", ".join(map(str, seeds)),
-            crops=lambda wildcards: region_count(wildcards, wildcards.method),
-            regions=REGION_FLAGS,
+            runs=", ".join(of_runs("{shots} shots seed {seed}", runs)),
+            regions=region_flags,
+            geometry=REGION_FLAGS,
             stored=folder_flags("stored-regions", "stored"),
             features=folder_flags("features", "features"),
             boosting=boosting_flag,
             hyperparameters=hyperparameters,
-            seeds=layout.flags("seed", seeds),
+            shots=layout.flags("shots", [shots for shots, _ in runs]),
+            seeds=layout.flags("seed", [seed for _, seed in runs]),
             draws=lambda wildcards, input: layout.flags("draw", input.draws),
             outputs=lambda wildcards, output: layout.flags("output", output.prompts),
         message:
-            "{wildcards.dataset}: learning {wildcards.method}, seeds {params.seed_list}"
+            "{wildcards.dataset}: learning {wildcards.method}, {wildcards.protocol}, {params.runs}"
         shell:
             "promptdistill adapt --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-            " --student {params.student} --regions {params.crops} {params.regions} --method {wildcards.method} {params.boosting}"
-            " --hyperparameters {params.hyperparameters:q} --shots {wildcards.shots}"
-            " {params.seeds} {params.draws} {params.features} {params.outputs} {params.stored}"
+            " --student {params.student} {params.regions} {params.geometry} --protocol {wildcards.protocol}"
+            " --method {wildcards.method} {params.boosting} --hyperparameters {params.hyperparameters:q}"
+            " {params.shots} {params.seeds} {params.draws} {params.features} {params.outputs} {params.stored}"
             " --precision {params.precision} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"

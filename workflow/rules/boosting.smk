@@ -1,18 +1,21 @@
-# Boosting prompts, once a data set: they serve every method and every seed.
+# Boosting prompts, once a data set: they serve every method and every seed; kind boosted_transfer is for
+# tests on other data sets.
 rule boost:
     input:
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
-        lookup=f"{RESULTS}/lookup/{{dataset}}/manifest.json",
+        lookup=teacher_answers("boosting", "zero_shot"),
         stored=stored_regions("boosting"),
         weights=layout.weights(CONFIG.backbones.student),
         sources=layout.sources("boosting"),
     output:
-        prompt=f"{RESULTS}/boosting/{{dataset}}.safetensors",
-        history=f"{RESULTS}/boosting/{{dataset}}.history.json",
+        prompt=BOOSTING,
+        history=f"{RESULTS}/boosting/{{dataset}}/{{kind}}.history.json",
     log:
-        f"{RESULTS}/logs/boosting/{{dataset}}.log",
+        f"{RESULTS}/logs/boosting/{{dataset}}/{{kind}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/boosting/{{dataset}}.tsv"
+        f"{RESULTS}/benchmarks/boosting/{{dataset}}/{{kind}}.tsv"
+    wildcard_constraints:
+        kind="boosted|boosted_transfer",
     conda:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads

@@ -1,17 +1,23 @@
 # Short names for what most rules need.
 import json
+import re
 
 from promptdistill import layout
 
 RESULTS = CONFIG.results
-PROTOCOL = CONFIG.protocols.base_to_novel
 # Folders of one data set and method.
-ADAPTING = RESULTS + "/adapting/base_to_novel/{dataset}/{method}"
-PREDICTIONS = RESULTS + "/predictions/base_to_novel/{dataset}/{method}"
+ADAPTING = RESULTS + "/adapting/{protocol}/{dataset}/{method}"
+PREDICTIONS = RESULTS + "/predictions/{protocol}/{dataset}/{method}"
+RUN = "{shots}shots_seed{seed}"
+# One for all methods of the protocols that train and test on one data set, one for transfer to others.
+BOOSTING = RESULTS + "/boosting/{dataset}/{kind}.safetensors"
+# A teacher that PromptSRC tuned on the first seed's few shots.
+TEACHER_PROMPT = RESULTS + "/teachers/{dataset}/{protocol}_{shots}shots.safetensors"
 # A longer training sees more regions, so its features and stored regions are its own: then no method
 # reruns because of another.
 STORED_REGIONS = RESULTS + "/regions/{dataset}/{crops}/manifest.json"
-DRAW_FEATURES = RESULTS + "/features/{dataset}/{kind}/{crops}regions/base_to_novel/{shots}shots_seed{seed}"
+LOOKUP = RESULTS + "/lookup/{dataset}/{teacher}/{crops}regions"
+DRAW_FEATURES = RESULTS + "/features/{dataset}/{kind}/{crops}regions/{protocol}/" + RUN
 TEST_FEATURES = RESULTS + "/features/{dataset}/{kind}/test"
 GPUS = 0 if CONFIG.device == "cpu" else 1
 COMPUTE_ENV = "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
@@ -37,16 +43,31 @@ def template(wildcards):
     return configuration.load_dataset(wildcards.dataset, CONFIG_DIR).template
 
 
+def training(wildcards):
+    """The protocol that a job trains or tests for; boosting prompts know it by their kind."""
+    if "protocol" in wildcards.keys():
+        return wildcards.protocol
+    return "transfer" if wildcards.get("kind") == "boosted_transfer" else "base_to_novel"
+
+
 def hyperparameters(wildcards, method=None):
     """A method's hyper-parameters as JSON: a parameter of its rules, so that a change reruns it alone."""
     name = method or wildcards.method
-    return json.dumps(configuration.hyperparameters(name, wildcards.dataset, CONFIG, CONFIG_DIR))
+    return json.dumps(
+        configuration.hyperparameters(name, wildcards.dataset, CONFIG, CONFIG_DIR, training(wildcards))
+    )
+
+
+def trained_on(wildcards):
+    """The data set whose images a prompt or a teacher learned from: the source, where others are tested."""
+    return CONFIG.protocols.transfer.source if training(wildcards) == "transfer" else wildcards.dataset
 
 
 def boosting_prompt(wildcards):
     """The boosting prompt that a method with +caspl is cascaded on."""
-    cascaded = configuration.split_method(wildcards.method)[1]
-    return f"{RESULTS}/boosting/{wildcards.dataset}.safetensors" if cascaded else []
+    if not configuration.split_method(wildcards.method)[1]:
+        return []
+    return BOOSTING.format(dataset=trained_on(wildcards), kind=layout.boosting_kind(training(wildcards)))
 
 
 def boosting_flag(wildcards, input):
@@ -55,56 +76,124 @@ def boosting_flag(wildcards, input):
 
 def boosting_prompt_of_kind(wildcards):
     """The boosting prompt that images are encoded with, if they are."""
-    return f"{RESULTS}/boosting/{wildcards.dataset}.safetensors" if wildcards.kind == "boosted" else []
+    if wildcards.kind == "plain":
+        return []
+    return BOOSTING.format(dataset=trained_on(wildcards), kind=wildcards.kind)
 
 
 def lookup_parts(wildcards):
     """What the jobs that share a data set's teacher lookup leave; nothing if there is one job."""
     parts = CONFIG.lookup.parts_of.get(wildcards.dataset, CONFIG.lookup.parts)
-    folder = f"{RESULTS}/lookup/{wildcards.dataset}/parts"
+    folder = LOOKUP.format(**dict(wildcards.items())) + "/parts"
     return [f"{folder}/{part}-of-{parts}" for part in range(parts)] if parts > 1 else []
 
 
 def region_count(wildcards, method):
-    return layout.region_count(method, wildcards.dataset, CONFIG, CONFIG_DIR)
+    return layout.region_count(method, wildcards.dataset, CONFIG, CONFIG_DIR, training(wildcards))
+
+
+def region_flags(wildcards):
+    """How many regions a training sees, if it sees regions and not whole images."""
+    entry = configuration.load_method(wildcards.method, CONFIG_DIR)
+    return f"--regions {region_count(wildcards, wildcards.method)}" if entry.learns_from != "images" else ""
 
 
 def kind_of_features(wildcards):
-    """plain or boosted, if the method looks up image features."""
-    return layout.feature_kind(wildcards.method, CONFIG_DIR)
+    """plain, or the kind of the boosting prompt, if the method looks up image features."""
+    return layout.feature_kind(wildcards.method, CONFIG_DIR, training(wildcards))
 
 
 def stored_regions(method=None):
     """Stored regions for a training whose every step sees images: one a new epoch, so one store a length."""
 
     def manifest(wildcards):
-        name = method or wildcards.method
-        if not layout.sees_pixels(name, CONFIG_DIR):
+        if not CONFIG.regions.max_gb:
             return []
-        return STORED_REGIONS.format(dataset=wildcards.dataset, crops=region_count(wildcards, name))
+        if method is None and not layout.sees_pixels(wildcards.method, CONFIG_DIR):
+            return []
+        crops = region_count(wildcards, method or wildcards.method)
+        return STORED_REGIONS.format(dataset=wildcards.dataset, crops=crops)
 
     return manifest
 
 
-def draw_features(seeds):
-    """Looked-up features of the draws of some seeds, for a method that needs them."""
-    pattern = DRAW_FEATURES + "/manifest.json"
+def stored_regions_of_count(wildcards):
+    """The stored regions that a teacher is asked about."""
+    return STORED_REGIONS.format(**dict(wildcards.items())) if CONFIG.regions.max_gb else []
+
+
+def teacher_answers(method, teacher):
+    """The lookup that a method, or "boosting", learns from."""
+
+    def manifest(wildcards):
+        crops = region_count(wildcards, method or wildcards.method)
+        return LOOKUP.format(dataset=wildcards.dataset, teacher=teacher, crops=crops) + "/manifest.json"
+
+    return manifest
+
+
+def teacher_prompt(wildcards):
+    """The prompt that a teacher was tuned by, if it was: on the source, where others are tested."""
+    if wildcards.teacher == "zero_shot":
+        return []
+    protocol, shots = re.fullmatch(r"(\w+)_(\d+)shots", wildcards.teacher).groups()
+    dataset = CONFIG.protocols.transfer.source if protocol == "transfer" else wildcards.dataset
+    return TEACHER_PROMPT.format(dataset=dataset, protocol=protocol, shots=shots)
+
+
+def first_seed(wildcards):
+    """The seed whose few shots a teacher is tuned on."""
+    return CONFIG.protocols.chosen()[wildcards.protocol].seeds[0]
+
+
+def first_draw(wildcards):
+    return f"{RESULTS}/splits/{wildcards.dataset}/{wildcards.shots}shots_seed{first_seed(wildcards)}.json"
+
+
+def draw_features(runs):
+    """Looked-up features of the draws of some runs, for a method that needs them."""
 
     def manifests(wildcards):
         kind = kind_of_features(wildcards)
-        if kind is None:
+        if kind is None or configuration.load_method(wildcards.method, CONFIG_DIR).learns_from != "regions":
             return []
-        count = region_count(wildcards, wildcards.method)
-        return expand(pattern, seed=seeds, kind=kind, crops=count, allow_missing=True)
+        pattern = DRAW_FEATURES.replace("{crops}", str(region_count(wildcards, wildcards.method)))
+        return [
+            pattern.format(
+                dataset=wildcards.dataset, kind=kind, protocol=wildcards.protocol, shots=shots, seed=seed
+            )
+            + "/manifest.json"
+            for shots, seed in runs
+        ]
 
     return manifests
+
+
+def of_runs(pattern, runs):
+    """The paths of some runs; their other wildcards stay."""
+    return [pattern.replace("{shots}", str(k)).replace("{seed}", str(seed)) for k, seed in runs]
+
+
+def finished_prompts(runs):
+    """The prompts that are tested: learned on the source, or on the data set itself."""
+
+    def paths(wildcards):
+        own = configuration.load_method(wildcards.method, CONFIG_DIR).learns_from == "teacher"
+        dataset = wildcards.dataset if own else trained_on(wildcards)
+        folder = ADAPTING.format(protocol=wildcards.protocol, dataset=dataset, method=wildcards.method)
+        return of_runs(f"{folder}/{RUN}.safetensors", runs)
+
+    return paths
 
 
 def test_features(wildcards):
     """Looked-up features of the test images, for a method that learns nothing on the image side."""
     looks_up = configuration.load_method(wildcards.method, CONFIG_DIR).looks_up
-    kind = kind_of_features(wildcards)
-    return f"{TEST_FEATURES}/manifest.json".replace("{kind}", kind) if looks_up == "cascade" else []
+    if looks_up != "cascade":
+        return []
+    return (
+        TEST_FEATURES.format(dataset=wildcards.dataset, kind=kind_of_features(wildcards)) + "/manifest.json"
+    )
 
 
 def folder_flags(name, key):
@@ -116,8 +205,41 @@ def _listed(value):
     return [value] if isinstance(value, str) else value or []
 
 
-def predictions(method):
-    """Predictions of one method on all data sets: of every seed, or a single one if nothing learns."""
-    learns = configuration.load_method(method, CONFIG_DIR).learns
-    names = [f"{PROTOCOL.shots}shots_seed{seed}" for seed in PROTOCOL.seeds] if learns else ["0shots"]
-    return expand(PREDICTIONS + "/{name}.parquet", dataset=CONFIG.datasets, method=method, name=names)
+def predictions(wildcards):
+    """A method's predictions of a protocol's data sets: of every run, or a single one if nothing learns."""
+    learns = configuration.load_method(wildcards.method, CONFIG_DIR).learns_from != "nothing"
+    files = (
+        of_runs(f"{RUN}.parquet", layout.runs(CONFIG, wildcards.protocol)) if learns else ["0shots.parquet"]
+    )
+    datasets = layout.evaluated(wildcards.protocol, wildcards.method, CONFIG, CONFIG_DIR)
+    return expand(
+        PREDICTIONS + "/{file}",
+        protocol=wildcards.protocol,
+        method=wildcards.method,
+        dataset=datasets,
+        file=files,
+    )
+
+
+def published_numbers(wildcards):
+    """The published numbers of a table, if there are any."""
+    path = Path(CONFIG.published or "") / f"{wildcards.table}.csv"
+    return str(path) if CONFIG.published and path.is_file() else []
+
+
+def table_source(wildcards):
+    transfer = layout.training_of(wildcards.table) == "transfer"
+    return layout.flags("source", [CONFIG.protocols.transfer.source] if transfer else [])
+
+
+def table_runs(wildcards):
+    """The shots and seeds that a table is of."""
+    runs = layout.runs(CONFIG, layout.training_of(wildcards.table))
+    shots, seeds = (list(dict.fromkeys(values)) for values in zip(*runs))
+    return layout.flags("shots", shots) + " " + layout.flags("seed", seeds)
+
+
+def methods_learning_from(*what):
+    """A wildcard constraint: the methods, alone and cascaded, that learn from regions, images, a teacher."""
+    names = [name for one in what for name in layout.learning_from(one, CONFIG_DIR) if name != "boosting"]
+    return rf"({'|'.join(names)})(\+caspl)?"

@@ -1,4 +1,4 @@
-# Predict the test images of base and novel classes with a method that learns nothing.
+# Predict a protocol's test images with a method that learns nothing.
 rule evaluate_zero_shot:
     input:
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
@@ -8,9 +8,11 @@ rule evaluate_zero_shot:
     output:
         f"{PREDICTIONS}/0shots.parquet",
     log:
-        f"{RESULTS}/logs/evaluation/base_to_novel/{{dataset}}/{{method}}/0shots.log",
+        f"{RESULTS}/logs/evaluation/{{protocol}}/{{dataset}}/{{method}}/0shots.log",
     benchmark:
-        f"{RESULTS}/benchmarks/evaluation/base_to_novel/{{dataset}}/{{method}}/0shots.tsv"
+        f"{RESULTS}/benchmarks/evaluation/{{protocol}}/{{dataset}}/{{method}}/0shots.tsv"
+    wildcard_constraints:
+        method=methods_learning_from("nothing"),
     conda:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads
@@ -25,35 +27,34 @@ rule evaluate_zero_shot:
         features=folder_flags("features", "features"),
         student=STUDENT,
     message:
-        "{wildcards.dataset}: testing {wildcards.method}"
+        "{wildcards.dataset}: testing {wildcards.method}, {wildcards.protocol}"
     shell:
         "promptdistill evaluate --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-        " --student {params.student} --method {wildcards.method} {params.features}"
+        " --student {params.student} --protocol {wildcards.protocol} --method {wildcards.method} {params.features}"
         " --precision {params.precision} --batch-size {CONFIG.jobs.eval_batch_size} --output {output} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"
 
 
-for seeds in layout.seed_batches(CONFIG):
+# Predict a protocol's test images with finished prompts.
+for protocol, number, runs in layout.batches(CONFIG):
 
     rule:
         name:
-            f"evaluate_seed_{'_'.join(map(str, seeds))}"
+            f"evaluate_{protocol}_{number}"
         input:
             split=f"{RESULTS}/splits/{{dataset}}/split.json",
-            prompts=[f"{ADAPTING}/{{shots}}shots_seed{seed}.safetensors" for seed in seeds],
+            prompts=finished_prompts(runs),
             boosting=boosting_prompt,
             features=test_features,
             weights=layout.weights(CONFIG.backbones.student),
             sources=lambda wildcards: layout.sources("evaluation", method=wildcards.method),
         output:
-            [f"{PREDICTIONS}/{{shots}}shots_seed{seed}.parquet" for seed in seeds],
+            of_runs(f"{PREDICTIONS}/{RUN}.parquet", runs),
         log:
-            f"{RESULTS}/logs/evaluation/base_to_novel/{{dataset}}/{{method}}/"
-            f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.log",
+            f"{RESULTS}/logs/evaluation/{{protocol}}/{{dataset}}/{{method}}/{number}.log",
         benchmark:
-            (
-                f"{RESULTS}/benchmarks/evaluation/base_to_novel/{{dataset}}/{{method}}/"
-                f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.tsv"
-            )
+            f"{RESULTS}/benchmarks/evaluation/{{protocol}}/{{dataset}}/{{method}}/{number}.tsv"
+        wildcard_constraints:
+            protocol=protocol,
         conda:
             COMPUTE_ENV
         threads: CONFIG.jobs.threads
@@ -67,29 +68,29 @@ for seeds in layout.seed_batches(CONFIG):
             precision=PRECISION,
             features=folder_flags("features", "features"),
             student=STUDENT,
-            seed_list=", ".join(map(str, seeds)),
+            runs=", ".join(of_runs("{shots} shots seed {seed}", runs)),
             boosting=boosting_flag,
             prompts=lambda wildcards, input: layout.flags("prompt", input.prompts),
             outputs=lambda wildcards, output: layout.flags("output", output),
         message:
-            "{wildcards.dataset}: testing {wildcards.method}, seeds {params.seed_list}"
+            "{wildcards.dataset}: testing {wildcards.method}, {wildcards.protocol}, {params.runs}"
         shell:
             "promptdistill evaluate --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-            " --student {params.student} --method {wildcards.method} {params.boosting} {params.prompts}"
+            " --student {params.student} --protocol {wildcards.protocol} --method {wildcards.method} {params.boosting} {params.prompts}"
             " {params.features} --precision {params.precision} --batch-size {CONFIG.jobs.eval_batch_size} {params.outputs} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"
 
 
-# Accuracies of every predictions file of the protocol.
+# Accuracies of every predictions file of one method.
 rule metrics:
     input:
-        predictions=[path for method in CONFIG.methods for path in predictions(method)],
+        predictions=predictions,
         sources=layout.sources("metrics"),
     output:
-        f"{RESULTS}/metrics/base_to_novel.json",
+        f"{RESULTS}/metrics/{{protocol}}/{{method}}.json",
     log:
-        f"{RESULTS}/logs/metrics/base_to_novel.log",
+        f"{RESULTS}/logs/metrics/{{protocol}}/{{method}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/metrics/base_to_novel.tsv"
+        f"{RESULTS}/benchmarks/metrics/{{protocol}}/{{method}}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -97,6 +98,6 @@ rule metrics:
         mem_mb=2000,
         runtime="30m",
     message:
-        "computing metrics"
+        "{wildcards.method}: computing metrics, {wildcards.protocol}"
     shell:
         "promptdistill metrics {input.predictions} --output {output} 2> {log}"

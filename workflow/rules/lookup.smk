@@ -1,4 +1,4 @@
-# Image features that no training changes, computed once: the teacher's of every training image,
+# Image features that no training changes, computed once: a teacher's of every training image,
 # the student's of few-shot draws and of test images.
 LOOKUP_SIZES = f"--batch-size {CONFIG.lookup.batch_size} --shard-images {CONFIG.lookup.shard_images}"
 
@@ -7,15 +7,16 @@ LOOKUP_SIZES = f"--batch-size {CONFIG.lookup.batch_size} --shard-images {CONFIG.
 rule lookup_part:
     input:
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
-        stored=stored_regions("boosting"),
+        prompt=teacher_prompt,
+        stored=stored_regions_of_count,
         weights=layout.weights(CONFIG.backbones.teacher),
         sources=layout.sources("lookup"),
     output:
-        touch(f"{RESULTS}/lookup/{{dataset}}/parts/{{part}}-of-{{parts}}"),
+        touch(f"{LOOKUP}/parts/{{part}}-of-{{parts}}"),
     log:
-        f"{RESULTS}/logs/lookup/{{dataset}}/{{part}}-of-{{parts}}.log",
+        f"{RESULTS}/logs/lookup/{{dataset}}/{{teacher}}/{{crops}}regions/{{part}}-of-{{parts}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/lookup/{{dataset}}/{{part}}-of-{{parts}}.tsv"
+        f"{RESULTS}/benchmarks/lookup/{{dataset}}/{{teacher}}/{{crops}}regions/{{part}}-of-{{parts}}.tsv"
     conda:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads
@@ -28,15 +29,15 @@ rule lookup_part:
         precision=PRECISION,
         folder=subpath(output[0], ancestor=2),
         teacher=TEACHER,
-        crops=lambda wildcards: region_count(wildcards, "boosting"),
+        prompt=lambda wildcards, input: layout.flags("prompt", _listed(input.get("prompt"))),
         regions=REGION_FLAGS,
         sizes=LOOKUP_SIZES,
         stored=folder_flags("stored-regions", "stored"),
     message:
-        "{wildcards.dataset}: asking the teacher, part {wildcards.part} of {wildcards.parts}"
+        "{wildcards.dataset}: asking the {wildcards.teacher} teacher, part {wildcards.part} of {wildcards.parts}"
     shell:
         "promptdistill lookup --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-        " --teacher {params.teacher} --regions {params.crops} {params.regions} {params.stored} {params.sizes} --precision {params.precision}"
+        " --teacher {params.teacher} {params.prompt} --regions {wildcards.crops} {params.regions} {params.stored} {params.sizes} --precision {params.precision}"
         " --part {wildcards.part} --parts {wildcards.parts}"
         " {params.machine} --workers {CONFIG.jobs.loader_workers} --output {params.folder} 2> {log}"
 
@@ -45,17 +46,18 @@ rule lookup_part:
 rule lookup:
     input:
         split=f"{RESULTS}/splits/{{dataset}}/split.json",
-        stored=stored_regions("boosting"),
+        prompt=teacher_prompt,
+        stored=stored_regions_of_count,
         parts=lookup_parts,
         weights=layout.weights(CONFIG.backbones.teacher),
         sources=layout.sources("lookup"),
     output:
         # Shards lie beside the manifest and are not declared, so that a killed build keeps them.
-        f"{RESULTS}/lookup/{{dataset}}/manifest.json",
+        f"{LOOKUP}/manifest.json",
     log:
-        f"{RESULTS}/logs/lookup/{{dataset}}.log",
+        f"{RESULTS}/logs/lookup/{{dataset}}/{{teacher}}/{{crops}}regions.log",
     benchmark:
-        f"{RESULTS}/benchmarks/lookup/{{dataset}}.tsv"
+        f"{RESULTS}/benchmarks/lookup/{{dataset}}/{{teacher}}/{{crops}}regions.tsv"
     conda:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads
@@ -69,40 +71,38 @@ rule lookup:
         precision=PRECISION,
         folder=subpath(output[0], parent=True),
         teacher=TEACHER,
-        crops=lambda wildcards: region_count(wildcards, "boosting"),
+        prompt=lambda wildcards, input: layout.flags("prompt", _listed(input.get("prompt"))),
         regions=REGION_FLAGS,
         sizes=LOOKUP_SIZES,
         stored=folder_flags("stored-regions", "stored"),
     message:
-        "{wildcards.dataset}: asking the teacher"
+        "{wildcards.dataset}: asking the {wildcards.teacher} teacher"
     shell:
         "promptdistill lookup --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-        " --teacher {params.teacher} --regions {params.crops} {params.regions} {params.stored} {params.sizes} --precision {params.precision}"
+        " --teacher {params.teacher} {params.prompt} --regions {wildcards.crops} {params.regions} {params.stored} {params.sizes} --precision {params.precision}"
         " {params.machine} --workers {CONFIG.jobs.loader_workers} --output {params.folder} 2> {log}"
 
 
 # The student's features of random regions of few-shot draws, plain or through the boosting prompt.
-for seeds in layout.seed_batches(CONFIG):
+for protocol, number, runs in layout.batches(CONFIG):
 
     rule:
         name:
-            f"features_seed_{'_'.join(map(str, seeds))}"
+            f"features_{protocol}_{number}"
         input:
             split=f"{RESULTS}/splits/{{dataset}}/split.json",
-            draws=[f"{RESULTS}/splits/{{dataset}}/{{shots}}shots_seed{seed}.json" for seed in seeds],
+            draws=of_runs(f"{RESULTS}/splits/{{dataset}}/{RUN}.json", runs),
             boosting=boosting_prompt_of_kind,
             weights=layout.weights(CONFIG.backbones.student),
             sources=layout.sources("lookup"),
         output:
-            [f"{DRAW_FEATURES}/manifest.json".replace("{seed}", str(seed)) for seed in seeds],
+            of_runs(f"{DRAW_FEATURES}/manifest.json", runs),
         log:
-            f"{RESULTS}/logs/features/{{dataset}}/{{kind}}/{{crops}}regions/base_to_novel/"
-            f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.log",
+            f"{RESULTS}/logs/features/{{dataset}}/{{kind}}/{{crops}}regions/{{protocol}}/{number}.log",
         benchmark:
-            (
-                f"{RESULTS}/benchmarks/features/{{dataset}}/{{kind}}/{{crops}}regions/base_to_novel/"
-                f"{{shots}}shots_seed{'_'.join(map(str, seeds))}.tsv"
-            )
+            f"{RESULTS}/benchmarks/features/{{dataset}}/{{kind}}/{{crops}}regions/{{protocol}}/{number}.tsv"
+        wildcard_constraints:
+            protocol=protocol,
         conda:
             COMPUTE_ENV
         threads: CONFIG.jobs.threads
@@ -123,7 +123,7 @@ for seeds in layout.seed_batches(CONFIG):
             "{wildcards.dataset}: encoding few-shot images, {wildcards.kind}"
         shell:
             "promptdistill features --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-            " --student {params.student} {params.boosting} --regions {wildcards.crops} {params.regions} {params.draws} {params.folders}"
+            " --student {params.student} {params.boosting} --regions {wildcards.crops} {params.regions} --protocol {wildcards.protocol} {params.draws} {params.folders}"
             " {params.sizes} --precision {params.precision} {params.machine}"
             " --workers {CONFIG.jobs.loader_workers} 2> {log}"
 

@@ -1,31 +1,35 @@
-# The base-to-novel table and its plot, from metrics alone.
+# A table and its plot, from metrics alone.
 rule table:
     input:
-        metrics=f"{RESULTS}/metrics/base_to_novel.json",
-        published=CONFIG.published or [],
-        methods=[
+        metrics=lambda wildcards: expand(
+            f"{RESULTS}/metrics/{{protocol}}/{{method}}.json",
+            protocol=layout.training_of(wildcards.table),
+            method=layout.methods_of(wildcards.table, CONFIG, CONFIG_DIR),
+        ),
+        published=published_numbers,
+        methods=lambda wildcards: [
             CONFIG_DIR / "methods" / f"{configuration.split_method(method)[0]}.yaml"
-            for method in CONFIG.methods
+            for method in layout.methods_of(wildcards.table, CONFIG, CONFIG_DIR)
         ],
         sources=layout.sources("tables"),
     output:
         report(
-            f"{RESULTS}/tables/base_to_novel.html",
-            caption="../report/base_to_novel.rst",
+            f"{RESULTS}/tables/{{table}}.html",
+            caption="../report/table.rst",
             category="Tables",
+            labels={"table": "{table}"},
         ),
         report(
-            f"{RESULTS}/tables/base_to_novel.png",
-            caption="../report/base_to_novel_plot.rst",
+            f"{RESULTS}/tables/{{table}}.png",
+            caption="../report/plot.rst",
             category="Plots",
+            labels={"table": "{table}"},
         ),
-        f"{RESULTS}/tables/base_to_novel.md",
-        f"{RESULTS}/tables/base_to_novel.csv",
-        f"{RESULTS}/tables/base_to_novel_seeds.csv",
+        multiext(f"{RESULTS}/tables/{{table}}", ".md", ".tex", ".csv", "_seeds.csv", "_gains.csv"),
     log:
-        f"{RESULTS}/logs/tables/base_to_novel.log",
+        f"{RESULTS}/logs/tables/{{table}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/tables/base_to_novel.tsv"
+        f"{RESULTS}/benchmarks/tables/{{table}}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -33,15 +37,30 @@ rule table:
         mem_mb=2000,
         runtime="30m",
     params:
-        datasets=layout.flags("dataset", CONFIG.datasets),
-        methods=layout.flags("method", CONFIG.methods),
-        published=layout.flags("published", [CONFIG.published] if CONFIG.published else []),
+        metrics=lambda wildcards, input: layout.flags("metrics", input.metrics),
+        source=table_source,
+        datasets=lambda wildcards: layout.flags("dataset", layout.tested(wildcards.table, CONFIG)),
+        methods=lambda wildcards: layout.flags(
+            "method", layout.methods_of(wildcards.table, CONFIG, CONFIG_DIR)
+        ),
+        runs=table_runs,
+        published=lambda wildcards, input: layout.flags("published", _listed(input.get("published"))),
         note=layout.flags("note", [CONFIG.note] if CONFIG.note else []),
         config_hash=configuration.digest(CONFIG),
-        table=f"{RESULTS}/tables/base_to_novel",
+        table=subpath(output[0], strip_suffix=".html"),
     message:
-        "writing the table"
+        "writing the table {wildcards.table}"
     shell:
-        "promptdistill table --metrics {input.metrics} {params.datasets} {params.methods} {params.published}"
-        " --config-dir {CONFIG_DIR} --config-hash {params.config_hash} {params.note}"
-        " --output {params.table} 2> {log}"
+        "promptdistill table {wildcards.table} {params.metrics} {params.source} {params.datasets}"
+        " {params.methods} {params.runs} {params.published} --config-dir {CONFIG_DIR}"
+        " --config-hash {params.config_hash} {params.note} --output {params.table} 2> {log}"
+
+
+# `snakemake few_shot` makes that table alone.
+for table in layout.tables(CONFIG):
+
+    rule:
+        name:
+            table
+        input:
+            f"{RESULTS}/tables/{table}.html",

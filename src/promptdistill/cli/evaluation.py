@@ -1,4 +1,4 @@
-"""Commands from finished prompts to tables."""
+"""Commands from finished prompts to metrics."""
 
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from .options import (
     machine_options,
     precision_option,
     prepare,
+    protocol_option,
     require_same_length,
     split_option,
     student_option,
@@ -25,6 +26,7 @@ from .options import (
 @dataset_options
 @split_option
 @student_option
+@protocol_option
 @click.option("--method", required=True, help="Such as zero_shot, coop or coop+caspl.")
 @hyperparameters_option
 @boosting_option
@@ -40,6 +42,7 @@ def evaluate(
     data_root: Path,
     split_file: Path,
     student: config.BackboneConfig,
+    protocol: config.Training,
     method: str,
     hyperparameters: dict[str, Any],
     boosting: Path | None,
@@ -52,14 +55,16 @@ def evaluate(
     threads: int,
     workers: int,
 ) -> None:
-    """Predict the test images of base and novel classes, each against its own label set."""
+    """Predict the test images: of base and novel classes, each against its own label set, or of all."""
     from ..clip.backbone import load_backbone
+    from ..data.protocols import test_subsets
     from ..data.splits import read_split
     from ..evaluation import predict
 
     require_same_length(prompt=prompts or (None,), output=outputs)
     entry = config.load_dataset(dataset, config_dir)
     split = read_split(split_file)
+    subsets = test_subsets(split, protocol)
     backbone = load_backbone(student, prepare(device, threads), precision)
     restored = [
         predict.restore_method(backbone, method, entry.template, prompt, boosting, hyperparameters)
@@ -67,7 +72,7 @@ def evaluate(
     ]
     frames = predict.predict(
         [method for method, _ in restored],
-        predict.base_and_novel(split),
+        subsets,
         predict.ImageSource(
             folder=data_root / entry.folder / entry.images,
             items=split.test,
@@ -76,48 +81,25 @@ def evaluate(
         batch_size=batch_size,
         workers=workers,
     )
-    about = {"protocol": "base_to_novel", "dataset": dataset, "method": method}
-    for output, frame, (_, origin) in zip(outputs, frames, restored, strict=True):
-        predict.write_predictions(output, frame, {**origin, **about})
+    names = split.class_names(split.labels)
+    about = {
+        "protocol": protocol,
+        "dataset": dataset,
+        "method": method,
+        "student": f"{student.model}:{student.pretrained}",
+        "student_sha256": backbone.weights_sha256,
+    }
+    for prompt, output, frame, (_, origin) in zip(prompts or (None,), outputs, frames, restored, strict=True):
+        seen = predict.transductive(prompt, boosting, dataset, names)
+        predict.write_predictions(output, frame, {**origin, **about, "transductive": seen})
 
 
 @main.command()
 @click.argument("predictions", type=PATH, nargs=-1, required=True)
 @click.option("--output", type=PATH, required=True, help="JSON file to write.")
 def metrics(predictions: tuple[Path, ...], output: Path) -> None:
-    """Base, novel and harmonic mean of each predictions file."""
-    from ..evaluation.metrics import base_to_novel_metrics
+    """Accuracy of each predictions file: of base and novel classes and their harmonic mean, or of all."""
+    from ..evaluation.metrics import metrics_of
     from ..files import write_json
 
-    write_json(output, [base_to_novel_metrics(path) for path in predictions])
-
-
-@main.command()
-@click.option("--metrics", "metrics_file", type=PATH, required=True)
-@click.option("--dataset", "datasets", multiple=True, required=True, help="Columns, in order.")
-@click.option("--method", "methods", multiple=True, required=True, help="Rows, in order.")
-@click.option("--published", type=PATH, help="CSV of published numbers to stand beside.")
-@click.option("--config-dir", type=PATH, default=Path("config"), show_default=True)
-@click.option("--note", default="", help="A sentence to print under the table.")
-@click.option("--config-hash", default="", help="Hash of the configuration, for the footnote.")
-@click.option("--output", type=PATH, required=True, help="Path without ending; endings are added.")
-def table(
-    metrics_file: Path,
-    datasets: tuple[str, ...],
-    methods: tuple[str, ...],
-    published: Path | None,
-    config_dir: Path,
-    note: str,
-    config_hash: str,
-    output: Path,
-) -> None:
-    """Make the base-to-novel table as CSV, Markdown and HTML, and its plot, from metrics."""
-    from ..files import read_json
-    from ..report import base_to_novel, plot, render
-
-    titles = {method: config.method_title(method, config_dir) for method in methods}
-    rows = read_json(metrics_file)
-    cells = base_to_novel.summarise(rows, list(datasets), titles, published)
-    render.write_seeds(rows, output)
-    render.write_tables(cells, output, note=note, config_hash=config_hash)
-    plot.write_bars(cells, output.with_suffix(".png"))
+    write_json(output, [metrics_of(path) for path in predictions])

@@ -18,6 +18,7 @@ from .options import (
     options,
     precision_option,
     prepare,
+    protocol_option,
     region_options,
     require_same_length,
     split_option,
@@ -38,6 +39,7 @@ lookup_output = click.option("--output", type=PATH, required=True, help="Folder 
 @dataset_options
 @split_option
 @click.option("--teacher", type=BackboneType(), required=True)
+@click.option("--prompt", type=PATH, help="Finished prompt that the teacher was tuned by.")
 @region_options
 @click.option("--part", type=click.IntRange(0), help="Build only every n-th shard, from this one on …")
 @click.option("--parts", type=click.IntRange(1), default=1, show_default=True, help="… for this n.")
@@ -50,6 +52,7 @@ def lookup(
     data_root: Path,
     split_file: Path,
     teacher: config.BackboneConfig,
+    prompt: Path | None,
     regions: int,
     region_seed: int,
     region_scale: tuple[float, float],
@@ -66,10 +69,9 @@ def lookup(
 ) -> None:
     """Compute the teacher's features of random regions of every training image."""
     from ..clip.backbone import load_backbone
-    from ..clip.prompted import PromptedClip
     from ..data.region_store import open_store
     from ..data.splits import read_split
-    from ..lookup.build import Build, Encoder, build_part, build_teacher_lookup
+    from ..lookup.build import Build, build_part, build_teacher_lookup, frozen_encoder
 
     if (part is None) != (parts == 1) or (part or 0) >= parts:
         raise UserError(
@@ -82,7 +84,7 @@ def lookup(
     build = Build(
         items=split.train,
         image_folder=data_root / entry.folder / entry.images,
-        encoder=Encoder(clip=PromptedClip(backbone, [])),
+        encoder=frozen_encoder(backbone, prompt),
         regions=drawn,
         config=config.LookupConfig(batch_size=batch_size, shard_images=shard_images),
         folder=output,
@@ -101,6 +103,7 @@ def lookup(
 @student_option
 @boosting_option
 @region_options
+@protocol_option
 @click.option("--draw", "draws", type=PATH, multiple=True, required=True, help="Few-shot draws.")
 @click.option("--output", "outputs", type=PATH, multiple=True, required=True, help="Folder for each draw.")
 @lookup_options
@@ -109,6 +112,7 @@ def features(
     config_dir: Path,
     data_root: Path,
     split_file: Path,
+    protocol: config.Training,
     draws: tuple[Path, ...],
     outputs: tuple[Path, ...],
     regions: int,
@@ -119,7 +123,8 @@ def features(
     workers: int,
     **encoder: Any,
 ) -> None:
-    """Compute the student's features of random regions of the base classes' few-shot images."""
+    """Compute the student's features of random regions of the few-shot images of the protocol's classes."""
+    from ..data.protocols import training_labels
     from ..data.splits import of_labels, read_draw, read_split
     from ..lookup.build import Build, build_student_lookup
 
@@ -130,7 +135,7 @@ def features(
     student = _student_encoder(**encoder)
     for draw_file, output in zip(draws, outputs, strict=True):
         build = Build(
-            items=of_labels(read_draw(draw_file).train, split.base_labels),
+            items=of_labels(read_draw(draw_file).train, training_labels(split, protocol)),
             image_folder=data_root / entry.folder / entry.images,
             encoder=student,
             regions=drawn,
@@ -185,6 +190,6 @@ def _student_encoder(
 ):
     """The student's image tower, loaded, with a frozen boosting prompt where one is given."""
     from ..clip.backbone import load_backbone
-    from ..lookup.build import student_encoder
+    from ..lookup.build import frozen_encoder
 
-    return student_encoder(load_backbone(student, prepare(device, threads), precision), boosting)
+    return frozen_encoder(load_backbone(student, prepare(device, threads), precision), boosting)

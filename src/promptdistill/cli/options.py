@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -64,10 +64,30 @@ machine_options = options(
     click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads."),
     click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Loader processes."),
 )
+region_seed = click.option("--region-seed", type=click.IntRange(0), default=1, show_default=True)
+region_scale = click.option(
+    "--region-scale",
+    type=(float, float),
+    default=(0.08, 1.0),
+    show_default=True,
+    help="Least, greatest area.",
+)
 region_options = options(
     click.option("--regions", type=click.IntRange(1), required=True, help="Random regions of each image."),
-    click.option("--region-seed", type=click.IntRange(0), required=True, help="Seed of their geometry."),
-    click.option("--region-scale", type=(float, float), required=True, help="Least and greatest area."),
+    region_seed,
+    region_scale,
+)
+training_region_options = options(
+    click.option("--regions", type=click.IntRange(1), help="Random regions of each image, if it sees them."),
+    region_seed,
+    region_scale,
+)
+protocol_option = click.option(
+    "--protocol",
+    type=click.Choice(get_args(config.Training)),
+    default="base_to_novel",
+    show_default=True,
+    help="Base classes, all classes, or all classes of a source that is tested elsewhere.",
 )
 precision_option = click.option(
     "--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True

@@ -59,7 +59,10 @@ class PromptedClip:
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """Normalised features (B, D) of pixels (B, 3, H, W)."""
+        return F.normalize(self.raw_image_features(pixels), dim=-1)
+
+    def raw_image_features(self, pixels: Tensor) -> Tensor:
+        """Features (B, D) of pixels (B, 3, H, W) as the tower gives them, not normalised."""
         blocks = [block for prompt in self.cascade if (block := prompt.vision_block())]
         with self.backbone.autocast():
-            features = encode_image(self.backbone.model, pixels, blocks)
-        return F.normalize(features.float(), dim=-1)
+            return encode_image(self.backbone.model, pixels, blocks).float()

@@ -12,6 +12,19 @@ from ..errors import UserError
 from ..files import sha256
 
 
+_ORIGIN = (
+    "protocol",
+    "dataset",
+    "source",
+    "method",
+    "shots",
+    "seed",
+    "transductive",
+    "student",
+    "student_sha256",
+)
+
+
 def harmonic_mean(base: float, novel: float) -> float:
     """2 · B · N / (B + N), and 0 where both are 0."""
     return 2 * base * novel / (base + novel) if base + novel else 0.0
@@ -38,19 +51,27 @@ def accuracies(predictions: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def base_to_novel_metrics(path: Path) -> dict[str, Any]:
-    """Base, novel and harmonic mean (percent) of one predictions file, with where they come from."""
+def metrics_of(path: Path) -> dict[str, Any]:
+    """The figures (percent) of one predictions file, with where they come from.
+
+    Base, novel and harmonic mean of the protocol base_to_novel, else the accuracy over all classes.
+    """
     predictions, origin = read_predictions(path)
     accuracy = accuracies(predictions)
-    if set(accuracy) != {"base", "novel"}:
-        missing = sorted({"base", "novel"} - set(accuracy))
+    wanted = {"base", "novel"} if origin["protocol"] == "base_to_novel" else {"all"}
+    if set(accuracy) != wanted:
+        missing = sorted(wanted - set(accuracy))
         raise UserError(f"{path} has no test image of the {' and '.join(missing)} classes: check the split.")
     return {
-        **{key: origin[key] for key in ("protocol", "dataset", "method", "shots", "seed")},
-        "base": accuracy["base"],
-        "novel": accuracy["novel"],
-        "hm": harmonic_mean(accuracy["base"], accuracy["novel"]),
+        **{key: origin[key] for key in _ORIGIN},
+        **_figures(accuracy),
         "images": len(predictions),
         "predictions": str(path),
         "predictions_sha256": sha256(path),
     }
+
+
+def _figures(accuracy: dict[str, float]) -> dict[str, float]:
+    if "all" in accuracy:
+        return {"accuracy": accuracy["all"]}
+    return {**accuracy, "hm": harmonic_mean(accuracy["base"], accuracy["novel"])}

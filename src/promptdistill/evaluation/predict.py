@@ -17,8 +17,9 @@ from tqdm import tqdm
 from ..clip.backbone import Backbone
 from ..config import split_method
 from ..data.loading import WholeImages, load
+from ..data.protocols import Subset
 from ..data.region_store import images_sha256
-from ..data.splits import Item, Split, of_labels
+from ..data.splits import Item, Split
 from ..errors import UserError
 from ..files import atomic, sha256
 from ..lookup.store import RegionLookup
@@ -28,24 +29,6 @@ from ..provenance import versions
 from ..training.artifact import load_frozen, load_prompt, require_student
 
 COLUMNS = ("path", "subset", "label", "prediction", "probability_of_prediction", "probability_of_label")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Subset:
-    """Test images with a label set of their own; labels count in `class_names`."""
-
-    name: str
-    class_names: list[str]
-    items: list[Item]
-
-
-def base_and_novel(split: Split) -> list[Subset]:
-    """The two halves of the test images, each against its own classes."""
-    halves = {"base": split.base_labels, "novel": split.novel_labels}
-    return [
-        Subset(name=name, class_names=split.class_names(labels), items=of_labels(split.test, labels))
-        for name, labels in halves.items()
-    ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +53,8 @@ def restore_method(
     Methods that learn nothing have no `prompt`.  Raises UserError for foreign or damaged prompts.
     """
     base_name, _ = split_method(method)
-    tensors, names, origin = {}, [], {"prompt_sha256": None, "seed": None, "shots": 0}
+    tensors, names = {}, []
+    origin = {"source": None, "prompt_sha256": None, "seed": None, "shots": 0}
     if prompt is not None:
         tensors, header = load_prompt(prompt)
         require_student(header, student, prompt)
@@ -80,7 +64,12 @@ def restore_method(
                 f"it cannot be evaluated as {method} with {boosting or 'no boosting prompt'}."
             )
         names, hyperparameters = header.class_names, header.hyperparameters
-        origin = {"prompt_sha256": sha256(prompt), "seed": header.seed, "shots": header.shots}
+        origin = {
+            "source": header.dataset,
+            "prompt_sha256": sha256(prompt),
+            "seed": header.seed,
+            "shots": header.shots,
+        }
     task = Task(
         backbone=student,
         class_names=names,
@@ -88,13 +77,30 @@ def restore_method(
         config=parse_hyperparameters(base_name, hyperparameters),
         generator=torch.Generator().manual_seed(0),
         frozen=[load_frozen(boosting, student)] if boosting else [],
+        teacher_text=tensors.get("teacher_text"),
     )
     restored = find_method(base_name)(task)
     if restored.prompt is not None:
         if prompt is None:
             raise UserError(f"{method} is learned: name its finished prompt with --prompt.")
         restored.prompt.load_state_dict(tensors)
-    return restored.requires_grad_(False), origin
+    return restored.eval().requires_grad_(False), origin
+
+
+def transductive(
+    prompt: Path | None, boosting: Path | None, dataset: str, class_names: list[str]
+) -> str | None:
+    """What training without labels saw of the data set that is tested.
+
+    "images and class names" if a boosting prompt, or a student of a teacher, was learned on it, "class names"
+    if on another one with all of its classes; None if neither, and for methods that only see labelled images.
+    """
+    headers = [load_prompt(path)[1] for path in (prompt, boosting) if path is not None]
+    unlabelled = [header for header in headers if find_method(split_method(header.method)[0]).unlabelled]
+    if any(header.dataset == dataset for header in unlabelled):
+        return "images and class names"
+    known = {name for header in unlabelled for name in header.class_names}
+    return "class names" if known.issuperset(class_names) else None
 
 
 def open_features(
@@ -165,11 +171,8 @@ def _encoded(
     for batch, (pixels, _) in zip(batches, load(loader), strict=True):
         on_device = pixels.flatten(0, 1).to(device, non_blocking=True)
         frozen = [method for method in methods if not method.learns_on_images]
-        shared = frozen[0].clip.image_features(on_device) if frozen else None
-        yield (
-            batch,
-            [m.clip.image_features(on_device) if m.learns_on_images else shared for m in methods],
-        )
+        shared = frozen[0].encode_images(on_device) if frozen else None
+        yield batch, [m.encode_images(on_device) if m.learns_on_images else shared for m in methods]
 
 
 def _frame(items: list[Item], subset: str, logits: Tensor) -> pd.DataFrame:

@@ -47,12 +47,12 @@ class Encoder:
         return self.clip.image_features(pixels).cpu()
 
 
-def student_encoder(student: Backbone, boosting: Path | None) -> Encoder:
-    """A student as it is, or with a frozen boosting prompt."""
-    cascade = [load_frozen(boosting, student)] if boosting else []
+def frozen_encoder(backbone: Backbone, prompt: Path | None) -> Encoder:
+    """A model as it is, or with a frozen prompt: a boosting prompt, or that of a tuned teacher."""
+    cascade = [load_frozen(prompt, backbone)] if prompt else []
     return Encoder(
-        clip=PromptedClip(student, cascade),
-        prompt_sha256=sha256(boosting) if boosting else None,
+        clip=PromptedClip(backbone, cascade),
+        prompt_sha256=sha256(prompt) if prompt else None,
     )
 
 
@@ -89,15 +89,22 @@ class Build:
 def build_teacher_lookup(build: Build, template: str, class_names: list[str]) -> None:
     """Write the teacher's features of random regions of every image, and its classifier.
 
-    Shards that a killed build, or `build_part`, finished are kept.  Raises UserError for an undecodable
-    image.
+    The classifier comes from `template`, or from the teacher's own prompt if it has one.  Shards that a
+    killed build, or `build_part`, finished are kept.  Raises UserError for an undecodable image.
     """
     origin, shards = _make_shards(build, "float16")
     encoder, path = build.encoder, build.folder / CLASSIFIER
+    tuned = encoder.prompt_sha256 is not None
     with torch.no_grad():
-        text = template_features(encoder.clip, template, class_names).cpu()
-    write_classifier(path, text)
-    classifier = Classifier(template=template, class_names=class_names, sha256=sha256(path))
+        clip = encoder.clip
+        text = clip.text_features(class_names) if tuned else template_features(clip, template, class_names)
+    write_classifier(path, text.cpu())
+    classifier = Classifier(
+        template=None if tuned else template,
+        class_names=class_names,
+        logit_scale=float(encoder.backbone.logit_scale),
+        sha256=sha256(path),
+    )
     write_manifest(build.folder, Manifest(origin=origin, shards=shards, classifier=classifier))
     remove_other_shards(build.folder, shards)
 

@@ -37,17 +37,21 @@ class Origin(Strict):
 
 
 class Classifier(Strict):
-    """The teacher's text features beside its image features: of one template and one list of classes."""
+    """The teacher's text features beside its image features: of one list of classes.
 
-    template: str
+    They are of one template, or (none) of the teacher's own prompt.  `logit_scale` is the teacher's.
+    """
+
+    template: str | None
     class_names: list[str]
+    logit_scale: float
     sha256: str
 
 
 class Manifest(Strict):
     """The content of manifest.json."""
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     origin: Origin
     shards: list[Shard]
     classifier: Classifier | None
@@ -78,10 +82,10 @@ class RegionLookup:
             verify(folder / shard.file, shard.sha256, MANIFEST)
         self._shards = [mapped(folder / shard.file, "features") for shard in self.manifest.shards]
         self._starts = torch.tensor([shard.start for shard in self.manifest.shards])
-        self._classifier = None
+        self._text = None
         if self.manifest.classifier is not None:
             verify(folder / CLASSIFIER, self.manifest.classifier.sha256, MANIFEST)
-            self._classifier = mapped(folder / CLASSIFIER, "features")
+            self._text = mapped(folder / CLASSIFIER, "features")
 
     @property
     def regions(self) -> int:
@@ -104,14 +108,29 @@ class RegionLookup:
         count = 0 if found is None else found.count
         self.require(regions=regions.model_copy(update={"count": max(count, regions.count)}))
 
-    def require_classifier(self, template: str, class_names: list[str]) -> None:
-        """UserError unless the teacher's text features are those of these classes and this template."""
+    def require_classifier(self, template: str | None, class_names: list[str]) -> None:
+        """UserError unless the teacher's text features are those of these classes and this template.
+
+        No template stands for the teacher's own prompt.
+        """
         found = self.manifest.classifier
         if found is None or (found.template, found.class_names) != (template, class_names):
+            how = "its own prompt" if template is None else f"the template {template!r}"
             raise UserError(
-                f"The lookup {self.folder} has no text features of the teacher for these classes and the "
-                f"template {template!r}: build it anew."
+                f"The lookup {self.folder} has no text features of the teacher for these classes and {how}: "
+                "build it anew."
             )
+
+    @property
+    def text(self) -> Tensor:
+        """The teacher's normalised text features (classes, D)."""
+        assert self._text is not None, "a lookup without a teacher's classifier has no own classes"
+        return self._text
+
+    @property
+    def logit_scale(self) -> float:
+        """The teacher's own `exp(logit_scale)`."""
+        return self.manifest.classifier.logit_scale
 
     def features(self, images: Tensor, regions: Tensor) -> Tensor:
         """Features (B, D), single precision, of region `regions[b]` of image `images[b]`."""
@@ -136,11 +155,9 @@ class RegionLookup:
         None takes the teacher's own classifier of the data set; any other label set or template is
         one more matrix product.  `top_k` keeps the greatest logits of each region, see `keep_top`.
         """
-        if classifier is None:
-            assert self._classifier is not None, "a lookup without a teacher's classifier has no own classes"
-            classifier = self._classifier
+        text = self.text if classifier is None else classifier
         features = self.features(images, regions).to(scale.device)
-        logits = scale * features @ classifier.to(scale.device).T
+        logits = scale * features @ text.to(scale.device).T
         return logits if top_k is None else keep_top(logits, top_k)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from pydantic import Field
@@ -58,9 +58,10 @@ class Task:
     """What a method is trained or evaluated for.
 
     `class_names` are the classes that training knows; `frozen` are prompts learned before, in
-    order; `generator` draws initial tokens.  `teacher` holds the teacher's answers where needed.
-    `plain_features` and `cascade_features` hold the student's image features, without prompts and with
-    the frozen ones; what is not at hand is computed at every step.
+    order; `generator` draws initial tokens.  `teacher` holds the teacher's answers where needed, and
+    `teacher_text` (classes, D_teacher) its text features of `class_names`, for a student that takes them
+    over.  `plain_features` and `cascade_features` hold the student's image features, without prompts and
+    with the frozen ones; what is not at hand is computed at every step.
     """
 
     backbone: Backbone
@@ -70,6 +71,7 @@ class Task:
     generator: torch.Generator
     frozen: list[Prompt] = field(default_factory=list)
     teacher: RegionLookup | None = None
+    teacher_text: Tensor | None = None
     plain_features: RegionLookup | None = None
     cascade_features: RegionLookup | None = None
 
@@ -78,10 +80,12 @@ class Method(nn.Module):
     """A way to learn one prompt, cascaded behind the frozen ones of its task.
 
     Subclasses set `Config`, make `self.prompt` with `build_prompt` and define `loss`.
-    Parameters of this module learn; its buffers are saved in checkpoints.
+    Parameters of this module learn; its buffers are saved in checkpoints.  `unlabelled` says that training
+    sees all images and class names of a data set, but no labels: its results are transductive.
     """
 
     Config: ClassVar[type[Strict]]
+    unlabelled: ClassVar[bool] = False
 
     def __init__(self, task: Task) -> None:
         super().__init__()
@@ -112,10 +116,14 @@ class Method(nn.Module):
         """Whether training has to see images, and not only their looked-up features."""
         return self.learns_on_images or self.task.cascade_features is None
 
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """Normalised image features (B, D) of normalised pixels (B, 3, H, W)."""
+        return self.clip.image_features(pixels)
+
     def image_features(self, batch: Batch) -> Tensor:
         """Normalised image features (B, D); looked up where nothing learns on the image side."""
         if self.learns_on_images:
-            return self.clip.image_features(batch.pixels)
+            return self.encode_images(batch.pixels)
         return _frozen_features(self.clip, self.task.cascade_features, batch)
 
     def plain_image_features(self, batch: Batch) -> Tensor:
@@ -135,6 +143,21 @@ class Method(nn.Module):
     def class_features(self, class_names: list[str]) -> Tensor:
         """Normalised text features (classes, D)."""
         return self.clip.text_features(class_names)
+
+
+class Examples(NamedTuple):
+    """Normalised features (N, D) of whole images, and their labels (N,)."""
+
+    features: Tensor
+    labels: Tensor
+
+
+class FittedMethod(Method):
+    """A method that is fitted at once to the features of whole images, and not trained step by step."""
+
+    def fit(self, train: Examples, val: Examples) -> list[dict[str, Any]]:
+        """Set the prompt's parameters; return what was tried, in order, for the history."""
+        raise NotImplementedError
 
 
 @torch.no_grad()

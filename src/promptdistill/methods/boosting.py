@@ -19,6 +19,7 @@ class Boosting(DeepPromptMethod):
     """Learns deep tokens in both towers from the teacher's looked-up answers; no labels."""
 
     Config = BoostingConfig
+    unlabelled = True
 
     def loss(self, batch: Batch) -> Tensor:
         """KL(teacher || student) over all classes; both logits have the student's scale."""

@@ -33,7 +33,7 @@ class Header(Strict):
     seed: int
     student: BackboneConfig
     student_sha256: str
-    regions: Regions
+    regions: Regions | None  # none: whole images
     precision: Precision
     boosting_sha256: str | None = None  # of the frozen boosting prompt's file
     lookup_sha256: str | None = None  # of the manifest of the features that were looked up
@@ -72,7 +72,7 @@ def require_student(header: Header, student: Backbone, path: Path) -> None:
 
 
 def load_frozen(path: Path, student: Backbone) -> DeepPrompt:
-    """Read a boosting prompt to put, frozen, into a cascade."""
+    """Read a prompt of independent tokens, such as a boosting prompt, to put it, frozen, into a cascade."""
     tensors, header = load_prompt(path)
     require_student(header, student, path)
 

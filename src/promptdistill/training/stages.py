@@ -1,20 +1,23 @@
-"""The two training stages: boosting prompts (once a data set) and adapting prompts (per method and seed)."""
+"""Training stages: from a teacher's answers (boosting prompts, students), and from few shots (adapting)."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 from ..clip.backbone import Backbone
-from ..config import Regions, split_method
+from ..config import Regions, Training, split_method
+from ..data.loading import WholeImages, load
+from ..data.protocols import training_labels
 from ..data.region_store import images_sha256, open_store
 from ..data.splits import Item, Split, of_labels, read_draw
 from ..errors import UserError
 from ..files import sha256, sha256_of_json, write_json
 from ..lookup.store import MANIFEST, RegionLookup
 from ..methods import find_method, parse_hyperparameters
-from ..methods.base import Method, Task
+from ..methods.base import Examples, FittedMethod, Method, Task
 from ..provenance import code_sha256, versions
 from .artifact import Header, load_frozen, save_prompt
 from .batches import PickedRegions
@@ -24,6 +27,7 @@ _CODE = (
     "clip/*.py",
     "data/images.py",
     "data/loading.py",
+    "data/protocols.py",
     "data/region_store.py",
     "lookup/store.py",
     "methods/*.py",
@@ -31,11 +35,15 @@ _CODE = (
 )
 
 
+_WHOLE_IMAGES = 64  # encoded at a time
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
     """What both stages need to know about the data set and the machine.
 
-    `store` is the folder of stored regions of all training images, if there is one.
+    `regions` None stands for whole images.  `store` is the folder of stored regions of all training
+    images, if there is one.
     """
 
     dataset: str
@@ -44,7 +52,7 @@ class Setting:
     image_folder: Path
     template: str
     student: Backbone
-    regions: Regions
+    regions: Regions | None
     store: Path | None
     threads: int
     workers: int
@@ -60,48 +68,63 @@ def checkpoint_path(prompt: Path) -> Path:
     return prompt.with_suffix(".checkpoint")
 
 
-def train_boosting(
-    setting: Setting, lookup_folder: Path, hyperparameters: dict[str, Any], seed: int, output: Path
-) -> None:
-    """Learn boosting prompts from the looked-up teacher on all training images, labels unused."""
-    lookup = RegionLookup(lookup_folder)
-    lookup.require(images_sha256=images_sha256(setting.split.train), prompt_sha256=None)
-    lookup.require_regions(setting.regions)
-    class_names = setting.split.class_names(setting.split.labels)
-    lookup.require_classifier(setting.template, class_names)
-    config = parse_hyperparameters("boosting", hyperparameters)
-    task = Task(
-        backbone=setting.student,
-        class_names=class_names,
-        template=setting.template,
-        config=config,
-        generator=torch.Generator().manual_seed(seed),
-        teacher=lookup,
-    )
-    header = _header(
-        setting,
-        phase="boosting",
-        method="boosting",
-        hyperparameters=config.model_dump(),
-        class_names=task.class_names,
-        seed=seed,
-        lookup_sha256=sha256(lookup_folder / MANIFEST),
-    )
-    _train_and_save(find_method("boosting")(task), setting.split.train, setting, header, output)
-    checkpoint_path(output).unlink()
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One seed of an adapting job: its few-shot draw, and where its prompt goes.
+    """One training of a job: its seed, its number of shots, and where its prompt goes.
 
-    `features` is a lookup of the draw's image features, for a method that needs them.
+    `draw` is the few-shot draw; training on a teacher's answers has none.  `features` is a lookup of the
+    draw's image features, for a method that needs them.
     """
 
     seed: int
-    draw: Path
     output: Path
+    shots: int | None = None
+    draw: Path | None = None
     features: Path | None = None
+
+
+def train_distilled(
+    setting: Setting,
+    runs: list[Run],
+    method: str,
+    hyperparameters: dict[str, Any],
+    lookup_folder: Path,
+    *,
+    protocol: Training | None = None,
+) -> None:
+    """Learn from the looked-up teacher on all training images, labels unused: "boosting" or a student.
+
+    A boosting prompt (no `protocol`) asks the zero-shot teacher, with its template; a student the tuned one.
+    """
+    split, class_names = setting.split, setting.split.class_names(setting.split.labels)
+    lookup = RegionLookup(lookup_folder)
+    lookup.require(images_sha256=images_sha256(split.train))
+    lookup.require_regions(setting.regions)
+    lookup.require_classifier(None if protocol else setting.template, class_names)
+    config = parse_hyperparameters(method, hyperparameters)
+    for run in runs:
+        task = Task(
+            backbone=setting.student,
+            class_names=class_names,
+            template=setting.template,
+            config=config,
+            generator=torch.Generator().manual_seed(run.seed),
+            teacher=lookup,
+            teacher_text=lookup.text,
+        )
+        header = _header(
+            setting,
+            phase="adapting" if protocol else "boosting",
+            method=method,
+            hyperparameters=config.model_dump(),
+            class_names=class_names,
+            protocol=protocol,
+            shots=run.shots,
+            seed=run.seed,
+            lookup_sha256=sha256(lookup_folder / MANIFEST),
+        )
+        _train_and_save(find_method(method)(task), split.train, setting, header, run.output)
+    _forget_checkpoints(runs)
 
 
 def train_adapting(
@@ -111,14 +134,12 @@ def train_adapting(
     hyperparameters: dict[str, Any],
     boosting: Path | None,
     *,
-    protocol: str,
-    labels: list[int],
-    shots: int,
+    protocol: Training,
 ) -> None:
-    """Learn one method's adapting prompts, seed by seed, on the few shots with one of `labels`.
+    """Learn one method's adapting prompts, run by run, on the few shots of the protocol's classes.
 
     `boosting` is the frozen prompt that a method with the suffix "+caspl" is cascaded on.  Finished
-    seeds keep their checkpoints until all are done, so an interrupted job does not repeat them.
+    runs keep their checkpoints until all are done, so an interrupted job does not repeat them.
     """
     base_name, cascaded = split_method(method)
     if cascaded != (boosting is not None):
@@ -127,10 +148,12 @@ def train_adapting(
             if cascaded
             else f"{method} takes no boosting prompt: name it {method}+caspl, or leave the prompt out."
         )
+    labels = training_labels(setting.split, protocol)
     config = parse_hyperparameters(base_name, hyperparameters)
     boosting_sha256 = sha256(boosting) if boosting else None
     for run in runs:
-        items = of_labels(read_draw(run.draw).train, labels)
+        draw = read_draw(run.draw)
+        items = of_labels(draw.train, labels)
         task = Task(
             backbone=setting.student,
             class_names=setting.split.class_names(labels),
@@ -147,15 +170,23 @@ def train_adapting(
             hyperparameters=config.model_dump(),
             class_names=task.class_names,
             protocol=protocol,
-            shots=shots,
+            shots=run.shots,
             draw_sha256=sha256(run.draw),
             seed=run.seed,
             boosting_sha256=boosting_sha256,
             lookup_sha256=sha256(run.features / MANIFEST) if run.features else None,
         )
-        _train_and_save(find_method(base_name)(task), items, setting, header, run.output)
+        learner = find_method(base_name)(task)
+        if isinstance(learner, FittedMethod):
+            _fit_and_save(learner, items, of_labels(draw.val, labels), setting, header, run.output)
+        else:
+            _train_and_save(learner, items, setting, header, run.output)
+    _forget_checkpoints(runs)
+
+
+def _forget_checkpoints(runs: list[Run]) -> None:
     for run in runs:
-        checkpoint_path(run.output).unlink()
+        checkpoint_path(run.output).unlink(missing_ok=True)
 
 
 def _looked_up(
@@ -197,6 +228,8 @@ def _header(setting: Setting, **own: Any) -> Header:
 def _train_and_save(
     method: Method, items: list[Item], setting: Setting, header: Header, output: Path
 ) -> None:
+    if setting.regions is None:
+        raise UserError(f"{header.method} is trained on random regions: say how many, with --regions.")
     store = open_store(setting.store, setting.split.train, setting.regions, setting.student.size)
     dataset = PickedRegions(items, setting.image_folder, setting.regions, setting.student.size, store)
     history = train(
@@ -209,3 +242,24 @@ def _train_and_save(
     )
     write_json(history_path(output), history)
     save_prompt(output, method.final_tensors(), header)
+
+
+def _fit_and_save(
+    method: FittedMethod, train: list[Item], val: list[Item], setting: Setting, header: Header, output: Path
+) -> None:
+    history = method.fit(_examples(method, train, setting), _examples(method, val, setting))
+    write_json(history_path(output), history)
+    save_prompt(output, method.final_tensors(), header)
+
+
+@torch.no_grad()
+def _examples(method: Method, items: list[Item], setting: Setting) -> Examples:
+    """Features of whole images, prepared as the model is tested, and their labels."""
+    student = setting.student
+    whole = WholeImages(items, setting.image_folder, student.preprocess)
+    loader = DataLoader(whole, batch_size=_WHOLE_IMAGES, num_workers=setting.workers)
+    features = [
+        method.encode_images(pixels.flatten(0, 1).to(student.device)).cpu() for pixels, _ in load(loader)
+    ]
+    empty = torch.empty(0, student.feature_dim)
+    return Examples(torch.cat([empty, *features]), torch.tensor([item.label for item in items]))

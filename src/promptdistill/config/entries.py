@@ -1,0 +1,151 @@
+"""Entries of data sets and methods: `config/datasets/NAME.yaml` and `config/methods/NAME.yaml`."""
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from ..errors import UserError
+from .reading import Strict, did_you_mean, known_names, read_yaml, validate
+
+# What is trained: on base classes, on all classes, or on all classes of a source to be tested elsewhere.
+Training = Literal["base_to_novel", "few_shot", "transfer"]
+
+# What is tabulated: one training serves the last two.
+Table = Literal["base_to_novel", "few_shot", "cross_dataset", "domain_generalization"]
+
+TABLES: tuple[Table, ...] = get_args(Table)
+
+CASCADED = "+caspl"  # suffix of a method that is cascaded on boosting prompts
+
+
+class Source(Strict):
+    """One file to download for a data set."""
+
+    name: str = Field(description="file name under which the download is kept")
+    url: str
+    hash: str | None = Field(None, description="'sha256:...' or 'md5:...', where one is published")
+    size: int | None = Field(None, description="bytes, where known")
+    licence: str = "see the data set's page"
+    extract_to: str | None = Field(
+        None, description="folder, relative to data_root, to unpack into; none: the file is copied"
+    )
+    strip: int = Field(0, ge=0, description="leading path components dropped when unpacking")
+    inner: str | None = Field(
+        None, description="archive inside this one; it alone is unpacked, and `strip` counts in it"
+    )
+
+
+class DatasetConfig(Strict):
+    """One data set: the content of config/datasets/NAME.yaml."""
+
+    folder: str = Field(description="folder below data_root")
+    images: str = Field("", description="folder of the images below `folder`")
+    split: str = Field(description="split file below `folder`")
+    split_format: Literal["zhou", "fgvc_aircraft", "imagenet", "imagenet_variant"] = Field(
+        "zhou",
+        description="form of the split; imagenet_variant: test images only, one folder a class, which is "
+        "named by its WordNet id or its label among ImageNet's",
+    )
+    template: str = Field(description="zero-shot template with one {}")
+    classes: int | None = Field(None, description="classes of the published split")
+    sizes: dict[Literal["train", "val", "test"], int] = Field(
+        {}, description="images of the published split's parts"
+    )
+    miniature: str | None = Field(None, description="drawn by the miniature generator of this name")
+    page: str | None = Field(None, description="where a person finds the terms and the files")
+    sources: list[Source] = Field([], description="originals, tried first")
+    fallback: list[Source] = Field([], description="mirror, tried when an original fails")
+
+    @model_validator(mode="after")
+    def _one_placeholder(self) -> "DatasetConfig":
+        if self.template.count("{}") != 1:
+            raise ValueError(f"template {self.template!r} must hold exactly one {{}}")
+        return self
+
+    @model_validator(mode="after")
+    def _downloads_do_not_collide(self) -> "DatasetConfig":
+        names = [source.name for source in (*self.sources, *self.fallback)]
+        if len(set(names)) < len(names):
+            raise ValueError("two sources have one name, so one download would pass for the other")
+        return self
+
+
+class Differences(Strict):
+    """What differs from base-to-novel in another protocol."""
+
+    hyperparameters: dict[str, Any] = Field({})
+    with_boosting: dict[str, Any] = Field({}, description="when cascaded on boosting prompts")
+    datasets: dict[str, dict[str, Any]] = Field({}, description="on single data sets")
+
+
+class MethodEntry(Strict):
+    """One method: the content of config/methods/NAME.yaml."""
+
+    title: str = Field(description="name in tables")
+    source: str = Field(description="paper")
+    learns_from: Literal["regions", "images", "teacher", "nothing"] = Field(
+        "regions",
+        description="random regions of few-shot images, step by step; whole few-shot images, at once; a "
+        "teacher's answers for all training images, without labels; or nothing: it is only evaluated",
+    )
+    applies_to: list[Table] = Field(list(TABLES), description="protocols that it can be applied to")
+    looks_up: Literal["plain", "cascade"] | None = Field(
+        None,
+        description="student's image features that nothing changes, and that are therefore computed once: "
+        "without prompts (plain), or with the frozen prompts of the cascade",
+    )
+    hyperparameters: dict[str, Any] = Field({}, description="as published, base-to-novel")
+    with_boosting: dict[str, Any] | None = Field(
+        None, description="what differs when cascaded on boosting prompts; none: cannot be cascaded"
+    )
+    datasets: dict[str, dict[str, Any]] = Field({}, description="what differs on single data sets")
+    few_shot: Differences = Field(Differences(), description="what differs with few shots of all classes")
+    transfer: Differences = Field(
+        Differences(), description="what differs when other data sets, or variants, are tested"
+    )
+
+    def differences(self, training: Training) -> Differences:
+        """What differs in a protocol from base-to-novel."""
+        return Differences() if training == "base_to_novel" else getattr(self, training)
+
+
+def split_method(method: str) -> tuple[str, bool]:
+    """("coop", True) for "coop+caspl", ("coop", False) for "coop"."""
+    return method.removesuffix(CASCADED), method.endswith(CASCADED)
+
+
+def load_dataset(name: str, config_dir: Path) -> DatasetConfig:
+    """Read config/datasets/NAME.yaml."""
+    path = config_dir / "datasets" / f"{name}.yaml"
+    if not path.is_file():
+        hint = did_you_mean(name, known_names(path.parent))
+        raise UserError(f"There is no data set {name!r}: {path} does not exist{hint}.")
+    return validate(DatasetConfig, read_yaml(path), str(path))
+
+
+def load_method(name: str, config_dir: Path) -> MethodEntry:
+    """Read config/methods/NAME.yaml, for "coop" as well as for "coop+caspl"."""
+    base_name, cascaded = split_method(name)
+    path = config_dir / "methods" / f"{base_name}.yaml"
+    if not path.is_file():
+        hint = did_you_mean(base_name, known_names(path.parent))
+        raise UserError(f"There is no method {name!r}: {path} does not exist{hint}.")
+    entry = validate(MethodEntry, read_yaml(path), str(path))
+    if cascaded and entry.with_boosting is None:
+        raise UserError(
+            f"{base_name} cannot be cascaded on boosting prompts: drop {CASCADED}, or say in {path} "
+            "with the key with_boosting what differs then."
+        )
+    return entry
+
+
+def method_title(name: str, config_dir: Path) -> str:
+    """A method's name in tables: "CoOp", "CoOp + CasPL"."""
+    cascaded = split_method(name)[1]
+    return load_method(name, config_dir).title + (" + CasPL" if cascaded else "")
+
+
+def tables_of(training: Training) -> list[Table]:
+    """The tables that one training serves."""
+    return ["cross_dataset", "domain_generalization"] if training == "transfer" else [training]

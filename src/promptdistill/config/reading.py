@@ -1,0 +1,83 @@
+"""Reading YAML and checking it against a schema; every fault becomes one sentence."""
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..errors import UserError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """A frozen model that rejects unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; UserError names the file if it is missing or malformed."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold a mapping of keys to values.")
+    return content
+
+
+def validate(schema: type[Model], content: dict[str, Any], where: str) -> Model:
+    """Check `content` against `schema`; UserError says every fault in one sentence, with its place."""
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        faults = [_fault(schema, fault) for fault in error.errors()]
+        raise UserError(f"{where}: {'; '.join(faults)}.") from None
+
+
+def _fault(schema: type[BaseModel], fault: dict[str, Any]) -> str:
+    place = ".".join(str(part) for part in fault["loc"]) or "the file"
+    if fault["type"] == "extra_forbidden":
+        known = _keys_beside(schema, fault["loc"])
+        return f"unknown key {place}{did_you_mean(str(fault['loc'][-1]), known)}"
+    if fault["type"] == "missing":
+        return f"missing key {place}"
+    return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def _keys_beside(schema: type[BaseModel], location: tuple) -> list[str]:
+    """The keys that the schema knows at the place of an unknown key."""
+    for part in location[:-1]:
+        field = schema.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type):
+            return []
+        schema = field.annotation
+    return list(schema.model_fields)
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """The end of a sentence about an unknown name: the nearest known one, else all of them."""
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f" (did you mean {close[0]}?)"
+    return f" (known: {', '.join(sorted(known))})" if known else ""
+
+
+def known_names(folder: Path) -> list[str]:
+    """Names of the YAML files of a folder, without their ending."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def merged(*contents: dict[str, Any]) -> dict[str, Any]:
+    """Mappings laid over one another, key by key and level by level; the later one wins."""
+    result: dict[str, Any] = {}
+    for content in contents:
+        for key, value in content.items():
+            both = isinstance(value, dict) and isinstance(result.get(key), dict)
+            result[key] = merged(result[key], value) if both else value
+    return result
