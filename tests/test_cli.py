@@ -88,6 +88,37 @@ def test_own_data_set_from_files_to_predictions(own):
     assert json.loads((own / "m.json").read_text())[0]["images"] == 8
 
 
+def test_a_variant_of_imagenet_by_wordnet_id(own):
+    """Three of five classes, in an archive's own folders: tested over these three alone."""
+    names = {"n01": "star", "n02": "ring", "n03": "heart", "n04": "moon", "n05": "cross"}
+    (own / "data/imagenet").mkdir()
+    listed = "".join(f"{wordnet_id} {name}\n" for wordnet_id, name in names.items())
+    (own / "data/imagenet/classnames.txt").write_text(listed)
+    (own / "config/datasets/own.yaml").write_text(
+        "folder: variant\nimages: images\nsplit: classnames.txt\nsplit_format: imagenet_variant\n"
+        'template: "a photo of a {}."\n'
+    )
+    for wordnet_id in ("n05", "n01", "n03"):
+        (own / "data/variant/images" / wordnet_id).mkdir(parents=True)
+        Image.new("RGB", (40, 30), "red").save(own / f"data/variant/images/{wordnet_id}/a.JPEG")
+    assert promptdistill("data", *flags(own), "--output", own / "own.json").returncode == 0
+    assert json.loads((own / "own.json").read_text())["images"] == {"train": 0, "val": 0, "test": 3}
+    assert promptdistill(*split_command(own)).returncode == 0
+    done = promptdistill(*evaluate_command(own, "--protocol", "transfer"))
+    assert done.returncode == 0, done.stderr
+    frame = pd.read_parquet(own / "p.parquet")
+    assert frame["subset"].unique().tolist() == ["all"]
+    assert dict(zip(frame["path"], frame["label"], strict=True)) == {
+        "n01/a.JPEG": 0,
+        "n03/a.JPEG": 1,
+        "n05/a.JPEG": 2,
+    }
+    assert frame["prediction"].between(0, 2).all()
+    promptdistill("metrics", own / "p.parquet", "--output", own / "m.json")
+    row = json.loads((own / "m.json").read_text())[0]
+    assert row["accuracy"] == pytest.approx(100 * (frame["label"] == frame["prediction"]).mean())
+
+
 def test_every_lookup_by_hand(own):
     """Stored regions, the teacher's lookup, and features of a draw and of test images; then used."""
     promptdistill(*split_command(own))

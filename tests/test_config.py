@@ -14,13 +14,14 @@ from promptdistill.methods import find_method, parse_hyperparameters
 
 CONFIG_DIR = Path(__file__).parent.parent / "config"
 DEFAULT = config.read_yaml(CONFIG_DIR / "config.yaml")
+PAPER = config.load(config.read_yaml(CONFIG_DIR / "paper.yaml"), CONFIG_DIR)
 
 
 def changed(**own):
     return config.merged(DEFAULT, own)
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "paper.yaml"])
+@pytest.mark.parametrize("name", sorted(path.name for path in CONFIG_DIR.glob("*.yaml")))
 def test_shipped_experiments_are_valid(name):
     config.load(config.read_yaml(CONFIG_DIR / name), CONFIG_DIR)
 
@@ -39,6 +40,27 @@ def test_shipped_experiments_are_valid(name):
         ({"overrides": {"coop": {"epoch": 3}}}, "coop has no hyper-parameter 'epoch' \\(did you mean epochs"),
         ({"overrides": {"cope": {"epochs": 3}}}, "no method 'cope'"),
         ({"regions": {"scale": [0.9, 0.1]}}, "regions: scale \\[0.9, 0.1\\] must be two shares"),
+        ({"methods": ["boosting"]}, "methods: boosting cannot be applied to .*, but to no table: drop it"),
+        ({"published": "nowhere"}, "published: there is no folder nowhere"),
+        (
+            {"protocols": {"base_to_novel": {"methods": ["linear_probe"]}}},
+            "linear_probe cannot be applied to base_to_novel, but to few_shot: drop it",
+        ),
+        (
+            {"protocols": {"few_shot": {"overrides": {"coop": {"epoch": 3}}}}},
+            "coop has no hyper-parameter 'epoch'",
+        ),
+        ({"protocols": {"few_shot": {"shots": [1, 1]}}}, "shots lists 1 more than once"),
+        ({"protocols": {"transfer": {"cross_dataset": ["mini_shapes"]}}}, "targets lists mini_shapes more"),
+        (
+            {"protocols": {"transfer": {"cross_dataset": [], "domain_generalization": []}}},
+            "name a target under cross_dataset or domain_generalization",
+        ),
+        ({"protocols": {"transfer": {"source": "mini_shape"}}}, "no data set 'mini_shape'"),
+        (
+            {"protocols": {"base_to_novel": None, "few_shot": None, "transfer": None}},
+            "protocols: name one of base_to_novel, few_shot, transfer",
+        ),
     ],
 )
 def test_wrong_experiments(own, message):
@@ -71,12 +93,79 @@ def test_hyperparameters_in_their_order():
 def test_every_method_entry_fits_its_module(path):
     """Each hyper-parameter of config/methods is one that the module knows, and none is missing."""
     entry = config.load_method(path.stem, CONFIG_DIR)
-    variants = [entry.hyperparameters, *entry.datasets.values()]
-    if entry.with_boosting is not None:
-        variants.append(entry.with_boosting)
+    layers = [entry, entry.few_shot, entry.transfer]
+    variants = [layer.hyperparameters for layer in layers]
+    variants += [layer.with_boosting or {} for layer in layers]
+    variants += [values for layer in layers for values in layer.datasets.values()]
     for variant in variants:
         parse_hyperparameters(path.stem, {**entry.hyperparameters, **variant})
     assert set(entry.hyperparameters) == set(find_method(path.stem).Config.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("method", "dataset", "training", "expected"),
+    [
+        ("promptsrc", "dtd", "base_to_novel", (20, 9, 15, 1)),
+        ("promptsrc", "dtd", "few_shot", (50, 9, 30, 30)),
+        ("promptsrc+caspl", "dtd", "few_shot", (50, 12, 45, 5)),
+        ("promptsrc+caspl", "ucf101", "few_shot", (50, 12, 30, 30)),
+        ("promptsrc", "imagenet", "transfer", (20, 3, 6, 10)),
+        ("promptsrc+caspl", "imagenet", "transfer", (20, 3, 6, 10)),
+    ],
+)
+def test_promptsrc_in_each_protocol(method, dataset, training, expected):
+    """Epochs, depth and the two numbers of the average over epochs, as published."""
+    own = config.hyperparameters(method, dataset, PAPER, CONFIG_DIR, training)
+    assert tuple(own[key] for key in ("epochs", "depth", "gpa_mean", "gpa_std")) == expected
+
+
+def test_other_methods_in_each_protocol():
+    def values(method, training, *keys, dataset="imagenet"):
+        own = config.hyperparameters(method, dataset, PAPER, CONFIG_DIR, training)
+        return tuple(own[key] for key in keys)
+
+    boosting = ("text_context", "vision_context", "depth", "batch_size")
+    assert values("boosting", "base_to_novel", *boosting, dataset="dtd") == (8, 8, 12, 4)
+    assert values("boosting", "transfer", *boosting) == (4, 4, 1, 128)
+    assert values("maple", "base_to_novel", "epochs", "depth") == (5, 9)
+    assert values("maple", "transfer", "epochs", "depth") == (2, 3)
+    assert values("promptkd", "base_to_novel", "weight", dataset="dtd") == (200,)
+    assert values("promptkd", "base_to_novel", "weight", dataset="eurosat") == (1000,)
+
+
+def test_overrides_of_one_protocol():
+    """They come last, and other protocols do not see them."""
+    own = {"few_shot": {"overrides": {"coop": {"lr": 7}}}}
+    experiment = config.load(changed(protocols=own, overrides={"coop": {"lr": 9, "epochs": 3}}), CONFIG_DIR)
+    few = config.hyperparameters("coop", "mini_night", experiment, CONFIG_DIR, "few_shot")
+    base = config.hyperparameters("coop", "mini_night", experiment, CONFIG_DIR)
+    assert (few["lr"], few["epochs"], base["lr"], base["epochs"]) == (7, 3, 9, 3)
+
+
+def test_which_table_has_which_rows_and_data_sets():
+    """The linear probe knows only its own classes; PromptKD needs unlabelled images of every target."""
+    loaded = config.load(config.read_yaml(CONFIG_DIR / "miniature_all.yaml"), CONFIG_DIR)
+    rows = {table: layout.methods_of(table, loaded, CONFIG_DIR) for table in layout.tables(loaded)}
+    assert [table for table, methods in rows.items() if "linear_probe" in methods] == ["few_shot"]
+    assert [table for table, methods in rows.items() if "promptkd" in methods] == [
+        "base_to_novel",
+        "cross_dataset",
+    ]
+    transfer = loaded.protocols.transfer
+    everywhere = [transfer.source, *transfer.cross_dataset, *transfer.domain_generalization]
+    assert layout.evaluated("transfer", "coop+caspl", loaded, CONFIG_DIR) == everywhere
+    assert layout.evaluated("transfer", "promptkd", loaded, CONFIG_DIR) == transfer.cross_dataset
+    assert layout.evaluated("few_shot", "linear_probe", loaded, CONFIG_DIR) == loaded.datasets
+
+
+def test_jobs_take_runs_seed_by_seed():
+    """So that another seed leaves the jobs of the others as they are."""
+    own = {"few_shot": {"shots": [1, 2], "seeds": [1, 2]}, "base_to_novel": None, "transfer": None}
+    loaded = config.load(changed(protocols=own, jobs={"runs_per_job": 3}), CONFIG_DIR)
+    assert layout.batches(loaded) == [
+        ("few_shot", 0, [(1, 1), (2, 1), (1, 2)]),
+        ("few_shot", 1, [(2, 2)]),
+    ]
 
 
 def test_wrong_hyperparameters():

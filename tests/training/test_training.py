@@ -23,11 +23,11 @@ from promptdistill.lookup.build import (
     LookupConfig,
     build_student_lookup,
     build_teacher_lookup,
-    student_encoder,
+    frozen_encoder,
 )
 from promptdistill.training import loop
 from promptdistill.training.artifact import load_frozen, load_prompt
-from promptdistill.training.stages import Run, Setting, train_adapting, train_boosting
+from promptdistill.training.stages import Run, Setting, train_adapting, train_distilled
 
 CONFIG_DIR = Path(__file__).parent.parent.parent / "config"
 REGIONS = Regions(count=2)
@@ -82,10 +82,14 @@ def lookup(tiny, random_student, tmp_path_factory):
     return output
 
 
+def boost(setting, lookup, hyperparameters, output):
+    train_distilled(setting, [Run(seed=1, output=output)], "boosting", hyperparameters, lookup)
+
+
 @pytest.fixture
 def boosting(setting, lookup, tmp_path):
     output = tmp_path / "boosting.safetensors"
-    train_boosting(setting, lookup, {**DEEP, "depth": 3}, 1, output)
+    boost(setting, lookup, {**DEEP, "depth": 3}, output)
     return output
 
 
@@ -94,22 +98,20 @@ def adapt(setting, output, method="coop", seed=1, boosting=None, **own):
     return output.read_bytes()
 
 
-def adapt_all(setting, outputs, method="coop", boosting=None, features=None, **own):
+def adapt_all(setting, outputs, method="coop", boosting=None, features=None, protocol="base_to_novel", **own):
     """Train one method for several seeds, as one job does; `outputs` maps seeds to prompts."""
     runs = []
     for seed, output in outputs.items():
         draw = output.with_suffix(".draw.json")
         write_draw(draw_few_shot(setting.split, 4, seed), draw)
-        runs.append(Run(seed=seed, draw=draw, output=output, features=features))
+        runs.append(Run(shots=4, seed=seed, draw=draw, output=output, features=features))
     train_adapting(
         setting,
         runs,
         method,
         {**METHODS[method.removesuffix("+caspl")], **own},
         boosting,
-        protocol="base_to_novel",
-        labels=setting.split.base_labels,
-        shots=4,
+        protocol=protocol,
     )
 
 
@@ -196,9 +198,9 @@ def test_killed_boosting_goes_on(setting, lookup, boosting, tmp_path, monkeypatc
     hyperparameters = {**DEEP, "depth": 3}
     allow_steps(monkeypatch, 8)  # of 18
     with pytest.raises(KeyboardInterrupt):
-        train_boosting(setting, lookup, hyperparameters, 1, output)
+        boost(setting, lookup, hyperparameters, output)
     allow_steps(monkeypatch, 10)
-    train_boosting(setting, lookup, hyperparameters, 1, output)
+    boost(setting, lookup, hyperparameters, output)
     assert output.read_bytes() == boosting.read_bytes()
 
 
@@ -250,11 +252,11 @@ def test_what_is_refused(setting, lookup, boosting, random_student, tmp_path):
         adapt(setting, output, lr=1e30)
     with pytest.raises(UserError, match=r"The lookup .* was made with images_sha256"):
         other = replace(setting, split=replace(setting.split, train=setting.split.train[::-1]))
-        train_boosting(other, lookup, DEEP, 1, output)
+        boost(other, lookup, DEEP, output)
     with pytest.raises(UserError, match=r"The lookup .* was made with regions"):
-        train_boosting(replace(setting, regions=Regions(count=3)), lookup, DEEP, 1, output)
+        boost(replace(setting, regions=Regions(count=3)), lookup, DEEP, output)
     with pytest.raises(UserError, match="no text features of the teacher for these classes and the template"):
-        train_boosting(replace(setting, template="a drawing of a {}."), lookup, DEEP, 1, output)
+        boost(replace(setting, template="a drawing of a {}."), lookup, DEEP, output)
     assert not output.exists()
 
 
@@ -262,7 +264,7 @@ def looked_up(setting, folder, boosting=None, seed=1):
     """Features of the images that `adapt` trains on with this seed."""
     draw = draw_few_shot(setting.split, 4, seed)
     items = of_labels(draw.train, setting.split.base_labels)
-    encoder = student_encoder(setting.student, boosting)
+    encoder = frozen_encoder(setting.student, boosting)
     build_student_lookup(build_of(items, setting.image_folder, encoder, setting.regions, folder))
     return folder
 
@@ -322,7 +324,7 @@ def test_stored_regions_change_nothing(setting, boosting, lookup, tmp_path, monk
     store_regions(setting.split.train, setting.image_folder, more, size, 1.0, store)
     stored = replace(setting, store=store, image_folder=tmp_path / "nowhere")
     assert adapt(stored, tmp_path / "b.safetensors", "ivlp") == plain
-    train_boosting(stored, lookup, {**DEEP, "depth": 3}, 1, tmp_path / "boosted.safetensors")
+    boost(stored, lookup, {**DEEP, "depth": 3}, tmp_path / "boosted.safetensors")
     assert (tmp_path / "boosted.safetensors").read_bytes() == boosting.read_bytes()
 
 

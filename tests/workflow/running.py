@@ -1,6 +1,7 @@
 """Running the real Snakemake on the real workflow, in a copy of the project."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -36,3 +37,9 @@ def run_snakemake(*arguments, cwd):
     process = start_snakemake(*arguments, cwd=cwd)
     stdout, stderr = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def jobs(output):
+    """Rule -> number of jobs, from the table that Snakemake prints."""
+    rows = re.findall(r"^(\w+) +(\d+)$", output, flags=re.MULTILINE)
+    return {name: int(count) for name, count in rows if name != "total"}

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from running import FAST, copy_project, run_snakemake, start_snakemake
+from running import FAST, copy_project, jobs, run_snakemake, start_snakemake
 
 FAST_RUN = ("--cores", 2, "--configfile", FAST)
 ARTIFACTS = (
@@ -23,12 +23,6 @@ ARTIFACTS = (
 )
 
 
-def jobs(output):
-    """Rule -> number of jobs, from the table that Snakemake prints."""
-    rows = re.findall(r"^(\w+) +(\d+)$", output, flags=re.MULTILINE)
-    return {name: int(count) for name, count in rows if name != "total"}
-
-
 def artifacts(project):
     """Bytes of every result that must be the same again."""
     results = project / "results"
@@ -41,27 +35,42 @@ def artifacts(project):
 
 
 def test_the_published_tables_are_planned_whole(project):
-    """11 data sets; 3 draws, 8 trained methods x 3 seeds and 2 zero-shot rows each; one job a seed.
+    """11 data sets and 4 variants of ImageNet, in three protocols, one job a seed and number of shots.
 
-    Regions for 20 and (MaPLe) 5 epochs; features plain for 50, 20 and 10 epochs and boosted for 50 and 10;
-    test images plain and boosted; ImageNet's teacher is asked in 16 parts.
+    The kinds of image features differ by prompt (none, boosting, boosting for transfer) and by epochs;
+    ImageNet's teachers are asked in 16 parts.
     """
     done = run_snakemake("-n", "--configfile", "config/paper.yaml", cwd=project)
     assert done.returncode == 0, done.stderr
-    assert jobs(done.stdout + done.stderr) == {
-        **dict.fromkeys(("data", "split", "lookup", "boost"), 11),
-        **{f"features_seed_{seed}": 55 for seed in (1, 2, 3)},
-        **{f"adapt_seed_{seed}": 88 for seed in (1, 2, 3)},
-        **{f"evaluate_seed_{seed}": 88 for seed in (1, 2, 3)},
-        "lookup_part": 16,
-        "regions": 22,
-        "test_features": 22,
-        "draw": 33,
-        "evaluate_zero_shot": 22,
-        "metrics": 1,
-        "table": 1,
+    planned = jobs(done.stdout + done.stderr)
+    trained, student, probe = 8, 1, 1  # methods trained on shots, from a teacher, and in few_shot alone
+    expected = {
+        **{f"adapt_base_to_novel_{number}": 11 * trained for number in range(3)},
+        **{f"distill_base_to_novel_{number}": 11 * student for number in range(3)},
+        **{f"evaluate_base_to_novel_{number}": 11 * (trained + student) for number in range(3)},
+        **{f"adapt_few_shot_{number}": 11 * (trained + probe) for number in range(15)},
+        **{f"evaluate_few_shot_{number}": 11 * (trained + probe) for number in range(15)},
+        **{f"adapt_transfer_{number}": trained for number in range(3)},
+        **{f"distill_transfer_{number}": 10 * student for number in range(3)},
+        **{f"evaluate_transfer_{number}": 15 * trained + 10 * student for number in range(3)},
+        **{f"features_base_to_novel_{number}": 11 * 5 for number in range(3)},  # 50 and 10 twice, 20 once
+        **{f"features_few_shot_{number}": 11 * 4 for number in range(15)},  # promptsrc's 50 are coop's
+        **{f"features_transfer_{number}": 5 for number in range(3)},
+        "data": 15,
+        "split": 15,
+        "draw": 11 * 15,
+        "regions": 3 * 11 + 1,  # for 20, 5 and 50 epochs, and for 2 of the source
+        "boost": 11 + 1,
+        "tune_teacher": 11 + 1,
+        "lookup": 11 + 11 + 10,  # zero-shot, tuned on the data set, tuned on ImageNet
+        "lookup_part": 2 * 16,
+        "test_features": 11 + 11 + 4 + 15,  # plain and boosted, of 15 data sets for transfer
+        "evaluate_zero_shot": 2 * (11 + 11 + 15),
+        "metrics": 11 + 12 + 11 - 1,
+        "table": 4,
         "all": 1,
     }
+    assert planned == expected
 
 
 def test_an_own_experiment_inherits_nothing_from_the_default(project):
@@ -85,7 +94,7 @@ def test_the_slurm_profile_is_found(project):
         ("datasets=[mini_shape]", "There is no data set 'mini_shape'"),
         ("methods=[coup]", "There is no method 'coup'"),
         ("seed=3", "unknown key seed"),
-        ("published=nowhere.csv", "published: nowhere.csv does not exist"),
+        ("published=nowhere", "published: there is no folder nowhere"),
         ("datasets=[Own-Data]", "datasets.0: String should match pattern"),
         ("protocols={base_to_novel: {seeds: [1, 1]}}", "seeds lists 1 more than once"),
         ("protocols={base_to_novel: {seeds: [-1]}}", "seeds.0: Input should be greater than or equal to 0"),
@@ -136,7 +145,7 @@ def test_an_edited_method_reruns_alone(finished):
         rules, printed = planned(finished)
     finally:
         source.write_bytes(original)
-    assert rules == {"adapt_seed_1_2", "evaluate_seed_1_2", "metrics", "table"}
+    assert rules == {"adapt_base_to_novel_0", "evaluate_base_to_novel_0", "metrics", "table"}
     learned = set(re.findall(r"mini_patterns: learning ([\w+]+)", printed))
     assert learned == {"coop", "coop+caspl"}
 
@@ -145,13 +154,13 @@ def test_a_changed_hyperparameter_reruns_its_method_alone(finished, tmp_path):
     changed = tmp_path / "changed.yaml"
     changed.write_text(FAST.read_text().replace("promptsrc: {depth: 2,", "promptsrc: {depth: 1,"))
     done = run_snakemake("-n", "--cores", 2, "--configfile", changed, cwd=finished)
-    learned = set(re.findall(r"mini_patterns: learning ([\w+ ]+?)(?:,|$)", done.stdout, re.MULTILINE))
+    learned = set(re.findall(r"mini_patterns: learning ([\w+]+)", done.stdout, re.MULTILINE))
     assert learned == {"promptsrc"}
 
 
 def test_other_regions_rerun_the_teacher(finished):
     rules, _ = planned(finished, "--config", "regions={seed: 2}")
-    assert {"lookup", "boost", "regions", "features_seed_1_2", "adapt_seed_1_2"} <= rules
+    assert {"lookup", "boost", "regions", "features_base_to_novel_0", "adapt_base_to_novel_0"} <= rules
     assert not {"data", "split", "draw", "evaluate_zero_shot"} & rules
 
 
@@ -162,15 +171,15 @@ def test_a_longer_training_reruns_no_other_method(finished, tmp_path):
     longer.write_text(text)
     done = run_snakemake("-n", "--cores", 2, "--configfile", longer, cwd=finished)
     printed = done.stdout + done.stderr
-    assert {"regions", "features_seed_1_2", "adapt_seed_1_2"} <= set(jobs(printed))
+    assert {"regions", "features_base_to_novel_0", "adapt_base_to_novel_0"} <= set(jobs(printed))
     assert not {"lookup", "boost"} & set(jobs(printed))
-    learned = set(re.findall(r"mini_patterns: learning ([\w+ ]+?)(?:,|$)", printed, re.MULTILINE))
+    learned = set(re.findall(r"mini_patterns: learning ([\w+]+)", printed, re.MULTILINE))
     assert learned == {"promptsrc"}
 
 
 def test_a_teacher_asked_in_parts_gives_the_same_lookup(finished, project):
     """Two jobs share the shards of a data set; the lookup has the same bytes as one job's."""
-    target = "results/lookup/mini_patterns/manifest.json"
+    target = "results/lookup/mini_patterns/zero_shot/1regions/manifest.json"
     sizes = "lookup={shard_images: 100, parts: 2}"
     done = run_snakemake(target, *FAST_RUN, "--config", sizes, cwd=project)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -178,8 +187,8 @@ def test_a_teacher_asked_in_parts_gives_the_same_lookup(finished, project):
     one_job = ("--config", "results=whole", "lookup={shard_images: 100}")
     done = run_snakemake(target.replace("results", "whole"), *FAST_RUN, *one_job, cwd=project)
     assert done.returncode == 0, done.stderr[-3000:]
-    whole = (project / "whole/lookup/mini_patterns").iterdir()
-    parts = project / "results/lookup/mini_patterns"
+    whole = (project / "whole/lookup/mini_patterns/zero_shot/1regions").iterdir()
+    parts = project / "results/lookup/mini_patterns/zero_shot/1regions"
     assert {path.name: path.read_bytes() for path in whole} == {
         path.name: path.read_bytes() for path in parts.iterdir() if path.is_file()
     }
@@ -191,12 +200,13 @@ def test_another_seed_trains_that_seed_alone(finished, tmp_path):
     for seeds in ("[1]", "[1, 2]"):
         text = FAST.read_text().replace("[zero_shot, coop, coop+caspl, promptsrc]", "[coop]")
         text = text.replace("seeds: [1, 2]", f"seeds: {seeds}")
-        text = text.replace("seeds_per_job: 2", "seeds_per_job: 1")
+        text = text.replace("runs_per_job: 2", "runs_per_job: 1")
         per_seed.write_text(text + "results: seeds\n")
         if seeds == "[1]":
             assert run_snakemake("--cores", 2, "--configfile", per_seed, cwd=finished).returncode == 0
     done = run_snakemake("-n", "--configfile", per_seed, cwd=finished)
-    rules = ("draw", "features_seed_2", "adapt_seed_2", "evaluate_seed_2", "metrics", "table", "all")
+    jobs_of_seed = [f"{rule}_base_to_novel_1" for rule in ("features", "adapt", "evaluate")]
+    rules = ("draw", *jobs_of_seed, "metrics", "table", "all")
     assert set(jobs(done.stdout + done.stderr)) == set(rules)
 
 

@@ -1,0 +1,145 @@
+"""Every method in every protocol, through the real workflow, at one or two epochs."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from running import copy_project, jobs, run_snakemake
+
+from promptdistill import config
+
+MATRIX = Path(__file__).parent / "matrix.yaml"
+METHODS = config.read_yaml(MATRIX)["methods"]
+TRAINED_ON_SHOTS = [name for name in METHODS if not name.startswith(("zero", "linear", "promptkd"))]
+CASCADED = [name for name in METHODS if name.endswith("+caspl")]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project in which the whole matrix has run."""
+    folder = tmp_path_factory.mktemp("matrix")
+    copy_project(folder)
+    done = run_snakemake("--cores", 2, "--configfile", MATRIX, cwd=folder)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return folder
+
+
+def table(project, name):
+    return pd.read_csv(project / f"results/tables/{name}.csv")
+
+
+ZERO = ["zero_shot", "zero_shot_ensemble"]
+PATTERNS, SOURCE, VARIANT = "mini_patterns", "mini_shapes", "mini_shapes_sketch"
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("base_to_novel", {PATTERNS: [*ZERO, *TRAINED_ON_SHOTS, "promptkd"]}),
+        ("few_shot", {PATTERNS: [*ZERO, *TRAINED_ON_SHOTS, "linear_probe"]}),
+        (
+            "cross_dataset",
+            {SOURCE: [*ZERO, *TRAINED_ON_SHOTS], PATTERNS: [*ZERO, *TRAINED_ON_SHOTS, "promptkd"]},
+        ),
+        (
+            "domain_generalization",
+            {SOURCE: [*ZERO, *TRAINED_ON_SHOTS], VARIANT: [*ZERO, *TRAINED_ON_SHOTS]},
+        ),
+    ],
+)
+def test_every_cell_is_there(finished, name, cells):
+    rows = table(finished, name)
+    found = rows.groupby("dataset")["method"].unique().to_dict()
+    for dataset, methods in cells.items():
+        assert set(found[dataset]) == set(methods)
+    assert rows["mean"].between(0, 100).all()
+    assert not rows["partial"].any()
+    for ending in ("md", "html", "tex", "png"):
+        assert (finished / f"results/tables/{name}.{ending}").stat().st_size > 500
+
+
+def test_few_shot_has_every_number_of_shots(finished):
+    rows = table(finished, "few_shot")
+    coop = rows[(rows["dataset"] == PATTERNS) & (rows["method"] == "coop")]
+    assert sorted(coop["shots"]) == [1, 2]
+
+
+def test_what_is_transductive(finished):
+    """Marked: boosting on the tested data set, boosting that knew all its class names, and PromptKD."""
+
+    def marks(name, dataset):
+        rows = table(finished, name)
+        rows = rows[(rows["dataset"] == dataset) & rows["transductive"].notna()]
+        return set(zip(rows["method"], rows["transductive"], strict=True))
+
+    both = {(name, "images and class names") for name in CASCADED}
+    student = {("promptkd", "images and class names")}
+    assert marks("base_to_novel", PATTERNS) == both | student
+    assert marks("few_shot", PATTERNS) == both
+    assert marks("cross_dataset", SOURCE) == both
+    assert marks("cross_dataset", PATTERNS) == student
+    assert marks("domain_generalization", VARIANT) == {(name, "class names") for name in CASCADED}
+
+
+def test_metrics_come_from_the_predictions(finished):
+    """Counted again from the Parquet files, for one method of each protocol."""
+    for protocol, dataset in (("base_to_novel", PATTERNS), ("few_shot", PATTERNS), ("transfer", VARIANT)):
+        for row in json.loads((finished / f"results/metrics/{protocol}/coop+caspl.json").read_text()):
+            if row["dataset"] != dataset:
+                continue
+            predictions = pd.read_parquet(finished / row["predictions"])
+            for subset, own in predictions.groupby("subset"):
+                right = sum(own["label"] == own["prediction"])
+                figure = "accuracy" if subset == "all" else subset
+                assert row[figure] == pytest.approx(100 * right / len(own))
+
+
+def test_transfer_trains_on_the_source_alone(finished):
+    """But for PromptKD, whose students see the unlabelled images of each target."""
+    folder = finished / "results/adapting/transfer"
+    trained = {path.parent.name: set() for path in folder.rglob("*.safetensors")}
+    for path in folder.rglob("*.safetensors"):
+        trained[path.parent.name].add(path.parent.parent.name)
+    assert trained.pop("promptkd") == {PATTERNS}
+    assert set(trained) == set(TRAINED_ON_SHOTS)
+    assert all(datasets == {SOURCE} for datasets in trained.values())
+
+
+def planned(project, change, tmp_path):
+    """The rules, and the methods that are learned, when one piece of the configuration is changed."""
+    path = tmp_path / "changed.yaml"
+    assert change[0] in MATRIX.read_text()
+    path.write_text(MATRIX.read_text().replace(*change))
+    done = run_snakemake("-n", "--cores", 2, "--configfile", path, cwd=project)
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0, printed
+    return set(jobs(printed)) - {"all"}, set(re.findall(r"learning ([\w+]+), (\w+),", printed))
+
+
+def test_a_second_run_does_nothing(finished, tmp_path):
+    assert planned(finished, ("seeds", "seeds"), tmp_path) == (set(), set())
+
+
+def test_another_teacher_reruns_its_students_alone(finished, tmp_path):
+    def change(text):
+        return text.replace(
+            "promptkd_teacher: {depth: 3, epochs: 1}", "promptkd_teacher: {depth: 2, epochs: 1}"
+        )
+
+    rules, learned = planned(finished, change, tmp_path)
+    assert {"tune_teacher", "lookup", "distill_base_to_novel_0", "distill_transfer_0"} <= rules
+    assert not {"boost", "regions"} & rules
+    assert learned == {("promptkd", "base_to_novel"), ("promptkd", "transfer")}
+
+
+def test_a_protocols_own_override_reruns_that_protocol_alone(finished, tmp_path):
+    def change(text):
+        return text.replace(
+            "      promptkd: {depth: 1}", "      promptkd: {depth: 1}\n      coop: {lr: 0.01}"
+        )
+
+    rules, learned = planned(finished, change, tmp_path)
+    assert learned == {("coop", "transfer")}
+    assert "boost" not in rules
