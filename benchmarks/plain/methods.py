@@ -202,6 +202,62 @@ class Boosting(IVLP):
         return divergence(teacher_logits, self.logits(pixels)).sum(dim=1).mean()
 
 
+class PromptKD(IVLP):
+    """A student that takes over a tuned teacher's text features; no label is used (arXiv 2403.02781).
+
+    `prompt` holds vision tokens only; `projection` learns too, see `promptkd_projection`.  `teacher` is the
+    larger CLIP with the prompt that it was tuned to, seeing the student's pixels.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        tokenizer: Tokenizer,
+        class_names: list[str],
+        prompt: dict[str, Tensor],
+        *,
+        teacher: IVLP,
+        projection: nn.Module,
+        weight: float = 1000,
+        boosting: dict[str, Tensor] | None = None,
+    ) -> None:
+        super().__init__(student, tokenizer, class_names, prompt, boosting=boosting)
+        self.teacher = teacher
+        self.projection = projection
+        self.weight = weight
+        with torch.no_grad():
+            self.teacher_text = teacher.text_features()
+
+    def text_features(self) -> Tensor:
+        """The teacher's normalised features (classes, D_teacher); the student's text tower is not used."""
+        return self.teacher_text
+
+    def image_features(self, pixels: Tensor) -> Tensor:
+        """Normalised features (B, D_teacher): the student's, projected."""
+        features = image_features(self.student, pixels, self.vision_blocks())
+        return normalise(self.projection(features[:, :, None, None])[:, :, 0, 0])
+
+    def loss(self, pixels: Tensor, labels: Tensor) -> Tensor:
+        """KL(teacher || student) summed and divided by the number of logits, times the weight.
+
+        Each side has its own scale.
+        """
+        with torch.no_grad():
+            teacher_logits = self.teacher.scale * self.teacher.image_features(pixels) @ self.teacher_text.T
+        logits = self.logits(pixels)
+        return self.weight * divergence(teacher_logits, logits).sum() / logits.numel()
+
+
+def promptkd_projection(student_dim: int, teacher_dim: int) -> nn.Sequential:
+    """PromptKD's layers from image features (B, D, 1, 1) to the teacher's width, in training mode."""
+    return nn.Sequential(
+        nn.Conv2d(student_dim, teacher_dim, kernel_size=1),
+        nn.BatchNorm2d(teacher_dim),
+        nn.ReLU(),
+        nn.Conv2d(teacher_dim, teacher_dim, kernel_size=1),
+    )
+
+
 def readable(class_name: str) -> str:
     """A class name as prompts spell it: underscores become spaces."""
     return class_name.replace("_", " ")

@@ -10,14 +10,25 @@ from hypothesis import strategies as st
 
 from promptdistill.clip import prompted
 from promptdistill.config import LookupConfig
+from promptdistill.data import protocols
 from promptdistill.data.images import open_image
 from promptdistill.errors import UserError
 from promptdistill.evaluation import metrics, predict
 from promptdistill.files import sha256
-from promptdistill.lookup.build import Build, build_student_lookup, student_encoder
+from promptdistill.lookup.build import Build, build_student_lookup, frozen_encoder
 
 TEMPLATE = "a photo of a {}."
-ORIGIN = {"protocol": "base_to_novel", "dataset": "tiny", "method": "zero_shot", "shots": 0, "seed": None}
+ORIGIN = {
+    "protocol": "base_to_novel",
+    "dataset": "tiny",
+    "source": None,
+    "method": "zero_shot",
+    "shots": 0,
+    "seed": None,
+    "transductive": None,
+    "student": "miniature-student:miniature",
+    "student_sha256": "0" * 64,
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +38,7 @@ def frames(tiny, student):
         predict.restore_method(student, name, TEMPLATE, None, None, {})[0]
         for name in ("zero_shot", "zero_shot_ensemble")
     ]
-    subsets = predict.base_and_novel(split)
+    subsets = protocols.test_subsets(split, "base_to_novel")
     images = predict.ImageSource(folder=folder, items=split.test)
     return predict.predict(both, subsets, images, batch_size=3, workers=0)
 
@@ -54,13 +65,53 @@ def test_predictions_equal_a_plain_loop(frames, tiny, student):
 def test_metrics_from_disk(frames, tmp_path):
     path = tmp_path / "p.parquet"
     predict.write_predictions(path, frames[0], ORIGIN)
-    row = metrics.base_to_novel_metrics(path)
+    row = metrics.metrics_of(path)
     for half in ("base", "novel"):
         own = frames[0][frames[0]["subset"] == half]
         expected = 100 * sum(own["label"] == own["prediction"]) / len(own)
         assert row[half] == pytest.approx(expected)
+    assert row["hm"] == pytest.approx(metrics.harmonic_mean(row["base"], row["novel"]))
+    assert "accuracy" not in row
     assert row["predictions_sha256"] == sha256(path)
     assert {key: row[key] for key in ORIGIN} == ORIGIN
+
+
+@pytest.mark.parametrize("protocol", ["few_shot", "transfer"])
+def test_metrics_over_all_classes(tiny, student, tmp_path, protocol):
+    """Each image against all classes, from the model to the figure."""
+    folder, split = tiny
+    zero_shot = predict.restore_method(student, "zero_shot", TEMPLATE, None, None, {})[0]
+    images = predict.ImageSource(folder=folder, items=split.test)
+    subsets = protocols.test_subsets(split, protocol)
+    frame = predict.predict([zero_shot], subsets, images, batch_size=5, workers=0)[0]
+    path = tmp_path / "p.parquet"
+    predict.write_predictions(path, frame, {**ORIGIN, "protocol": protocol})
+    row = metrics.metrics_of(path)
+    tokens = student.tokenizer([TEMPLATE.format(name) for name in split.class_names(split.labels)])
+    text = student.model.encode_text(tokens, normalize=True)
+    pixels = [student.preprocess(open_image(folder / item.path)) for item in split.test]
+    chosen = (student.model.encode_image(torch.stack(pixels), normalize=True) @ text.T).argmax(1)
+    right = [int(best) == item.label for best, item in zip(chosen, split.test, strict=True)]
+    assert row["accuracy"] == pytest.approx(100 * sum(right) / len(right))
+    assert not {"base", "novel", "hm"} & set(row)
+    assert (row["protocol"], row["images"]) == (protocol, len(split.test))
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"), [([0, 1, 2, 3], 50.0), ([1, 0, 2, 3], 0.0), ([0, 1, 3, 3], 75.0)]
+)
+def test_accuracy_in_percent(tmp_path, label, expected):
+    frame = pd.DataFrame({"subset": "all", "label": label, "prediction": [0, 1, 3, 2]})
+    path = tmp_path / "p.parquet"
+    predict.write_predictions(path, frame, {**ORIGIN, "protocol": "few_shot"})
+    assert metrics.metrics_of(path)["accuracy"] == expected
+
+
+def test_predictions_of_another_protocol(frames, tmp_path):
+    path = tmp_path / "p.parquet"
+    predict.write_predictions(path, frames[0], {**ORIGIN, "protocol": "few_shot"})
+    with pytest.raises(UserError, match="has no test image of the all classes: check the split"):
+        metrics.metrics_of(path)
 
 
 @given(base=st.floats(0, 100), novel=st.floats(0, 100))
@@ -75,16 +126,16 @@ def test_harmonic_mean(base, novel):
 def test_damaged_and_one_sided_predictions(frames, tmp_path):
     path = tmp_path / "p.parquet"
     with pytest.raises(UserError, match="does not exist: evaluate this prompt first"):
-        metrics.base_to_novel_metrics(path)
+        metrics.metrics_of(path)
     predict.write_predictions(path, frames[0], ORIGIN)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match="is no predictions file, or is damaged"):
-        metrics.base_to_novel_metrics(path)
+        metrics.metrics_of(path)
     base_only = frames[0][frames[0]["subset"] == "base"]
     predict.write_predictions(path, base_only, ORIGIN)
     with pytest.raises(UserError, match="has no test image of the novel classes"):
-        metrics.base_to_novel_metrics(path)
+        metrics.metrics_of(path)
 
 
 def test_every_logit_is_scaled_as_clip_does(student):
@@ -102,7 +153,7 @@ def test_looked_up_test_images_give_the_same_predictions(frames, tiny, student, 
     build = Build(
         items=split.test,
         image_folder=folder,
-        encoder=student_encoder(student, None),
+        encoder=frozen_encoder(student, None),
         regions=None,
         config=LookupConfig(shard_images=5),
         folder=tmp_path / "f",
@@ -111,7 +162,7 @@ def test_looked_up_test_images_give_the_same_predictions(frames, tiny, student, 
     features = predict.open_features(tmp_path / "f", split, student, None)
     methods = [predict.restore_method(student, "zero_shot", TEMPLATE, None, None, {})[0]]
     images = predict.ImageSource(folder=tmp_path / "nowhere", items=split.test, features=features)
-    subsets = predict.base_and_novel(split)
+    subsets = protocols.test_subsets(split, "base_to_novel")
     again = predict.predict(methods, subsets, images, batch_size=4, workers=0)[0]
     pd.testing.assert_frame_equal(again, frames[0], check_exact=False, atol=1e-5)
     with pytest.raises(UserError, match="was made with images_sha256"):
@@ -126,5 +177,5 @@ def test_images_are_encoded_once_for_all_methods_that_leave_them_alone(tiny, stu
     tower = prompted.encode_image
     monkeypatch.setattr(prompted, "encode_image", lambda *a: seen.append(len(a[1])) or tower(*a))
     images = predict.ImageSource(folder=folder, items=split.test)
-    predict.predict(methods, predict.base_and_novel(split), images, batch_size=3, workers=0)
+    predict.predict(methods, protocols.test_subsets(split, "base_to_novel"), images, batch_size=3, workers=0)
     assert sum(seen) == len(split.test)

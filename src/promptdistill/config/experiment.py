@@ -234,7 +234,9 @@ def load(content: dict[str, Any], config_dir: Path) -> Config:
     for dataset in [*config.lookup.parts_of, *others]:
         load_dataset(dataset, config_dir)
     chosen = config.protocols.chosen()
-    _check_methods(config.methods, [table for training in chosen for table in tables_of(training)], config_dir)
+    _check_methods(
+        config.methods, [table for training in chosen for table in tables_of(training)], config_dir
+    )
     for training, protocol in chosen.items():
         _check_methods(protocol.methods or [], tables_of(training), config_dir)
         for dataset in config.datasets:

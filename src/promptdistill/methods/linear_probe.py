@@ -109,9 +109,9 @@ def search(accuracy: Callable[[int], float], least: int, greatest: int, coarse: 
     Ties go to the step that was tried first.
     """
     best = max(range(least, greatest + 1, coarse), key=accuracy)
-    stride = coarse // 2
-    while stride:
+    stride = coarse
+    while stride > 1:
+        stride = (stride + 1) // 2
         near = [best, *(step for step in (best - stride, best + stride) if least <= step <= greatest)]
         best = max(near, key=accuracy)
-        stride //= 2
     return best

@@ -14,6 +14,7 @@ from .base import Batch, Method, MethodConfig
 class PromptKDConfig(MethodConfig):
     """Hyper-parameters of PromptKD."""
 
+    batch_size: int = Field(ge=2, description="batch normalisation needs two")
     vision_context: int = Field(ge=1, description="vision tokens a layer")
     depth: int = Field(ge=1, description="layers of the image tower with tokens of their own")
     temperature: float = Field(1.0, gt=0)
