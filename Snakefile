@@ -53,4 +53,4 @@ include: "workflow/rules/miniature.smk"
 rule all:
     default_target: True
     input:
-        expand(f"{RESULTS}/tables/{{table}}.html", table=layout.tables(CONFIG)),
+        expand(f"{RESULTS}/tables/{{table}}.html", table=configuration.tables(CONFIG)),

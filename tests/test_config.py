@@ -145,7 +145,7 @@ def test_overrides_of_one_protocol():
 def test_which_table_has_which_rows_and_data_sets():
     """The linear probe knows only its own classes; PromptKD needs unlabelled images of every target."""
     loaded = config.load(config.read_yaml(CONFIG_DIR / "miniature_all.yaml"), CONFIG_DIR)
-    rows = {table: layout.methods_of(table, loaded, CONFIG_DIR) for table in layout.tables(loaded)}
+    rows = {table: config.methods_of(table, loaded, CONFIG_DIR) for table in config.tables(loaded)}
     assert [table for table, methods in rows.items() if "linear_probe" in methods] == ["few_shot"]
     assert [table for table, methods in rows.items() if "promptkd" in methods] == [
         "base_to_novel",
@@ -153,16 +153,16 @@ def test_which_table_has_which_rows_and_data_sets():
     ]
     transfer = loaded.protocols.transfer
     everywhere = [transfer.source, *transfer.cross_dataset, *transfer.domain_generalization]
-    assert layout.evaluated("transfer", "coop+caspl", loaded, CONFIG_DIR) == everywhere
-    assert layout.evaluated("transfer", "promptkd", loaded, CONFIG_DIR) == transfer.cross_dataset
-    assert layout.evaluated("few_shot", "linear_probe", loaded, CONFIG_DIR) == loaded.datasets
+    assert config.evaluated("transfer", "coop+caspl", loaded, CONFIG_DIR) == everywhere
+    assert config.evaluated("transfer", "promptkd", loaded, CONFIG_DIR) == transfer.cross_dataset
+    assert config.evaluated("few_shot", "linear_probe", loaded, CONFIG_DIR) == loaded.datasets
 
 
 def test_jobs_take_runs_seed_by_seed():
     """So that another seed leaves the jobs of the others as they are."""
     own = {"few_shot": {"shots": [1, 2], "seeds": [1, 2]}, "base_to_novel": None, "transfer": None}
     loaded = config.load(changed(protocols=own, jobs={"runs_per_job": 3}), CONFIG_DIR)
-    assert layout.batches(loaded) == [
+    assert config.batches(loaded) == [
         ("few_shot", 0, [(1, 1), (2, 1), (1, 2)]),
         ("few_shot", 1, [(2, 2)]),
     ]

@@ -13,13 +13,11 @@ from pathlib import Path
 from .config import (
     BackboneConfig,
     Config,
-    Table,
     Training,
     hyperparameters,
     known_names,
     load_method,
     split_method,
-    tables_of,
 )
 from .errors import UserError
 from .miniature import MODELS
@@ -28,15 +26,17 @@ _PACKAGE = Path(__file__).parent
 _CLIP = ("compat.py", "clip/*.py")
 _IMAGES = ("data/images.py", "data/loading.py", "data/region_store.py", "data/splits.py", "shards.py")
 _METHODS = ("methods/__init__.py", "methods/base.py")
-_TRAINING = (*_CLIP, *_IMAGES, *_METHODS, "data/protocols.py", "lookup/store.py", "training/*.py")
+_TRAINING = (*_CLIP, *_IMAGES, *_METHODS, "lookup/store.py", "training/*.py")
+_LOOKUP = (*_CLIP, *_IMAGES, "lookup/*.py", "training/artifact.py")
 _STAGES = {
     "data": ("data/download.py", "data/receipt.py", "data/splits.py"),
     "pictures": ("miniature/datasets.py", "miniature/pictures.py"),
     "split": ("data/splits.py",),
     "regions": (*_IMAGES, "data/region_build.py"),
-    "lookup": (*_CLIP, *_IMAGES, "lookup/*.py", "training/artifact.py"),
+    "lookup": _LOOKUP,
+    "features": (*_LOOKUP, "data/protocols.py"),
     "boosting": (*_TRAINING, "methods/boosting.py"),
-    "adapting": _TRAINING,
+    "adapting": (*_TRAINING, "data/protocols.py"),
     "evaluation": (
         *_CLIP,
         *_IMAGES,
@@ -44,9 +44,10 @@ _STAGES = {
         "data/protocols.py",
         "lookup/store.py",
         "evaluation/predict.py",
+        "methods/boosting.py",
         "training/artifact.py",
     ),
-    "metrics": ("evaluation/metrics.py",),
+    "metrics": ("data/protocols.py", "evaluation/metrics.py"),
     "tables": ("report/*.py", "report/*.j2"),
 }
 
@@ -110,67 +111,6 @@ def learning_from(what: str, config_dir: Path) -> list[str]:
     """Names of all methods that learn from regions, images, a teacher, or nothing."""
     names = known_names(config_dir / "methods")
     return [name for name in names if load_method(name, config_dir).learns_from == what]
-
-
-def runs(config: Config, training: Training) -> list[tuple[int, int]]:
-    """The (shots, seed) of every training of one method on one data set, seed by seed."""
-    protocol = config.protocols.chosen()[training]
-    shots = protocol.shots if isinstance(protocol.shots, list) else [protocol.shots]
-    return [(k, seed) for seed in protocol.seeds for k in shots]
-
-
-def batches(config: Config) -> list[tuple[Training, int, list[tuple[int, int]]]]:
-    """The runs of every protocol, cut into jobs: protocol, number of the job, and its (shots, seed)."""
-    size = config.jobs.runs_per_job
-    return [
-        (training, number, own[start : start + size])
-        for training in config.protocols.chosen()
-        for own in [runs(config, training)]
-        for number, start in enumerate(range(0, len(own), size))
-    ]
-
-
-def tables(config: Config) -> list[Table]:
-    """The tables that the experiment makes."""
-    return [
-        table
-        for training in config.protocols.chosen()
-        for table in tables_of(training)
-        if tested(table, config)
-    ]
-
-
-def training_of(table: Table) -> Training:
-    """The protocol whose metrics a table shows."""
-    return "transfer" if table in tables_of("transfer") else table
-
-
-def tested(table: Table, config: Config) -> list[str]:
-    """The data sets whose test images a table shows, without the source."""
-    transfer = config.protocols.transfer
-    return getattr(transfer, table) if training_of(table) == "transfer" else config.datasets
-
-
-def methods_of(table: Table, config: Config, config_dir: Path) -> list[str]:
-    """The rows of a table: what the protocol, or else the experiment, asks for and what can be applied."""
-    protocol = config.protocols.chosen()[training_of(table)]
-    asked = config.methods if protocol.methods is None else protocol.methods
-    return [method for method in asked if table in load_method(method, config_dir).applies_to]
-
-
-def evaluated(training: Training, method: str, config: Config, config_dir: Path) -> list[str]:
-    """The data sets that a protocol tests a method on.
-
-    A method that learns from a teacher is trained on each target itself, so it is not tested on the source.
-    """
-    tables_with = [
-        table
-        for table in tables_of(training)
-        if table in tables(config) and method in methods_of(table, config, config_dir)
-    ]
-    own = load_method(method, config_dir).learns_from == "teacher"
-    source = [config.protocols.transfer.source] if training == "transfer" and not own else []
-    return [*source, *(dataset for table in tables_with for dataset in tested(table, config))]
 
 
 def flags(name: str, values: Iterable[object]) -> str:

@@ -78,6 +78,25 @@ def test_published_draws(shared, recorded, published, shots, seed):
         assert drawn == [row[:2] for row in expected[part]]
 
 
+@given(st.integers(0, 6), st.integers(1, 8), st.integers(0, 99))
+def test_validation_images_where_a_split_has_none(per_class, shots, seed):
+    """Training images that were not drawn: min(shots, 4) a class, or as many as are left."""
+    items = [Item(f"{label}_{n}.png", label, str(label)) for label in range(3) for n in range(per_class)]
+    split = Split(train=items, val=[], test=items)
+    draw = splits.draw_few_shot(split, shots, seed)
+    found = splits.validation_images(split, draw, shots, seed)
+    assert not {item.path for item in found} & {item.path for item in draw.train}
+    expected = min(shots, 4, max(0, per_class - shots))
+    assert [sum(item.label == label for item in found) for label in range(3)] == [expected] * 3
+
+
+def test_validation_images_of_the_draw():
+    items = [Item(f"{n}.png", n % 2, str(n % 2)) for n in range(8)]
+    split = Split(train=items, val=items, test=items)
+    draw = splits.draw_few_shot(split, 2, 1)
+    assert splits.validation_images(split, draw, 2, 1) == draw.val
+
+
 @given(split=random_splits())
 def test_halves_partition_the_labels(split):
     base, novel = split.base_labels, split.novel_labels

@@ -25,6 +25,7 @@ ORIGIN = {
     "method": "zero_shot",
     "shots": 0,
     "seed": None,
+    "unlabelled": False,
     "transductive": None,
     "student": "miniature-student:miniature",
     "student_sha256": "0" * 64,
@@ -110,7 +111,7 @@ def test_accuracy_in_percent(tmp_path, label, expected):
 def test_predictions_of_another_protocol(frames, tmp_path):
     path = tmp_path / "p.parquet"
     predict.write_predictions(path, frames[0], {**ORIGIN, "protocol": "few_shot"})
-    with pytest.raises(UserError, match="has no test image of the all classes: check the split"):
+    with pytest.raises(UserError, match="has no test image of any class: check the split"):
         metrics.metrics_of(path)
 
 

@@ -154,7 +154,7 @@ def test_what_is_refused(probe_of):
     method = probe_of(NAMES)
     train, val = train_and_val([0, 1, 2, 3, 4])
     nothing = Examples(torch.empty(0, 96), torch.empty(0, dtype=torch.long))
-    sentence = "needs training images of at least 2 classes, and validation images to choose"
+    sentence = "needs training images of at least 2 classes, and others to choose"
     for images in ((train, nothing), (nothing, val), (examples([1, 1, 1], seed=1), val)):
         with pytest.raises(UserError, match=sentence):
             method.fit(*images)
@@ -198,7 +198,7 @@ def test_from_images_to_a_finished_prompt(published, tiny, student, tmp_path):
         return steps[step].score(val.features.numpy(), val.labels.numpy())
 
     expected = steps[search(accuracy, -48, 48, 16)].predict_proba(test.features.numpy())
-    method, origin = restore_method(student, "linear_probe", "a photo of a {}.", output, None, {})
+    method, origin = restore_method(student, "linear_probe", "a photo of a {}.", output, None, {}, "few_shot")
     logits = method.classifier(split.class_names(split.labels))(test.features)
     np.testing.assert_allclose(logits.softmax(1).numpy(), expected, atol=1e-3)
     assert origin["shots"] == 4

@@ -16,6 +16,7 @@ def run(dataset, method, seed, *, protocol, shots=16, source=None, transductive=
         "method": method,
         "shots": shots if learns else 0,
         "seed": seed,
+        "unlabelled": False,
         "transductive": transductive,
         "student": "ViT-B-16:openai",
         "student_sha256": "a" * 64,

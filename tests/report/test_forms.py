@@ -102,7 +102,7 @@ def test_a_cell_in_html():
 def test_a_cell_in_latex():
     text = forms(RICH, b"")["tex"]
     cell = (
-        r"M|1 $^{\dagger}$ & \textbf{82.10 $\pm$ 0.30}$^{\dagger}$ (2 of 3 seeds) "
+        r"M\textbar{}1 $^{\dagger}$ & \textbf{82.10 $\pm$ 0.30}$^{\dagger}$ (2 of 3 seeds) "
         r"{\scriptsize [$82.69$, $-0.59^{\ast}$]} &  \\"
     )
     assert cell in text

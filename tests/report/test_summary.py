@@ -99,11 +99,11 @@ def test_what_was_not_asked_for_is_left_out():
 
 
 def test_learning_from_a_target_s_own_unlabelled_images_counts_as_transfer():
-    own = [transfer("a", "zero_shot", 1, 70, source="a", transductive=BOTH)]
+    own = [transfer("a", "zero_shot", 1, 70, source="a", transductive=BOTH, unlabelled=True)]
     cells = cells_of(own, ask("cross_dataset", seeds=(1,)))
     assert cell(cells, "a", "zero_shot", "accuracy")["mean"] == 70
     with pytest.raises(UserError, match="no transfer result"):
-        select([{**own[0], "transductive": None}], ask("cross_dataset"))
+        select([{**own[0], "unlabelled": False}], ask("cross_dataset"))
 
 
 def test_an_average_bears_the_strongest_mark_of_its_data_sets():

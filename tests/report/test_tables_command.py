@@ -37,7 +37,9 @@ def test_few_shot(tmp_path):
 
 
 def test_transfer_with_published_numbers(tmp_path):
-    (tmp_path / "p.csv").write_text("method,dataset,shots,accuracy,backbone\ncoop,a,16,62.5,ViT-B-16\n")
+    (tmp_path / "p.csv").write_text(
+        "method,dataset,shots,accuracy,backbone\ncoop,a,16,62.5,ViT-B-16:openai\n"
+    )
     options = ["--source", "s", "--shots", 16, "--seed", 1, "--seed", 2, "--seed", 3]
     result = invoke(tmp_path, "cross_dataset", TRANSFER, *options, "--published", tmp_path / "p.csv")
     assert result.exit_code == 0, result.output

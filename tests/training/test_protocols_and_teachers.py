@@ -98,8 +98,27 @@ def test_linear_probe_of_whole_images(setting, tmp_path):
     assert load_prompt(output)[1].regions is None
     history = json.loads(output.with_suffix(".history.json").read_text())
     assert {1e-6, 1e6} <= {row["C"] for row in history}
-    method = restore_method(setting.student, "linear_probe", setting.template, output, None, {})[0]
+    restored = (setting.student, "linear_probe", setting.template, output, None, {})
+    with pytest.raises(UserError, match="was learned for the protocol few_shot: it cannot be tested as base"):
+        restore_method(*restored)
+    method = restore_method(*restored, "few_shot")[0]
     assert method.classifier(NAMES)(torch.zeros(3, setting.student.feature_dim)).shape == (3, 4)
+
+
+def test_linear_probe_without_validation_images(setting, tmp_path):
+    """As on ImageNet: training images that were not drawn choose the regularisation."""
+    split = replace(setting.split, val=[])
+    whole, output = replace(setting, regions=None, split=split), tmp_path / "a.safetensors"
+    train_adapting(whole, [run(whole, output)], "linear_probe", PROBE, None, protocol="few_shot")
+    assert json.loads(output.with_suffix(".history.json").read_text())
+
+
+def test_what_a_method_does_not_learn_from_is_refused(setting, teacher, tmp_path):
+    runs = [run(setting, tmp_path / "a.safetensors")]
+    with pytest.raises(UserError, match="coop learns from few labelled shots, not from a teacher"):
+        train_distilled(setting, runs, "coop", COOP, teacher[1], protocol="base_to_novel")
+    with pytest.raises(UserError, match="promptkd learns from a teacher, without labels"):
+        train_adapting(setting, runs, "promptkd", STUDENT, None, protocol="base_to_novel")
 
 
 def test_steps_need_regions(setting, tmp_path):

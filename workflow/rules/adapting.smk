@@ -1,5 +1,5 @@
 # One rule for each batch of runs: jobs.runs_per_job says how many (shots, seed) a process trains.
-for protocol, number, runs in layout.batches(CONFIG):
+for protocol, number, runs in configuration.batches(CONFIG):
 
     rule:
         name:
@@ -36,7 +36,6 @@ for protocol, number, runs in layout.batches(CONFIG):
             student=STUDENT,
             runs=", ".join(of_runs("{shots} shots seed {seed}", runs)),
             regions=region_flags,
-            geometry=REGION_FLAGS,
             stored=folder_flags("stored-regions", "stored"),
             features=folder_flags("features", "features"),
             boosting=boosting_flag,
@@ -49,7 +48,7 @@ for protocol, number, runs in layout.batches(CONFIG):
             "{wildcards.dataset}: learning {wildcards.method}, {wildcards.protocol}, {params.runs}"
         shell:
             "promptdistill adapt --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-            " --student {params.student} {params.regions} {params.geometry} --protocol {wildcards.protocol}"
+            " --student {params.student} {params.regions} --protocol {wildcards.protocol}"
             " --method {wildcards.method} {params.boosting} --hyperparameters {params.hyperparameters:q}"
             " {params.shots} {params.seeds} {params.draws} {params.features} {params.outputs} {params.stored}"
             " --precision {params.precision} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"

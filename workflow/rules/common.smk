@@ -93,9 +93,10 @@ def region_count(wildcards, method):
 
 
 def region_flags(wildcards):
-    """How many regions a training sees, if it sees regions and not whole images."""
-    entry = configuration.load_method(wildcards.method, CONFIG_DIR)
-    return f"--regions {region_count(wildcards, wildcards.method)}" if entry.learns_from != "images" else ""
+    """The regions that a training sees, if it sees regions and not whole images."""
+    if configuration.load_method(wildcards.method, CONFIG_DIR).learns_from == "images":
+        return ""
+    return f"--regions {region_count(wildcards, wildcards.method)} {REGION_FLAGS}"
 
 
 def kind_of_features(wildcards):
@@ -209,9 +210,11 @@ def predictions(wildcards):
     """A method's predictions of a protocol's data sets: of every run, or a single one if nothing learns."""
     learns = configuration.load_method(wildcards.method, CONFIG_DIR).learns_from != "nothing"
     files = (
-        of_runs(f"{RUN}.parquet", layout.runs(CONFIG, wildcards.protocol)) if learns else ["0shots.parquet"]
+        of_runs(f"{RUN}.parquet", configuration.runs(CONFIG, wildcards.protocol))
+        if learns
+        else ["0shots.parquet"]
     )
-    datasets = layout.evaluated(wildcards.protocol, wildcards.method, CONFIG, CONFIG_DIR)
+    datasets = configuration.evaluated(wildcards.protocol, wildcards.method, CONFIG, CONFIG_DIR)
     return expand(
         PREDICTIONS + "/{file}",
         protocol=wildcards.protocol,
@@ -228,13 +231,13 @@ def published_numbers(wildcards):
 
 
 def table_source(wildcards):
-    transfer = layout.training_of(wildcards.table) == "transfer"
+    transfer = configuration.training_of(wildcards.table) == "transfer"
     return layout.flags("source", [CONFIG.protocols.transfer.source] if transfer else [])
 
 
 def table_runs(wildcards):
     """The shots and seeds that a table is of."""
-    runs = layout.runs(CONFIG, layout.training_of(wildcards.table))
+    runs = configuration.runs(CONFIG, configuration.training_of(wildcards.table))
     shots, seeds = (list(dict.fromkeys(values)) for values in zip(*runs))
     return layout.flags("shots", shots) + " " + layout.flags("seed", seeds)
 

@@ -42,7 +42,7 @@ rule tune_teacher:
 
 
 # Students, without labels; their runs differ by seed alone.
-for protocol, number, runs in layout.batches(CONFIG):
+for protocol, number, runs in configuration.batches(CONFIG):
     if protocol != "few_shot":
 
         rule:
@@ -78,7 +78,6 @@ for protocol, number, runs in layout.batches(CONFIG):
                 lookup=subpath(input.lookup, parent=True),
                 runs=", ".join(of_runs("{shots} shots seed {seed}", runs)),
                 regions=region_flags,
-                geometry=REGION_FLAGS,
                 stored=folder_flags("stored-regions", "stored"),
                 hyperparameters=hyperparameters,
                 shots=layout.flags("shots", [shots for shots, _ in runs]),
@@ -88,7 +87,7 @@ for protocol, number, runs in layout.batches(CONFIG):
                 "{wildcards.dataset}: learning {wildcards.method}, {wildcards.protocol}, {params.runs}"
             shell:
                 "promptdistill distill --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-                " --student {params.student} {params.regions} {params.geometry} --lookup {params.lookup}"
+                " --student {params.student} {params.regions} --lookup {params.lookup}"
                 " --protocol {wildcards.protocol} --method {wildcards.method}"
                 " --hyperparameters {params.hyperparameters:q} {params.shots} {params.seeds} {params.outputs}"
                 " {params.stored} --precision {params.precision} {params.machine}"

@@ -35,7 +35,7 @@ rule evaluate_zero_shot:
 
 
 # Predict a protocol's test images with finished prompts.
-for protocol, number, runs in layout.batches(CONFIG):
+for protocol, number, runs in configuration.batches(CONFIG):
 
     rule:
         name:

@@ -84,7 +84,7 @@ rule lookup:
 
 
 # The student's features of random regions of few-shot draws, plain or through the boosting prompt.
-for protocol, number, runs in layout.batches(CONFIG):
+for protocol, number, runs in configuration.batches(CONFIG):
 
     rule:
         name:
@@ -94,7 +94,7 @@ for protocol, number, runs in layout.batches(CONFIG):
             draws=of_runs(f"{RESULTS}/splits/{{dataset}}/{RUN}.json", runs),
             boosting=boosting_prompt_of_kind,
             weights=layout.weights(CONFIG.backbones.student),
-            sources=layout.sources("lookup"),
+            sources=layout.sources("features"),
         output:
             of_runs(f"{DRAW_FEATURES}/manifest.json", runs),
         log:

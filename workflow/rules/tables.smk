@@ -3,13 +3,13 @@ rule table:
     input:
         metrics=lambda wildcards: expand(
             f"{RESULTS}/metrics/{{protocol}}/{{method}}.json",
-            protocol=layout.training_of(wildcards.table),
-            method=layout.methods_of(wildcards.table, CONFIG, CONFIG_DIR),
+            protocol=configuration.training_of(wildcards.table),
+            method=configuration.methods_of(wildcards.table, CONFIG, CONFIG_DIR),
         ),
         published=published_numbers,
         methods=lambda wildcards: [
             CONFIG_DIR / "methods" / f"{configuration.split_method(method)[0]}.yaml"
-            for method in layout.methods_of(wildcards.table, CONFIG, CONFIG_DIR)
+            for method in configuration.methods_of(wildcards.table, CONFIG, CONFIG_DIR)
         ],
         sources=layout.sources("tables"),
     output:
@@ -39,9 +39,9 @@ rule table:
     params:
         metrics=lambda wildcards, input: layout.flags("metrics", input.metrics),
         source=table_source,
-        datasets=lambda wildcards: layout.flags("dataset", layout.tested(wildcards.table, CONFIG)),
+        datasets=lambda wildcards: layout.flags("dataset", configuration.tested(wildcards.table, CONFIG)),
         methods=lambda wildcards: layout.flags(
-            "method", layout.methods_of(wildcards.table, CONFIG, CONFIG_DIR)
+            "method", configuration.methods_of(wildcards.table, CONFIG, CONFIG_DIR)
         ),
         runs=table_runs,
         published=lambda wildcards, input: layout.flags("published", _listed(input.get("published"))),
@@ -57,7 +57,7 @@ rule table:
 
 
 # `snakemake few_shot` makes that table alone.
-for table in layout.tables(CONFIG):
+for table in configuration.tables(CONFIG):
 
     rule:
         name:

@@ -67,7 +67,7 @@ def evaluate(
     subsets = test_subsets(split, protocol)
     backbone = load_backbone(student, prepare(device, threads), precision)
     restored = [
-        predict.restore_method(backbone, method, entry.template, prompt, boosting, hyperparameters)
+        predict.restore_method(backbone, method, entry.template, prompt, boosting, hyperparameters, protocol)
         for prompt in prompts or (None,)
     ]
     frames = predict.predict(

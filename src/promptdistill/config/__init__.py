@@ -38,7 +38,16 @@ from .experiment import (
     Transfer,
     digest,
     hyperparameters,
+)
+from .plan import (
+    batches,
+    evaluated,
     load,
+    methods_of,
+    runs,
+    tables,
+    tested,
+    training_of,
 )
 from .reading import (
     Strict,
@@ -74,8 +83,10 @@ __all__ = [
     "Table",
     "Training",
     "Transfer",
+    "batches",
     "did_you_mean",
     "digest",
+    "evaluated",
     "hyperparameters",
     "known_names",
     "load",
@@ -83,8 +94,13 @@ __all__ = [
     "load_method",
     "merged",
     "method_title",
+    "methods_of",
     "read_yaml",
+    "runs",
     "split_method",
+    "tables",
     "tables_of",
+    "tested",
+    "training_of",
     "validate",
 ]

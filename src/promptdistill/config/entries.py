@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from ..errors import UserError
-from .reading import Strict, did_you_mean, known_names, read_yaml, validate
+from .reading import Strict, did_you_mean, known_names, read_entry
 
 # What is trained: on base classes, on all classes, or on all classes of a source to be tested elsewhere.
 Training = Literal["base_to_novel", "few_shot", "transfer"]
@@ -105,6 +105,18 @@ class MethodEntry(Strict):
         Differences(), description="what differs when other data sets, or variants, are tested"
     )
 
+    @model_validator(mode="after")
+    def _students_have_images_of_every_target(self) -> "MethodEntry":
+        impossible = {"few_shot", "domain_generalization"} & set(self.applies_to)
+        if self.learns_from == "teacher" and impossible:
+            raise ValueError(
+                "a method that learns from a teacher can be applied to base_to_novel and cross_dataset, "
+                f"not to {' and '.join(sorted(impossible))}: say so with applies_to"
+            )
+        if self.learns_from == "teacher" and self.with_boosting is not None:
+            raise ValueError("a method that learns from a teacher cannot be cascaded: drop with_boosting")
+        return self
+
     def differences(self, training: Training) -> Differences:
         """What differs in a protocol from base-to-novel."""
         return Differences() if training == "base_to_novel" else getattr(self, training)
@@ -121,7 +133,7 @@ def load_dataset(name: str, config_dir: Path) -> DatasetConfig:
     if not path.is_file():
         hint = did_you_mean(name, known_names(path.parent))
         raise UserError(f"There is no data set {name!r}: {path} does not exist{hint}.")
-    return validate(DatasetConfig, read_yaml(path), str(path))
+    return read_entry(DatasetConfig, path)
 
 
 def load_method(name: str, config_dir: Path) -> MethodEntry:
@@ -131,7 +143,7 @@ def load_method(name: str, config_dir: Path) -> MethodEntry:
     if not path.is_file():
         hint = did_you_mean(base_name, known_names(path.parent))
         raise UserError(f"There is no method {name!r}: {path} does not exist{hint}.")
-    entry = validate(MethodEntry, read_yaml(path), str(path))
+    entry = read_entry(MethodEntry, path)
     if cascaded and entry.with_boosting is None:
         raise UserError(
             f"{base_name} cannot be cascaded on boosting prompts: drop {CASCADED}, or say in {path} "

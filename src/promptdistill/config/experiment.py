@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from ..errors import UserError
 from ..files import sha256_of_json
-from .entries import Table, Training, load_dataset, load_method, split_method, tables_of
-from .reading import Strict, did_you_mean, validate
+from .entries import Training, load_method, split_method
+from .reading import Strict, did_you_mean
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
@@ -139,6 +139,14 @@ class Protocols(Strict):
     few_shot: FewShot | None = None
     transfer: Transfer | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_from_the_command_line(cls, content: Any) -> Any:
+        """Snakemake gives nested values of --config as strings."""
+        if not isinstance(content, dict):
+            return content
+        return {name: None if value == "null" else value for name, value in content.items()}
+
     @model_validator(mode="after")
     def _one_at_least(self) -> "Protocols":
         if not self.chosen():
@@ -222,40 +230,6 @@ def hyperparameters(
                 )
         own |= overrides.get(name, {})
     return own
-
-
-def load(content: dict[str, Any], config_dir: Path) -> Config:
-    """Check the content of a configuration file, and the data sets and methods that it names."""
-    config = validate(Config, content, "configuration")
-    if config.published and not Path(config.published).is_dir():
-        raise UserError(f"published: there is no folder {config.published}.")
-    transfer = config.protocols.transfer
-    others = [transfer.source, *transfer.cross_dataset, *transfer.domain_generalization] if transfer else []
-    for dataset in [*config.lookup.parts_of, *others]:
-        load_dataset(dataset, config_dir)
-    chosen = config.protocols.chosen()
-    _check_methods(
-        config.methods, [table for training in chosen for table in tables_of(training)], config_dir
-    )
-    for training, protocol in chosen.items():
-        _check_methods(protocol.methods or [], tables_of(training), config_dir)
-        for dataset in config.datasets:
-            load_dataset(dataset, config_dir)
-            named = (*config.methods, *(protocol.methods or []), *config.overrides, *protocol.overrides)
-            for method in named:
-                hyperparameters(method, dataset, config, config_dir, training)
-    return config
-
-
-def _check_methods(methods: list[str], tables: list[Table], config_dir: Path) -> None:
-    """UserError for a method that cannot be applied to any of the tables that it is asked for."""
-    for method in methods:
-        possible = load_method(method, config_dir).applies_to
-        if not set(tables) & set(possible):
-            raise UserError(
-                f"methods: {method} cannot be applied to {' or '.join(tables)}, but to "
-                f"{' and '.join(possible) or 'no table'}: drop it."
-            )
 
 
 def digest(config: Config) -> str:

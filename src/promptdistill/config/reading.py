@@ -1,6 +1,7 @@
 """Reading YAML and checking it against a schema; every fault becomes one sentence."""
 
 import difflib
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,16 @@ class Strict(BaseModel):
     """A frozen model that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_entry(schema: type[Model], path: Path) -> Model:
+    """Read and check a YAML file; a file that has not changed since is not read again."""
+    return _read_entry(schema, path, path.stat().st_mtime_ns)
+
+
+@cache
+def _read_entry(schema: type[Model], path: Path, changed: int) -> Model:
+    return validate(schema, read_yaml(path), str(path))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

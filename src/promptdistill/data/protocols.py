@@ -19,6 +19,9 @@ class Subset:
     items: list[Item]
 
 
+CLASSES = {"base": "the base classes", "novel": "the novel classes", "all": "any class"}  # in sentences
+
+
 def training_labels(split: Split, protocol: Training) -> list[int]:
     """The labels whose few-shot images a protocol trains on."""
     return split.base_labels if protocol == "base_to_novel" else split.labels

@@ -248,6 +248,19 @@ def draw_few_shot(split: Split, shots: int, seed: int) -> Split:
     return Split(train=train, val=val, test=[])
 
 
+def validation_images(split: Split, draw: Split, shots: int, seed: int) -> list[Item]:
+    """The draw's validation images; where the split has none, training images that were not drawn.
+
+    These are min(shots, 4) a class, or as many as are left (our choice: ImageNet's published validation
+    set is the test set).
+    """
+    if split.val:
+        return draw.val
+    drawn = {item.path for item in draw.train}
+    left = [item for item in split.train if item.path not in drawn]
+    return _sample_per_class(left, min(shots, 4), random.Random(seed))
+
+
 def _sample_per_class(items: Iterable[Item], count: int, generator: random.Random) -> list[Item]:
     of_label: dict[int, list[Item]] = {}
     for item in items:

@@ -8,9 +8,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
+from ..data.protocols import CLASSES
 from ..errors import UserError
 from ..files import sha256
-
 
 _ORIGIN = (
     "protocol",
@@ -19,6 +19,7 @@ _ORIGIN = (
     "method",
     "shots",
     "seed",
+    "unlabelled",
     "transductive",
     "student",
     "student_sha256",
@@ -60,8 +61,8 @@ def metrics_of(path: Path) -> dict[str, Any]:
     accuracy = accuracies(predictions)
     wanted = {"base", "novel"} if origin["protocol"] == "base_to_novel" else {"all"}
     if set(accuracy) != wanted:
-        missing = sorted(wanted - set(accuracy))
-        raise UserError(f"{path} has no test image of the {' and '.join(missing)} classes: check the split.")
+        missing = " and ".join(CLASSES[name] for name in sorted(wanted - set(accuracy)))
+        raise UserError(f"{path} has no test image of {missing}: check the split.")
     return {
         **{key: origin[key] for key in _ORIGIN},
         **_figures(accuracy),

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..clip.backbone import Backbone
-from ..config import split_method
+from ..config import Training, split_method
 from ..data.loading import WholeImages, load
-from ..data.protocols import Subset
+from ..data.protocols import CLASSES, Subset
 from ..data.region_store import images_sha256
 from ..data.splits import Item, Split
 from ..errors import UserError
@@ -47,14 +47,16 @@ def restore_method(
     prompt: Path | None,
     boosting: Path | None,
     hyperparameters: dict[str, Any],
+    protocol: Training = "base_to_novel",
 ) -> tuple[Method, dict[str, Any]]:
     """A method with its finished prompt, ready to classify, and what predictions should say of it.
 
-    Methods that learn nothing have no `prompt`.  Raises UserError for foreign or damaged prompts.
+    Methods that learn nothing have no `prompt`.  Raises UserError for damaged prompts, and for those of
+    another student, method, boosting prompt or protocol.
     """
     base_name, _ = split_method(method)
     tensors, names = {}, []
-    origin = {"source": None, "prompt_sha256": None, "seed": None, "shots": 0}
+    origin = {"source": None, "prompt_sha256": None, "seed": None, "shots": 0, "unlabelled": False}
     if prompt is not None:
         tensors, header = load_prompt(prompt)
         require_student(header, student, prompt)
@@ -63,12 +65,17 @@ def restore_method(
                 f"{prompt} is a prompt of {header.method}, and belongs to one boosting prompt if cascaded: "
                 f"it cannot be evaluated as {method} with {boosting or 'no boosting prompt'}."
             )
+        if header.protocol != protocol:
+            raise UserError(
+                f"{prompt} was learned for the protocol {header.protocol}: it cannot be tested as {protocol}."
+            )
         names, hyperparameters = header.class_names, header.hyperparameters
         origin = {
             "source": header.dataset,
             "prompt_sha256": sha256(prompt),
             "seed": header.seed,
             "shots": header.shots,
+            "unlabelled": find_method(base_name).unlabelled,
         }
     task = Task(
         backbone=student,
@@ -138,9 +145,9 @@ def predict(
     An image is decoded once for all methods, and encoded once by each method that learned something
     on the image side; the others share one encoding, or look it up.
     """
-    empty = [subset.name for subset in subsets if not subset.items]
-    if empty:
-        raise UserError(f"The split has no test image of the {' and '.join(empty)} classes.")
+    for subset in subsets:
+        if not subset.items:
+            raise UserError(f"The split has no test image of {CLASSES[subset.name]}: it cannot be tested.")
     frames: list[list[pd.DataFrame]] = [[] for _ in methods]
     total = sum(len(subset.items) for subset in subsets)
     with tqdm(total=total, desc="testing", unit="image", mininterval=1) as bar:

@@ -1,4 +1,4 @@
-"""Building lookups: the only place where the teacher sees an image."""
+"""Building lookups: where a teacher sees images, each region once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -30,7 +30,7 @@ class Origin(Strict):
     regions: Regions | None  # none: the whole image, as it is tested
     encoder: BackboneConfig
     encoder_sha256: str
-    prompt_sha256: str | None  # of the boosting prompt's file, where the encoder sees one
+    prompt_sha256: str | None  # of the frozen prompt's file, where the encoder has one
     precision: Precision  # of the encoder's arithmetic
     dtype: Literal["float16", "float32"]  # of the stored features
     code_sha256: str

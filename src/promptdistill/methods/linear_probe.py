@@ -59,8 +59,8 @@ class LinearProbe(FittedMethod):
         config = self.task.config
         if len(train.labels.unique()) < 2 or not len(val.labels):
             raise UserError(
-                "The linear probe needs training images of at least 2 classes, and validation images to "
-                "choose its regularisation by: add them to the split, or drop linear_probe from the methods."
+                "The linear probe needs training images of at least 2 classes, and others to choose its "
+                "regularisation by: add validation images to the split, or drop linear_probe."
             )
         per_decade = config.steps_per_decade
 

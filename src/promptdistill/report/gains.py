@@ -56,7 +56,7 @@ def _compare(plain: pd.DataFrame, cascaded: pd.DataFrame, figures: tuple[str, ..
             "gain": shown(after[figure]) - shown(before[figure]),
             **_count(plain[figure].map(shown), cascaded[figure].map(shown)),
             "datasets": len(both),
-            "p": p_value(cascaded[figure] - plain[figure]),
+            "p": p_value(cascaded[figure].map(shown) - plain[figure].map(shown)),
         }
         for figure in figures
     ]

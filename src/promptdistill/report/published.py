@@ -13,8 +13,9 @@ _DEVIATIONS = 2  # beyond so many standard deviations a difference counts as out
 def compare(cells: pd.DataFrame, path: Path | None, request: Request, student: str) -> pd.DataFrame:
     """`cells` with the columns published, difference (ours minus published) and outside, in points.
 
-    All three are missing where there is nothing to compare.  `outside` says that the difference is more
-    than two of our standard deviations over seeds; it is false where there is no deviation.
+    All three are missing where there is nothing to compare, and where seeds are missing.  `outside` says
+    that the difference is more than two of our standard deviations over seeds; it is false where there is
+    no deviation.
     """
     if path is None:
         return cells.assign(published=float("nan"), difference=float("nan"), outside=None)
@@ -24,6 +25,7 @@ def compare(cells: pd.DataFrame, path: Path | None, request: Request, student: s
         twice = known[known.duplicated(keys)].iloc[0]
         raise UserError(f"{path} gives {twice['method']} on {twice['dataset']} twice: drop one row.")
     cells = cells.merge(known[[*keys, "published"]], how="left", on=keys)
+    cells["published"] = cells["published"].mask(cells["partial"].astype(bool))
     cells["difference"] = cells["mean"] - cells["published"]
     outside = (cells["difference"].abs() > _DEVIATIONS * cells["std"]).astype(object)
     return cells.assign(outside=outside.where(cells["published"].notna(), None))
@@ -32,8 +34,8 @@ def compare(cells: pd.DataFrame, path: Path | None, request: Request, student: s
 def read(path: Path, figures: tuple[str, ...]) -> pd.DataFrame:
     """Published numbers, one row a figure: the file's other columns, `figure` and `published` (percent).
 
-    The file has the columns method, dataset, shots, backbone and the figures.  Two more may be there:
-    `averaged`, the number of data sets that an average is over, and `trained_on`, the source of a
+    The file has the columns method, dataset, shots, backbone ("MODEL:WEIGHTS") and the figures.  Two more
+    may be there: `averaged`, the data sets that an average is over, and `trained_on`, the source of a
     transfer.  Raises UserError if the file or a column is missing, or a number is none.
     """
     needed = ["method", "dataset", "shots", "backbone", *figures]
@@ -55,11 +57,12 @@ def read(path: Path, figures: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _comparable(known: pd.DataFrame, request: Request, student: str) -> pd.DataFrame:
-    """The numbers of the same backbone, of averages over as many data sets, of the same source."""
-    model = student.partition(":")[0].removesuffix("-quickgelu")
-    same = known["backbone"] == model
+    """The numbers of the same backbone, of averages over the same data sets, of the same source."""
+    model, _, weights = student.partition(":")
+    same = known["backbone"] == f"{model.removesuffix('-quickgelu')}:{weights}"
     if "averaged" in known:
-        same &= (known["dataset"] != AVERAGE) | known["averaged"].isin([len(request.datasets)])
+        averaged = known["averaged"].map(lambda names: set(str(names).split()) == set(request.datasets))
+        same &= (known["dataset"] != AVERAGE) | averaged
     if "trained_on" in known:
         same &= known["trained_on"].isna() | (known["trained_on"] == request.source)
     return known[same]

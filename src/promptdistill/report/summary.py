@@ -12,7 +12,8 @@ from . import published as published_numbers
 from .request import AVERAGE, KINDS, Request
 
 KEYS = (
-    "protocol dataset source method shots seed transductive student student_sha256 images predictions".split()
+    *("protocol", "dataset", "source", "method", "shots", "seed", "unlabelled", "transductive"),
+    *("student", "student_sha256", "images", "predictions"),
 )
 TRANSDUCTIVE = ("class names", "images and class names")  # the stronger one last
 COLUMNS = (
@@ -82,8 +83,8 @@ def _is_transferred(row: dict[str, Any], request: Request) -> bool:
 
     Others are methods that learn nothing, and those that learn from a target's own unlabelled images.
     """
-    adapted = row["source"] == row["dataset"] and row["transductive"] == TRANSDUCTIVE[-1]
-    return adapted or row["source"] in (None, request.source)
+    own = row["source"] == row["dataset"] and row["unlabelled"]
+    return own or row["source"] in (None, request.source)
 
 
 def _checked(row: dict[str, Any], request: Request) -> dict[str, Any]:

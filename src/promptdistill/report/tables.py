@@ -101,7 +101,11 @@ def build(
 def _trainings(request: Request) -> str:
     """Which trainings the numbers are of, as a sentence."""
     seeds = ", ".join(str(seed) for seed in request.seeds)
-    shots = "" if request.kind == "few_shot" else f"{request.shots[0]} labelled images per class; "
+    shots = (
+        ""
+        if request.kind == "few_shot"
+        else f"{request.shots[0]} labelled images per class (fewer where a class has fewer); "
+    )
     return f"{shots}seeds {seeds}.".capitalize()
 
 

@@ -12,7 +12,7 @@ from ..config import Regions, Training, split_method
 from ..data.loading import WholeImages, load
 from ..data.protocols import training_labels
 from ..data.region_store import images_sha256, open_store
-from ..data.splits import Item, Split, of_labels, read_draw
+from ..data.splits import Item, Split, of_labels, read_draw, validation_images
 from ..errors import UserError
 from ..files import sha256, sha256_of_json, write_json
 from ..lookup.store import MANIFEST, RegionLookup
@@ -96,6 +96,9 @@ def train_distilled(
 
     A boosting prompt (no `protocol`) asks the zero-shot teacher, with its template; a student the tuned one.
     """
+    kind = find_method(method)
+    if not kind.unlabelled:
+        raise UserError(f"{method} learns from few labelled shots, not from a teacher: train it with adapt.")
     split, class_names = setting.split, setting.split.class_names(setting.split.labels)
     lookup = RegionLookup(lookup_folder)
     lookup.require(images_sha256=images_sha256(split.train))
@@ -123,7 +126,7 @@ def train_distilled(
             seed=run.seed,
             lookup_sha256=sha256(lookup_folder / MANIFEST),
         )
-        _train_and_save(find_method(method)(task), split.train, setting, header, run.output)
+        _train_and_save(kind(task), split.train, setting, header, run.output)
     _forget_checkpoints(runs)
 
 
@@ -142,6 +145,9 @@ def train_adapting(
     runs keep their checkpoints until all are done, so an interrupted job does not repeat them.
     """
     base_name, cascaded = split_method(method)
+    kind = find_method(base_name)
+    if kind.unlabelled:
+        raise UserError(f"{method} learns from a teacher, without labels: train it with distill or boost.")
     if cascaded != (boosting is not None):
         raise UserError(
             f"{method} needs a boosting prompt."
@@ -176,9 +182,10 @@ def train_adapting(
             boosting_sha256=boosting_sha256,
             lookup_sha256=sha256(run.features / MANIFEST) if run.features else None,
         )
-        learner = find_method(base_name)(task)
+        learner = kind(task)
         if isinstance(learner, FittedMethod):
-            _fit_and_save(learner, items, of_labels(draw.val, labels), setting, header, run.output)
+            val = validation_images(setting.split, draw, run.shots, run.seed)
+            _fit_and_save(learner, items, of_labels(val, labels), setting, header, run.output)
         else:
             _train_and_save(learner, items, setting, header, run.output)
     _forget_checkpoints(runs)
