@@ -204,5 +204,5 @@ def test_from_images_to_a_finished_prompt(published, tiny, student, tmp_path):
     assert origin["shots"] == 4
     without_val = replace(draw, val=[])
     write_draw(without_val, tmp_path / "draw.json")
-    with pytest.raises(UserError, match="validation images to choose its regularisation by"):
+    with pytest.raises(UserError, match="others to choose its regularisation by"):
         train_adapting(setting, [run], "linear_probe", values, None, protocol="few_shot")
