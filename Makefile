@@ -17,7 +17,7 @@ demo: $(STAMP)
 	@echo "All tables, with their plots: results/tables/*.html"
 
 test: $(STAMP)
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --dist loadfile
 
 results: $(STAMP)
 	@. $(BIN)/activate && snakemake --cores $(CORES) --configfile config/miniature_all.yaml

@@ -70,10 +70,10 @@ def test_equals_scikit_learn_at_the_chosen_strength(probe_of, classes):
 
 
 def test_the_values_that_are_tried(probe_of):
-    """1e-6, 1e-4, … 1e6 first; then around the best at half, a quarter, an eighth, … of the distance."""
+    """1e6, 1e4, … 1e-6 first; then around the best at half, a quarter, an eighth, … of the distance."""
     train, val = train_and_val([0, 1, 2, 3, 4])
     steps = [round(8 * np.log10(trial["C"])) for trial in probe_of(NAMES).fit(train, val)]
-    assert steps[:7] == [-48, -32, -16, 0, 16, 32, 48]
+    assert steps[:7] == [48, 32, 16, 0, -16, -32, -48]
     assert len(steps) == len(set(steps)) <= 7 + 2 * 4
 
 
@@ -114,10 +114,10 @@ def test_search_asks_what_clip_asks(peak):
     """The grid, then both neighbours of the best step so far: at half of the distance each time."""
     asked = []
     found = search(lambda step: asked.append(step) or -abs(step - peak), -48, 48, 16)
-    expected, distance = [-48, -32, -16, 0, 16, 32, 48], 8
+    expected, distance = [48, 32, 16, 0, -16, -32, -48], 8
     while distance:
         nearest = min(expected, key=lambda step: abs(step - peak))
-        expected += [s for s in (nearest - distance, nearest + distance) if -48 <= s <= 48]
+        expected += [s for s in (nearest + distance, nearest - distance) if -48 <= s <= 48]
         distance //= 2
     assert list(dict.fromkeys(asked)) == expected
     assert found == peak
@@ -126,12 +126,13 @@ def test_search_asks_what_clip_asks(peak):
 def test_the_steps_of_one_search():
     asked = []
     search(lambda step: asked.append(step) or -abs(step - 37), -48, 48, 16)
-    grid, halved = [-48, -32, -16, 0, 16, 32, 48], [24, 40, 36, 44, 34, 38, 35, 37]
+    grid, halved = [48, 32, 16, 0, -16, -32, -48], [40, 24, 44, 36, 38, 34, 37, 35]
     assert list(dict.fromkeys(asked)) == grid + halved
 
 
 def test_no_accuracy_differs():
-    assert search(lambda step: 50.0, -48, 48, 16) == -48
+    """The greatest C: the least one would learn nothing."""
+    assert search(lambda step: 50.0, -48, 48, 16) == 48
 
 
 @pytest.mark.parametrize("present", [[0, 2, 3], [1, 3]])

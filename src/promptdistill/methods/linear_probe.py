@@ -106,12 +106,13 @@ class LinearProbe(FittedMethod):
 def search(accuracy: Callable[[int], float], least: int, greatest: int, coarse: int) -> int:
     """The step with the greatest accuracy, found as CLIP does: a coarse grid, then halved intervals.
 
-    Ties go to the step that was tried first.
+    Ties go to the step that was tried first, the greatest: with few validation images many are alike, and
+    the least C learn nothing at all.
     """
-    best = max(range(least, greatest + 1, coarse), key=accuracy)
+    best = max(range(greatest, least - 1, -coarse), key=accuracy)
     stride = coarse
     while stride > 1:
         stride = (stride + 1) // 2
-        near = [best, *(step for step in (best - stride, best + stride) if least <= step <= greatest)]
+        near = [best, *(step for step in (best + stride, best - stride) if least <= step <= greatest)]
         best = max(near, key=accuracy)
     return best
