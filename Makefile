@@ -21,9 +21,10 @@ test: $(STAMP)
 
 results: $(STAMP)
 	@. $(BIN)/activate && snakemake --cores $(CORES) --configfile config/miniature_all.yaml
-	@printf '# Every method in every protocol, on the miniature benchmark\n\n%s\n\n' \
+	@cp results/miniature_all/tables/few_shot.png docs/few_shot.png
+	@printf '# Every method in every protocol, on the miniature benchmark\n\n%s\n\n%s\n\n' \
 		'Made by `make results` ([config/miniature_all.yaml](../config/miniature_all.yaml)).' \
-		> docs/results-miniature.md
+		'![Few-shot: accuracy by shots](few_shot.png)' > docs/results-miniature.md
 	@for table in base_to_novel few_shot cross_dataset domain_generalization; do \
 		sed 's/^#/##/' results/miniature_all/tables/$$table.md; \
 	done >> docs/results-miniature.md
