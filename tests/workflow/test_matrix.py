@@ -123,23 +123,15 @@ def test_a_second_run_does_nothing(finished, tmp_path):
 
 
 def test_another_teacher_reruns_its_students_alone(finished, tmp_path):
-    def change(text):
-        return text.replace(
-            "promptkd_teacher: {depth: 3, epochs: 1}", "promptkd_teacher: {depth: 2, epochs: 1}"
-        )
-
-    rules, learned = planned(finished, change, tmp_path)
+    teacher = "promptkd_teacher: {depth: 3"
+    rules, learned = planned(finished, (teacher, teacher.replace("3", "2")), tmp_path)
     assert {"tune_teacher", "lookup", "distill_base_to_novel_0", "distill_transfer_0"} <= rules
     assert not {"boost", "regions"} & rules
     assert learned == {("promptkd", "base_to_novel"), ("promptkd", "transfer")}
 
 
 def test_a_protocols_own_override_reruns_that_protocol_alone(finished, tmp_path):
-    def change(text):
-        return text.replace(
-            "      promptkd: {depth: 1}", "      promptkd: {depth: 1}\n      coop: {lr: 0.01}"
-        )
-
-    rules, learned = planned(finished, change, tmp_path)
+    own = "      promptkd: {depth: 1}\n"
+    rules, learned = planned(finished, (own, own + "      coop: {lr: 0.01}\n"), tmp_path)
     assert learned == {("coop", "transfer")}
     assert "boost" not in rules
