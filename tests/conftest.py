@@ -10,9 +10,10 @@ from hypothesis import settings
 
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.compat import import_open_clip
-from promptdistill.config import BackboneConfig
+from promptdistill.config import BackboneConfig, Regions
 from promptdistill.data.splits import Item, Split
 from promptdistill.miniature.pictures import Subject, draw
+from promptdistill.training.stages import Setting
 
 settings.register_profile("default", deadline=None)  # machines differ; no test is about time
 settings.load_profile("default")
@@ -60,3 +61,21 @@ def tiny(tmp_path_factory):
             part = "train" if number < 6 else "val" if number < 8 else "test"
             parts[part].append(Item(path, label, shape))
     return folder, Split(**parts)
+
+
+@pytest.fixture(scope="session")
+def setting(tiny, student):
+    """What training on the tiny data set needs to know: two regions of each image."""
+    folder, split = tiny
+    return Setting(
+        dataset="tiny",
+        split=split,
+        split_sha256="split",
+        image_folder=folder,
+        template="a photo of a {}.",
+        student=student,
+        regions=Regions(count=2),
+        store=None,
+        threads=1,
+        workers=0,
+    )

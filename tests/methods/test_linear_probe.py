@@ -15,7 +15,7 @@ from promptdistill.errors import UserError
 from promptdistill.evaluation.predict import restore_method
 from promptdistill.methods.base import Examples
 from promptdistill.methods.linear_probe import search
-from promptdistill.training.stages import Run, Setting, train_adapting
+from promptdistill.training.stages import Run, train_adapting
 
 NAMES = ["star", "ring", "heart", "moon", "sun"]
 
@@ -164,21 +164,10 @@ def test_what_is_refused(probe_of):
             method.classifier(others)
 
 
-def test_from_images_to_a_finished_prompt(published, tiny, student, tmp_path):
+def test_from_images_to_a_finished_prompt(published, setting, student, tmp_path):
     """Whole images as they are tested, the draw's own validation images; saved and restored."""
-    folder, split = tiny
-    setting = Setting(
-        dataset="tiny",
-        split=split,
-        split_sha256="split",
-        image_folder=folder,
-        template="a photo of a {}.",
-        student=student,
-        regions=None,
-        store=None,
-        threads=1,
-        workers=0,
-    )
+    folder, split = setting.image_folder, setting.split
+    setting = replace(setting, regions=None)
     draw = draw_few_shot(split, 4, 1)
     write_draw(draw, tmp_path / "draw.json")
     output = tmp_path / "probe.safetensors"

@@ -10,7 +10,7 @@ from torch import nn
 
 from plain.towers import image_features
 from promptdistill.clip.prompts import drawn_from
-from promptdistill.config import LookupConfig, Regions
+from promptdistill.config import LookupConfig
 from promptdistill.data.images import open_image
 from promptdistill.data.splits import draw_few_shot, write_draw
 from promptdistill.errors import UserError
@@ -18,7 +18,7 @@ from promptdistill.evaluation.predict import restore_method
 from promptdistill.lookup.build import Build, build_teacher_lookup, frozen_encoder
 from promptdistill.methods.base import Batch
 from promptdistill.training.artifact import load_prompt
-from promptdistill.training.stages import Run, Setting, train_adapting, train_distilled
+from promptdistill.training.stages import Run, train_adapting, train_distilled
 
 NAMES = ["star", "ring", "heart", "moon"]
 IMAGES, REGIONS = torch.tensor([0, 9, 10, 23, 5]), torch.tensor([0, 1, 0, 1, 1])  # of two shards and more
@@ -131,23 +131,6 @@ def test_class_features_are_the_teachers_rows(promptkd, teacher_lookup):
     assert torch.equal(method.class_features(NAMES), text)
     with pytest.raises(UserError, match="no text features of the teacher for the class 'sun'"):
         method.class_features(["star", "sun"])
-
-
-@pytest.fixture(scope="module")
-def setting(tiny, student):
-    folder, split = tiny
-    return Setting(
-        dataset="tiny",
-        split=split,
-        split_sha256="split",
-        image_folder=folder,
-        template="a photo of a {}.",
-        student=student,
-        regions=Regions(count=2),
-        store=None,
-        threads=1,
-        workers=0,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from promptdistill.config import Regions
 from promptdistill.data.splits import draw_few_shot, write_draw
 from promptdistill.methods.promptsrc import PromptSRC
 from promptdistill.training.artifact import load_prompt
-from promptdistill.training.stages import Run, Setting, train_adapting
+from promptdistill.training.stages import Run, train_adapting
 
 
 @pytest.fixture
@@ -29,22 +30,10 @@ def after_epochs(monkeypatch):
 
 
 @pytest.mark.parametrize(("mean", "std"), [(3, 1), (2, 10)])
-def test_average_of_four_epochs(published, tiny, student, tmp_path, after_epochs, mean, std):
+def test_average_of_four_epochs(published, setting, tmp_path, after_epochs, mean, std):
     """The finished prompt is sum_e w_e · P_e with w a Gaussian over the epochs 1 … 4, summing to 1."""
-    folder, split = tiny
-    setting = Setting(
-        dataset="tiny",
-        split=split,
-        split_sha256="split",
-        image_folder=folder,
-        template="a photo of a {}.",
-        student=student,
-        regions=Regions(count=4),
-        store=None,
-        threads=1,
-        workers=0,
-    )
-    write_draw(draw_few_shot(split, 4, 1), tmp_path / "draw.json")
+    setting = replace(setting, regions=Regions(count=4))
+    write_draw(draw_few_shot(setting.split, 4, 1), tmp_path / "draw.json")
     output = tmp_path / "prompt.safetensors"
     run = Run(seed=1, output=output, shots=4, draw=tmp_path / "draw.json")
     values = published.hyperparameters(

@@ -18,7 +18,7 @@ from promptdistill.lookup.build import Build, build_teacher_lookup, frozen_encod
 from promptdistill.lookup.store import RegionLookup
 from promptdistill.training import loop
 from promptdistill.training.artifact import load_prompt
-from promptdistill.training.stages import Run, Setting, train_adapting, train_distilled
+from promptdistill.training.stages import Run, train_adapting, train_distilled
 
 CONFIG_DIR = Path(__file__).parent.parent.parent / "config"
 REGIONS = Regions(count=2)
@@ -30,23 +30,6 @@ STUDENT = {"epochs": 3, "batch_size": 4, "lr": 0.01, "vision_context": 2, "depth
 COOP = {"epochs": 2, "batch_size": 4, "lr": 0.01, "context": 2}
 NAMES = ["star", "ring", "heart", "moon"]
 PROBE = config.load_method("linear_probe", CONFIG_DIR).hyperparameters
-
-
-@pytest.fixture
-def setting(tiny, student):
-    folder, split = tiny
-    return Setting(
-        dataset="tiny",
-        split=split,
-        split_sha256="split",
-        image_folder=folder,
-        template="a photo of a {}.",
-        student=student,
-        regions=REGIONS,
-        store=None,
-        threads=1,
-        workers=0,
-    )
 
 
 def run(setting, output, seed=1):

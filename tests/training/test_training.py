@@ -27,7 +27,7 @@ from promptdistill.lookup.build import (
 )
 from promptdistill.training import loop
 from promptdistill.training.artifact import load_frozen, load_prompt
-from promptdistill.training.stages import Run, Setting, train_adapting, train_distilled
+from promptdistill.training.stages import Run, train_adapting, train_distilled
 
 CONFIG_DIR = Path(__file__).parent.parent.parent / "config"
 REGIONS = Regions(count=2)
@@ -42,23 +42,6 @@ METHODS = {
     "ivlp": DEEP,
     "promptsrc": {**DEEP, "gpa_mean": 2, "gpa_std": 1},
 }
-
-
-@pytest.fixture
-def setting(tiny, student):
-    folder, split = tiny
-    return Setting(
-        dataset="tiny",
-        split=split,
-        split_sha256="split",
-        image_folder=folder,
-        template="a photo of a {}.",
-        student=student,
-        regions=REGIONS,
-        store=None,
-        threads=1,
-        workers=0,
-    )
 
 
 def build_of(items, image_folder, encoder, regions, folder):
