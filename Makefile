@@ -1,6 +1,6 @@
 # make demo   the main job on the miniature benchmark, from nothing to tables
 # make test   the tests
-# make results  every method in every protocol on the miniature benchmark (hours), docs/results-miniature.md
+# make results  every method in every protocol on the miniature benchmark, docs/results-miniature.md
 # make bench  ours against the published way, on ViT-B/16 and ViT-L/14 with random weights
 # They set up .venv first when it is missing or outdated.
 

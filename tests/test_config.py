@@ -142,6 +142,13 @@ def test_overrides_of_one_protocol():
     assert (few["lr"], few["epochs"], base["lr"], base["epochs"]) == (7, 3, 9, 3)
 
 
+def test_a_protocol_is_left_out_by_null():
+    """Also as the string that the command line makes of it."""
+    for nothing in (None, "null"):
+        loaded = config.load(changed(protocols={"few_shot": nothing, "transfer": nothing}), CONFIG_DIR)
+        assert config.tables(loaded) == ["base_to_novel"]
+
+
 def test_which_table_has_which_rows_and_data_sets():
     """The linear probe knows only its own classes; PromptKD needs unlabelled images of every target."""
     loaded = config.load(config.read_yaml(CONFIG_DIR / "miniature_all.yaml"), CONFIG_DIR)

@@ -38,21 +38,26 @@ def run(setting, output, seed=1):
     return Run(shots=2, seed=seed, draw=draw, output=output)
 
 
+def ask(setting, backbone, prompt, folder):
+    """Build a lookup of a teacher's answers, with the prompt that it was tuned by or none."""
+    build = Build(
+        items=setting.split.train,
+        image_folder=setting.image_folder,
+        encoder=frozen_encoder(backbone, prompt),
+        regions=REGIONS,
+        config=LookupConfig(),
+        folder=folder,
+    )
+    build_teacher_lookup(build, setting.template, NAMES)
+
+
 @pytest.fixture
 def teacher(setting, random_student, tmp_path):
     """The prompt that tunes a teacher (another model than the student), and its lookup."""
     prompt, folder = tmp_path / "teacher.safetensors", tmp_path / "lookup"
     tuning = replace(setting, student=random_student)
     train_adapting(tuning, [run(tuning, prompt)], "promptkd_teacher", TUNED, None, protocol="base_to_novel")
-    build = Build(
-        items=setting.split.train,
-        image_folder=setting.image_folder,
-        encoder=frozen_encoder(random_student, prompt),
-        regions=REGIONS,
-        config=LookupConfig(),
-        folder=folder,
-    )
-    build_teacher_lookup(build, setting.template, NAMES)
+    ask(setting, random_student, prompt, folder)
     return prompt, folder
 
 
@@ -159,14 +164,6 @@ def test_a_lookup_of_another_teacher_is_refused(setting, random_student, teacher
     runs = [Run(seed=1, output=tmp_path / "a.safetensors")]
     with pytest.raises(UserError, match="no text features of the teacher for these classes and the template"):
         train_distilled(setting, runs, "boosting", deep, teacher[1])
-    build = Build(
-        items=setting.split.train,
-        image_folder=setting.image_folder,
-        encoder=frozen_encoder(random_student, None),
-        regions=REGIONS,
-        config=LookupConfig(),
-        folder=tmp_path / "zero_shot",
-    )
-    build_teacher_lookup(build, setting.template, NAMES)
+    ask(setting, random_student, None, tmp_path / "zero_shot")
     with pytest.raises(UserError, match="text features of the teacher for these classes and its own prompt"):
         distill(setting, tmp_path / "zero_shot", tmp_path / "b.safetensors")

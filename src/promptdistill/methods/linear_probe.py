@@ -72,7 +72,8 @@ class LinearProbe(FittedMethod):
         tried: dict[int, float] = {}
 
         def accuracy(step: int) -> float:
-            tried[step] = 100 * probe(step).score(val.features.numpy(), val.labels.numpy())
+            if step not in tried:
+                tried[step] = 100 * probe(step).score(val.features.numpy(), val.labels.numpy())
             return tried[step]
 
         least, greatest = config.least_exponent * per_decade, config.greatest_exponent * per_decade

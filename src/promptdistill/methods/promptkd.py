@@ -9,6 +9,7 @@ from ..clip.prompts import DeepPrompt, drawn_from, random_prompt
 from ..clip.text import Block
 from ..errors import UserError
 from .base import Batch, Method, MethodConfig
+from .boosting import distillation_loss
 
 
 class PromptKDConfig(MethodConfig):
@@ -92,15 +93,6 @@ class PromptKD(Method):
         with torch.no_grad():
             scale = torch.tensor(teacher.logit_scale, device=self.task.backbone.device)
             target = teacher.logits(batch.images, batch.regions, scale)
-        return config.weight * divergence(self.logits(batch), target, config.temperature)
-
-
-def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """KL(softmax(teacher / T) || softmax(student / T)) · T², summed and divided by the number of logits."""
-    total = F.kl_div(
-        F.log_softmax(student / temperature, dim=1),
-        F.log_softmax(teacher / temperature, dim=1),
-        reduction="sum",
-        log_target=True,
-    )
-    return total * temperature**2 / student.numel()
+        logits = self.logits(batch)
+        per_image = distillation_loss(logits, target, config.temperature)
+        return config.weight * per_image / logits.shape[1]
