@@ -248,6 +248,70 @@ class PromptKD(IVLP):
         return self.weight * divergence(teacher_logits, logits).sum() / logits.numel()
 
 
+class FDBPL(IVLP):
+    """Positive and negative texts, all weights 1; the teacher sees the student's pixels (arXiv 2505.18053).
+
+    `prompt` also holds "negative.0", "negative.1", …, text tokens like those of "text".  `images` says which
+    image each region of a batch is of, `threshold` the least top probability of an informative region.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        tokenizer: Tokenizer,
+        class_names: list[str],
+        prompt: dict[str, Tensor],
+        *,
+        teacher: nn.Module,
+        teacher_tokenizer: Tokenizer,
+        template: str,
+        images: list[int],
+        threshold: float,
+        boosting: dict[str, Tensor] | None = None,
+    ) -> None:
+        super().__init__(student, tokenizer, class_names, prompt, boosting=boosting)
+        self.teacher = teacher
+        self.images = images
+        self.threshold = threshold
+        sentences = [template.replace("{}", readable(name)) for name in class_names]
+        self.teacher_text = normalise(sentence_features(teacher, teacher_tokenizer, sentences))
+
+    def negative_text_features(self) -> Tensor:
+        """Normalised features (classes, D) of the negative texts."""
+        blocks = present([layers(self.prompt, "negative"), layers(self.boosting, "text")])
+        return normalise(text_features(self.student, self.tokens, blocks))
+
+    def loss(self, pixels: Tensor, labels: Tensor) -> Tensor:
+        """The sum of six parts, region by region and pair by pair."""
+        with torch.no_grad():
+            teacher = self.scale * self.teacher.encode_image(pixels, normalize=True) @ self.teacher_text.T
+        image, positive_text = self.image_features(pixels), self.text_features()
+        positive = self.scale * image @ positive_text.T
+        negative = self.scale * image @ self.negative_text_features().T
+        difference = positive - negative
+        informative, rejected = [], []
+        for region, answer in enumerate(teacher.softmax(dim=1)):
+            if answer.max() >= self.threshold:
+                informative.append(
+                    divergence(teacher[region : region + 1], positive[region : region + 1]).sum()
+                )
+            else:
+                says_no = torch.sigmoid(negative[region] - positive[region])
+                rejected.append(F.binary_cross_entropy(says_no, 1 - answer))
+        parts = [torch.stack(some).mean() for some in (informative, rejected) if some]
+        parts += [F.cross_entropy(difference, labels), divergence(teacher, difference).sum() / len(teacher)]
+        return sum(parts) + self.second_order(difference, teacher)
+
+    def second_order(self, difference: Tensor, teacher: Tensor) -> Tensor:
+        """Between regions of one image, and between classes of one region."""
+        regions, classes = range(len(self.images)), range(difference.shape[1])
+        pairs = [(a, b) for a in regions for b in regions if a < b and self.images[a] == self.images[b]]
+        intra = [torch.stack([x[a] - x[b] for a, b in pairs]) for x in (difference, teacher)]
+        both = [(a, b) for a in classes for b in classes if a < b]
+        inter = [torch.stack([x[:, a] - x[:, b] for a, b in both]) for x in (difference, teacher)]
+        return sum(F.smooth_l1_loss(x / x.abs().mean(), y / y.abs().mean()) for x, y in (intra, inter))
+
+
 def promptkd_projection(student_dim: int, teacher_dim: int) -> nn.Sequential:
     """PromptKD's layers from image features (B, D, 1, 1) to the teacher's width, in training mode."""
     return nn.Sequential(

@@ -23,6 +23,9 @@ NAMES = ["star", "ring_shape", "heart"]
 TEMPLATE = "a photo of a {}, a type of shape."
 COMMON = {"epochs": 3, "batch_size": 4, "lr": 0.05}
 DEEP = {**COMMON, "text_context": 4, "vision_context": 2, "depth": 2}
+FDBPL_PARTS = ("label", "positive", "negative", "difference", "intra", "inter")
+THRESHOLD = 0.5  # between the random teacher's top probabilities for the four regions
+IMAGES = [0, 0, 1, 1]
 FAST = {
     "coop": {**COMMON, "context": 5},
     "ivlp": {**DEEP, "phrase": "a photo of a"},
@@ -31,6 +34,12 @@ FAST = {
     "cocoop": {**COMMON, "context": 4, "phrase": "a photo of a"},
     "maple": {**COMMON, "context": 2, "depth": 2, "phrase": "a photo of a"},
     "promptkd": {**COMMON, "vision_context": 2, "depth": 2, "weight": 10.0},
+    "fdbpl": {
+        **DEEP,
+        **{"regions_per_image": 2, "region_aware": True, "informative_by": "top", "threshold": THRESHOLD},
+        **{"temperature": 1.0, "top_k": None, "inference": "difference"},
+        **{f"{part}_weight": 1.0 for part in FDBPL_PARTS},
+    },
 }
 PLAIN = {
     "coop": methods.CoOp,
@@ -40,6 +49,7 @@ PLAIN = {
     "promptsrc": methods.PromptSRC,
     "boosting": methods.Boosting,
     "promptkd": methods.PromptKD,
+    "fdbpl": methods.FDBPL,
 }
 CASCADES = pytest.mark.parametrize("cascade", [False, True], ids=["alone", "cascade"])
 
@@ -115,9 +125,11 @@ def teacher_of(name, teacher, pixels):
         tuned = plain_method(methods.IVLP, teacher, frozen_prompt(teacher).state_dict())
         online = OnlineTunedTeacher(tuned, pixels)
         return {"teacher": online, "teacher_text": online.text}, {"teacher": tuned}
-    if name == "boosting":
+    if name in ("boosting", "fdbpl"):
         online = OnlineTeacher(teacher.model, teacher.tokenizer, pixels)
         own = {"teacher": teacher.model, "teacher_tokenizer": teacher.tokenizer, "template": TEMPLATE}
+        if name == "fdbpl":
+            own |= {"images": IMAGES, "threshold": THRESHOLD}
         return {"teacher": online}, own
     return {}, {}
 
@@ -171,7 +183,7 @@ def with_effect(fast, tensors):
 def test_fast_method_equals_plain_one(name, cascade, random_student, random_teacher, pixels):
     """Loss and gradient of every learning tensor, with and without a frozen boosting block."""
     fast, plain, learning = both_ways(name, cascade, random_student, random_teacher, pixels)
-    loss = fast.loss(Batch(pixels, LABELS, torch.arange(4), torch.zeros(4, dtype=torch.long)))
+    loss = fast.loss(Batch(pixels, LABELS, torch.tensor(IMAGES), torch.zeros(4, dtype=torch.long)))
     expected = plain.loss(pixels, LABELS)
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
     gradients = torch.autograd.grad(loss, list(fast.prompt.parameters()))
@@ -183,7 +195,7 @@ def test_fast_method_equals_plain_one(name, cascade, random_student, random_teac
 @pytest.mark.parametrize("name", PLAIN)
 def test_twenty_steps_end_in_the_same_prompt(name, cascade, random_student, random_teacher, pixels):
     fast, plain, learning = both_ways(name, cascade, random_student, random_teacher, pixels)
-    batch = Batch(pixels, LABELS, torch.arange(4), torch.zeros(4, dtype=torch.long))
+    batch = Batch(pixels, LABELS, torch.tensor(IMAGES), torch.zeros(4, dtype=torch.long))
     before = [tensor.detach().clone() for tensor in learning]
     for parameters, loss in (
         (list(fast.prompt.parameters()), lambda: fast.loss(batch)),
@@ -228,7 +240,7 @@ def test_promptkd_normalises_with_the_same_statistics(random_student, random_tea
 def test_a_bias_before_batch_normalisation_has_no_effect(random_student, random_teacher, pixels):
     """Of both ways; it is left out of the comparison above because its gradient is rounding noise."""
     fast, plain, learning = both_ways("promptkd", False, random_student, random_teacher, pixels)
-    batch = Batch(pixels, LABELS, torch.arange(4), torch.zeros(4, dtype=torch.long))
+    batch = Batch(pixels, LABELS, torch.tensor(IMAGES), torch.zeros(4, dtype=torch.long))
     bias = dict(fast.prompt.named_parameters())["projection.0.bias"]
     theirs = learning[[name for name, _ in fast.prompt.named_parameters()].index("projection.0.bias")]
     for loss, tensor in ((fast.loss(batch), bias), (plain.loss(pixels, LABELS), theirs)):

@@ -25,6 +25,7 @@ FORMULAS = {
     "lasp": 4 * D_T,
     "boosting": 8 * D_T * 12 + 8 * D_V * 12,
     "promptkd": 4 * D_V * 9 + PROJECTION,
+    "fdbpl": 9 * 4 * (2 * D_T + D_V),
     "linear_probe": len(NAMES) * (D + 1),
     "zero_shot": 0,
     "zero_shot_ensemble": 0,
@@ -35,11 +36,13 @@ FORMULAS = {
     "promptsrc+caspl": 12 * 8 * (D_T + D_V),
     "kgcoop+caspl": 8 * D_T,
     "lasp+caspl": 8 * D_T,
+    "fdbpl+caspl": 12 * 8 * (2 * D_T + D_V),
 }
 TRANSFER = {
     "boosting": 4 * D_T + 4 * D_V,
     "maple": 3 * (2 * D_T + COUPLING),
     "promptsrc": 3 * 4 * (D_T + D_V),
+    "fdbpl": 3 * 4 * (2 * D_T + D_V),
     "promptkd": 4 * D_V * 3 + PROJECTION,
 }
 PAPERS = {"coop": 8_192, "cocoop": 35_360, "maple": 3_555_072, "ivlp": 46_080, "promptsrc": 46_080}

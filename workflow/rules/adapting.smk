@@ -10,6 +10,7 @@ for protocol, number, runs in configuration.batches(CONFIG):
             boosting=boosting_prompt,
             stored=stored_regions(),
             features=draw_features(runs),
+            lookup=asked_teacher,
             weights=layout.weights(CONFIG.backbones.student),
             sources=lambda wildcards: layout.sources("adapting", method=wildcards.method),
         output:
@@ -38,6 +39,7 @@ for protocol, number, runs in configuration.batches(CONFIG):
             regions=region_flags,
             stored=folder_flags("stored-regions", "stored"),
             features=folder_flags("features", "features"),
+            lookup=folder_flags("lookup", "lookup"),
             boosting=boosting_flag,
             hyperparameters=hyperparameters,
             shots=layout.flags("shots", [shots for shots, _ in runs]),
@@ -50,5 +52,5 @@ for protocol, number, runs in configuration.batches(CONFIG):
             "promptdistill adapt --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
             " --student {params.student} {params.regions} --protocol {wildcards.protocol}"
             " --method {wildcards.method} {params.boosting} --hyperparameters {params.hyperparameters:q}"
-            " {params.shots} {params.seeds} {params.draws} {params.features} {params.outputs} {params.stored}"
+            " {params.shots} {params.seeds} {params.draws} {params.features} {params.lookup} {params.outputs} {params.stored}"
             " --precision {params.precision} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"

@@ -142,6 +142,13 @@ def teacher_prompt(wildcards):
     return TEACHER_PROMPT.format(dataset=dataset, protocol=protocol, shots=shots)
 
 
+def asked_teacher(wildcards):
+    """The zero-shot teacher's answers, for a method that is trained on few shots and asks it."""
+    if not configuration.load_method(wildcards.method, CONFIG_DIR).asks_teacher:
+        return []
+    return teacher_answers(None, "zero_shot")(wildcards)
+
+
 def first_seed(wildcards):
     """The seed whose few shots a teacher is tuned on."""
     return CONFIG.protocols.chosen()[wildcards.protocol].seeds[0]

@@ -101,6 +101,7 @@ def distill(
     "--draw", "draws", type=PATH, multiple=True, required=True, help="Few-shot draw of each prompt."
 )
 @click.option("--features", type=PATH, multiple=True, help="Looked-up image features of each draw.")
+@click.option("--lookup", "lookup_folder", type=PATH, help="The teacher's answers, for methods that ask it.")
 @run_options
 def adapt(
     protocol: config.Training,
@@ -109,6 +110,7 @@ def adapt(
     boosting: Path | None,
     draws: tuple[Path, ...],
     features: tuple[Path, ...],
+    lookup_folder: Path | None,
     shots: tuple[int, ...],
     seeds: tuple[int, ...],
     outputs: tuple[Path, ...],
@@ -123,7 +125,15 @@ def adapt(
         Run(shots=k, seed=s, draw=d, features=f, output=o)
         for k, s, d, f, o in zip(shots, seeds, draws, looked_up, outputs, strict=True)
     ]
-    train_adapting(_setting(**setting), runs, method, hyperparameters, boosting, protocol=protocol)
+    train_adapting(
+        _setting(**setting),
+        runs,
+        method,
+        hyperparameters,
+        boosting,
+        protocol=protocol,
+        lookup_folder=lookup_folder,
+    )
 
 
 def _setting(

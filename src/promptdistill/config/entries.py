@@ -89,6 +89,9 @@ class MethodEntry(Strict):
         description="random regions of few-shot images, step by step; whole few-shot images, at once; a "
         "teacher's answers for all training images, without labels; or nothing: it is only evaluated",
     )
+    asks_teacher: bool = Field(
+        False, description="whether training on few shots takes the zero-shot teacher's looked-up answers"
+    )
     applies_to: list[Table] = Field(list(TABLES), description="protocols that it can be applied to")
     looks_up: Literal["plain", "cascade"] | None = Field(
         None,

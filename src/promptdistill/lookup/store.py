@@ -132,6 +132,10 @@ class RegionLookup:
         """The teacher's own `exp(logit_scale)`."""
         return self.manifest.classifier.logit_scale
 
+    def every_region(self) -> tuple[Tensor, Tensor]:
+        """Image and region numbers (images · regions,) of all regions."""
+        return _pairs(self.manifest.shards[-1].stop, self.regions)
+
     def features(self, images: Tensor, regions: Tensor) -> Tensor:
         """Features (B, D), single precision, of region `regions[b]` of image `images[b]`."""
         shard_of = torch.searchsorted(self._starts, images, right=True) - 1
@@ -159,6 +163,28 @@ class RegionLookup:
         features = self.features(images, regions).to(scale.device)
         logits = scale * features @ text.to(scale.device).T
         return logits if top_k is None else keep_top(logits, top_k)
+
+
+def _pairs(images: int, regions: int) -> tuple[Tensor, Tensor]:
+    return torch.arange(images).repeat_interleave(regions), torch.arange(regions).repeat(images)
+
+
+class SomeAnswers:
+    """A teacher's answers for some of a lookup's images, counted anew, and for some of its classes."""
+
+    def __init__(self, lookup: RegionLookup, images: list[int], labels: list[int]) -> None:
+        """`images` and `labels` are numbers of the lookup's images and classes."""
+        self._lookup = lookup
+        self._images = torch.tensor(images)
+        self._text = lookup.text[labels]
+
+    def logits(self, images: Tensor, regions: Tensor, scale: Tensor, *, top_k: int | None = None) -> Tensor:
+        """Logits (B, classes) of region `regions[b]` of image `images[b]`, as `RegionLookup.logits`."""
+        return self._lookup.logits(self._images[images], regions, scale, classifier=self._text, top_k=top_k)
+
+    def every_region(self) -> tuple[Tensor, Tensor]:
+        """Image and region numbers (images · regions,) of all regions of these images."""
+        return _pairs(len(self._images), self._lookup.regions)
 
 
 def keep_top(logits: Tensor, k: int) -> Tensor:

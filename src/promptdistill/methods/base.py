@@ -13,7 +13,7 @@ from ..clip.prompted import PromptedClip
 from ..clip.prompts import Prompt, random_prompt
 from ..config import Strict
 from ..errors import UserError
-from ..lookup.store import RegionLookup
+from ..lookup.store import RegionLookup, SomeAnswers
 
 
 class MethodConfig(Strict):
@@ -70,7 +70,7 @@ class Task:
     config: Strict
     generator: torch.Generator
     frozen: list[Prompt] = field(default_factory=list)
-    teacher: RegionLookup | None = None
+    teacher: RegionLookup | SomeAnswers | None = None
     teacher_text: Tensor | None = None
     plain_features: RegionLookup | None = None
     cascade_features: RegionLookup | None = None
@@ -82,10 +82,12 @@ class Method(nn.Module):
     Subclasses set `Config`, make `self.prompt` with `build_prompt` and define `loss`.
     Parameters of this module learn; its buffers are saved in checkpoints.  `unlabelled` says that training
     sees all images and class names of a data set, but no labels: its results are transductive.
+    `asks_teacher` says that training on few shots takes the zero-shot teacher's answers.
     """
 
     Config: ClassVar[type[Strict]]
     unlabelled: ClassVar[bool] = False
+    asks_teacher: ClassVar[bool] = False
 
     def __init__(self, task: Task) -> None:
         super().__init__()
@@ -110,6 +112,11 @@ class Method(nn.Module):
     def final_tensors(self) -> dict[str, Tensor]:
         """The tensors of the finished prompt, under the names of its state dict."""
         return dict(self.prompt.state_dict())
+
+    @property
+    def regions_per_image(self) -> int:
+        """Regions of one image in a training batch."""
+        return 1
 
     @property
     def needs_pixels(self) -> bool:

@@ -37,6 +37,7 @@ class Header(Strict):
     precision: Precision
     boosting_sha256: str | None = None  # of the frozen boosting prompt's file
     lookup_sha256: str | None = None  # of the manifest of the features that were looked up
+    teacher_sha256: str | None = None  # of the manifest of the teacher's answers to few-shot images
     threads: int
     versions: dict[str, str]
 

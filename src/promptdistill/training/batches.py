@@ -30,17 +30,23 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
     return max(1, images // batch_size)
 
 
-def picks_of_epoch(images: int, batch_size: int, seed: int, epoch: int, regions: int) -> list[list[Pick]]:
-    """The batches of one epoch: a random order of the images, each with one region.
+def picks_of_epoch(
+    images: int, batch_size: int, seed: int, epoch: int, regions: int, per_image: int = 1
+) -> list[list[Pick]]:
+    """The batches of one epoch: a random order of the images, each with `per_image` regions.
 
     Epoch e shows region (e + seed - 1) mod `regions` of every image, so seeds see them in another
-    order.
+    order; further ones of the image lie evenly apart.
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     order = torch.randperm(images, generator=generator).tolist()
-    region = (epoch + seed - 1) % regions
+    chosen = [(epoch + seed - 1 + nth * regions // per_image) % regions for nth in range(per_image)]
     return [
-        [(number, region) for number in order[step * batch_size : (step + 1) * batch_size]]
+        [
+            (number, region)
+            for number in order[step * batch_size : (step + 1) * batch_size]
+            for region in chosen
+        ]
         for step in range(steps_per_epoch(images, batch_size))
     ]
 

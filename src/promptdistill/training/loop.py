@@ -59,7 +59,9 @@ def train(
             epoch = done["epoch"]
             lr = learning_rate(epoch, config.epochs, config.lr, config.warmup_lr)
             optimizer.param_groups[0]["lr"] = lr
-            picks = picks_of_epoch(len(items), config.batch_size, seed, epoch, dataset.regions.count)
+            picks = picks_of_epoch(
+                len(items), config.batch_size, seed, epoch, dataset.regions.count, method.regions_per_image
+            )
             total = torch.tensor(done["loss"], dtype=torch.float64, device=backbone.device)
             for batch in _load(method, dataset, picks[done["step"] :], workers):
                 total += _step(method, optimizer, batch)

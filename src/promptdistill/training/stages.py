@@ -15,7 +15,7 @@ from ..data.region_store import images_sha256, open_store
 from ..data.splits import Item, Split, of_labels, read_draw, validation_images
 from ..errors import UserError
 from ..files import sha256, sha256_of_json, write_json
-from ..lookup.store import MANIFEST, RegionLookup
+from ..lookup.store import MANIFEST, RegionLookup, SomeAnswers
 from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Examples, FittedMethod, Method, Task
 from ..provenance import code_sha256, versions
@@ -138,10 +138,12 @@ def train_adapting(
     boosting: Path | None,
     *,
     protocol: Training,
+    lookup_folder: Path | None = None,
 ) -> None:
     """Learn one method's adapting prompts, run by run, on the few shots of the protocol's classes.
 
-    `boosting` is the frozen prompt that a method with the suffix "+caspl" is cascaded on.  Finished
+    `boosting` is the frozen prompt that a method with the suffix "+caspl" is cascaded on; the lookup
+    holds the zero-shot teacher's answers for all training images, for a method that asks it.  Finished
     runs keep their checkpoints until all are done, so an interrupted job does not repeat them.
     """
     base_name, cascaded = split_method(method)
@@ -154,6 +156,9 @@ def train_adapting(
             if cascaded
             else f"{method} takes no boosting prompt: name it {method}+caspl, or leave the prompt out."
         )
+    kind = find_method(base_name)
+    if kind.asks_teacher and lookup_folder is None:
+        raise UserError(f"{base_name} learns from a teacher's answers: name their lookup with --lookup.")
     labels = training_labels(setting.split, protocol)
     config = parse_hyperparameters(base_name, hyperparameters)
     boosting_sha256 = sha256(boosting) if boosting else None
@@ -167,6 +172,7 @@ def train_adapting(
             config=config,
             generator=torch.Generator().manual_seed(run.seed),
             frozen=[load_frozen(boosting, setting.student)] if boosting else [],
+            teacher=_teacher_of(lookup_folder, draw.train, labels, setting),
             **_looked_up(run.features, items, setting, boosting_sha256),
         )
         header = _header(
@@ -181,6 +187,7 @@ def train_adapting(
             seed=run.seed,
             boosting_sha256=boosting_sha256,
             lookup_sha256=sha256(run.features / MANIFEST) if run.features else None,
+            teacher_sha256=sha256(lookup_folder / MANIFEST) if lookup_folder else None,
         )
         learner = kind(task)
         if isinstance(learner, FittedMethod):
@@ -194,6 +201,22 @@ def train_adapting(
 def _forget_checkpoints(runs: list[Run]) -> None:
     for run in runs:
         checkpoint_path(run.output).unlink(missing_ok=True)
+
+
+def _teacher_of(
+    folder: Path | None, drawn: list[Item], labels: list[int], setting: Setting
+) -> SomeAnswers | None:
+    """The zero-shot teacher's answers for the drawn images of some labels; checked."""
+    if folder is None:
+        return None
+    split = setting.split
+    lookup = RegionLookup(folder)
+    lookup.require(images_sha256=images_sha256(split.train))
+    lookup.require_regions(setting.regions)
+    lookup.require_classifier(setting.template, split.class_names(split.labels))
+    row = {item.path: number for number, item in enumerate(split.train)}
+    images = [row[item.path] for item in of_labels(drawn, labels)]
+    return SomeAnswers(lookup, images, [split.labels.index(label) for label in labels])
 
 
 def _looked_up(

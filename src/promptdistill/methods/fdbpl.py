@@ -1,0 +1,197 @@
+"""FDBPL: region-aware positive and negative prompts, learned from looked-up answers (arXiv 2505.18053).
+
+The paper is known to us by its abstract and summaries.  What these leave open is our choice, marked
+(ours) here and explained in docs/fdbpl.md; each part of the loss has a weight that switches it off.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from ..clip.prompts import DeepPrompt, Prompt, random_prompt
+from ..clip.text import Block
+from .base import Batch, DeepPromptConfig, Method
+
+
+class FDBPLConfig(DeepPromptConfig):
+    """Hyper-parameters of FDBPL."""
+
+    negative_phrase: str | None = Field(None, description="initial words of the negative text; none: random")
+    regions_per_image: int = Field(ge=1, description="regions of one image in a batch")
+    region_aware: bool = Field(description="false: every region counts as informative")
+    informative_by: Literal["top", "entropy"] = Field(
+        description="what of the teacher's answer tells: its top probability, or its entropy"
+    )
+    threshold: float | None = Field(
+        description="least top probability, or greatest entropy in nats, of an informative region; none: the "
+        "median of the training regions"
+    )
+    temperature: float = Field(gt=0, description="of the teacher's and the student's probabilities")
+    top_k: int | None = Field(ge=1, description="teacher's logits that are kept; none: all")
+    label_weight: float = Field(ge=0, description="of the cross-entropy with the images' labels")
+    positive_weight: float = Field(ge=0, description="of the positive texts' loss on informative regions")
+    negative_weight: float = Field(ge=0, description="of the rejection of the other regions")
+    difference_weight: float = Field(ge=0, description="of the first-order difference's loss")
+    intra_weight: float = Field(ge=0, description="of differences between regions of one image")
+    inter_weight: float = Field(ge=0, description="of differences between classes")
+    inference: Literal["difference", "positive"] = Field(description="what is classified by")
+
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> "FDBPLConfig":
+        if not any(value for name, value in self if name.endswith("_weight")):
+            raise ValueError("one of the weights of the loss must be above 0")
+        return self
+
+
+class DualPrompt(DeepPrompt):
+    """Deep tokens of both towers for the positive texts, and deep text tokens for the negative ones."""
+
+    def __init__(self, positive: Block, negative: Block, vision: Block) -> None:
+        super().__init__(positive, vision)
+        self.negative = nn.ParameterList([nn.Parameter(tokens) for tokens in negative])
+
+
+class FDBPL(Method):
+    """Learns positive and negative text tokens and vision tokens."""
+
+    Config = FDBPLConfig
+    asks_teacher = True
+
+    @property
+    def regions_per_image(self) -> int:
+        """Regions of one image in a batch."""
+        return self.task.config.regions_per_image
+
+    def build_prompt(self) -> Prompt:
+        """Independent tokens, both texts with their initial phrases (ours)."""
+        config, backbone, generator = self.task.config, self.task.backbone, self.task.generator
+        shape = {"text_context": config.text_context, "depth": config.depth}
+        positive = random_prompt(
+            backbone, generator, **shape, vision_context=config.vision_context, phrase=config.phrase
+        )
+        negative = random_prompt(
+            backbone, generator, **shape, vision_context=0, phrase=config.negative_phrase
+        )
+        blocks = (
+            [tokens.detach() for tokens in block] for block in (positive.text, negative.text, positive.vision)
+        )
+        return DualPrompt(*blocks).to(backbone.device)
+
+    @cached_property
+    def threshold(self) -> float:
+        """What separates informative regions: as configured, or the median of the training regions (ours)."""
+        config = self.task.config
+        if config.threshold is not None:
+            return config.threshold
+        everything = self.task.teacher.logits(*self.task.teacher.every_region(), self._scale)
+        return float(self._confidence(everything).abs().median())
+
+    @property
+    def _scale(self) -> Tensor:
+        return self.task.backbone.logit_scale
+
+    def _confidence(self, teacher: Tensor) -> Tensor:
+        """How informative regions (B,) are by the teacher's logits (B, classes): the greater, the more."""
+        log_p = (teacher / self.task.config.temperature).log_softmax(dim=1)
+        if self.task.config.informative_by == "top":
+            return log_p.max(dim=1).values.exp()
+        return (log_p.exp() * log_p).sum(dim=1)  # minus the entropy
+
+    def informative(self, teacher: Tensor) -> Tensor:
+        """Which regions (B,) are informative by the teacher's logits (B, classes)."""
+        config = self.task.config
+        if not config.region_aware:
+            return torch.ones(len(teacher), dtype=torch.bool, device=teacher.device)
+        least = self.threshold if config.informative_by == "top" else -self.threshold
+        return self._confidence(teacher) >= least
+
+    def text_pair(self, class_names: list[str]) -> tuple[Tensor, Tensor]:
+        """Normalised positive and negative text features, (classes, D) each."""
+        return (
+            self.clip.text_features(class_names),
+            self.clip.text_features(class_names, list(self.prompt.negative)),
+        )
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The weighted sum of all parts; both models' logits have the student's scale (ours)."""
+        config, scale = self.task.config, self._scale
+        with torch.no_grad():
+            teacher = self.task.teacher.logits(batch.images, batch.regions, scale, top_k=config.top_k)
+            informative = self.informative(teacher)
+        image = self.image_features(batch)
+        positive, negative = (scale * image @ text.T for text in self.text_pair(self.task.class_names))
+        difference, temperature = positive - negative, config.temperature
+        parts = (
+            (config.label_weight, lambda: F.cross_entropy(difference, batch.labels)),
+            (config.positive_weight, lambda: distance(positive, teacher, temperature, informative)),
+            (
+                config.negative_weight,
+                lambda: rejection(positive, negative, teacher, temperature, ~informative),
+            ),
+            (config.difference_weight, lambda: distance(difference, teacher, temperature)),
+            (config.intra_weight, lambda: intra_class(difference, teacher, batch.images)),
+            (config.inter_weight, lambda: inter_class(difference, teacher)),
+        )
+        return sum(weight * part() for weight, part in parts if weight)
+
+    def classifier(self, class_names: list[str]) -> Callable[[Tensor], Tensor]:
+        """A function from normalised image features (B, D) to logits (B, classes)."""
+        positive, negative = self.text_pair(class_names)
+        text = positive - negative if self.task.config.inference == "difference" else positive
+        return lambda image: self._scale * image @ text.T
+
+
+def distance(student: Tensor, teacher: Tensor, temperature: float, chosen: Tensor | None = None) -> Tensor:
+    """KL(softmax(teacher / T) || softmax(student / T)) · T² of logits (B, classes).
+
+    Mean over the chosen regions, or over all.
+    """
+    log_p, log_q = ((logits / temperature).log_softmax(dim=1) for logits in (teacher, student))
+    each = F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=1) * temperature**2
+    return each.mean() if chosen is None else _mean_of(each, chosen)
+
+
+def rejection(
+    positive: Tensor, negative: Tensor, teacher: Tensor, temperature: float, chosen: Tensor
+) -> Tensor:
+    """Mean over classes and chosen regions of BCE(sigmoid(s⁻ - s⁺), 1 - p_teacher) (ours)."""
+    target = 1 - (teacher / temperature).softmax(dim=1)
+    each = F.binary_cross_entropy_with_logits(negative - positive, target, reduction="none").mean(dim=1)
+    return _mean_of(each, chosen)
+
+
+def intra_class(difference: Tensor, teacher: Tensor, images: Tensor) -> Tensor:
+    """Second order: differences between two regions of one image, for each class (ours).
+
+    0 without two regions of any image.
+    """
+    first, second = torch.triu(images[:, None] == images[None], diagonal=1).nonzero(as_tuple=True)
+    if not len(first):
+        return difference.new_zeros(())
+    return _relative_distance(difference[first] - difference[second], teacher[first] - teacher[second])
+
+
+def inter_class(difference: Tensor, teacher: Tensor) -> Tensor:
+    """Second order: differences between two classes, for each region; 0 for a single class (ours)."""
+    first, second = torch.triu_indices(difference.shape[1], difference.shape[1], offset=1)
+    if not len(first):
+        return difference.new_zeros(())
+    return _relative_distance(
+        difference[:, first] - difference[:, second], teacher[:, first] - teacher[:, second]
+    )
+
+
+def _relative_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Smooth L1 after dividing both by their mean absolute value, so that their scales do not matter."""
+    student, teacher = (x / x.abs().mean().clamp_min(1e-6) for x in (student, teacher))
+    return F.smooth_l1_loss(student, teacher)
+
+
+def _mean_of(each: Tensor, chosen: Tensor) -> Tensor:
+    """Mean of the chosen values; 0 if none is chosen, without waiting for the device."""
+    return (each * chosen).sum() / chosen.sum().clamp_min(1)

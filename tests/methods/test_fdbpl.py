@@ -1,0 +1,167 @@
+"""FDBPL: each part of its loss written out region by region and class by class."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import softplus
+
+from promptdistill.errors import UserError
+from promptdistill.lookup.store import SomeAnswers
+from promptdistill.methods import fdbpl, parse_hyperparameters
+from promptdistill.methods.base import Batch
+
+NAMES = ["star", "ring", "heart", "moon"]
+WEIGHTS = ("label", "positive", "negative", "difference", "intra", "inter")
+
+
+@pytest.fixture
+def logits():
+    generator = torch.Generator().manual_seed(3)
+    return [torch.randn(4, 3, generator=generator) * 3 for _ in range(3)]
+
+
+@pytest.fixture
+def make(published, student, teacher_lookup):
+    def method(**own):
+        values = published.hyperparameters("fdbpl", depth=2)
+        return published.make("fdbpl", student, NAMES, {**values, **own}, teacher=teacher_lookup)
+
+    return method
+
+
+@pytest.fixture
+def batch():
+    """Two regions of each of two images."""
+    pixels = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    return Batch(pixels, torch.tensor([0, 0, 3, 3]), torch.tensor([0, 0, 20, 20]), torch.tensor([0, 1, 0, 1]))
+
+
+def smooth_l1(value):
+    return 0.5 * value**2 if abs(value) < 1 else abs(value) - 0.5
+
+
+def relative(student, teacher):
+    """Smooth L1 of two lists of numbers, each divided by its mean absolute value."""
+    mean = [sum(abs(x) for x in numbers) / len(numbers) for numbers in (student, teacher)]
+    pairs = zip(student, teacher, strict=True)
+    return sum(smooth_l1(s / mean[0] - t / mean[1]) for s, t in pairs) / len(student)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_distance(logits, temperature):
+    student, teacher, _ = logits
+    chosen = torch.tensor([True, False, True, True])
+    terms = []
+    for s, t in zip(student, teacher, strict=True):
+        p, q = (t / temperature).softmax(0), (s / temperature).softmax(0)
+        terms.append(temperature**2 * sum(p[c] * math.log(p[c] / q[c]) for c in range(3)))
+    every = fdbpl.distance(student, teacher, temperature)
+    assert float(every) == pytest.approx(float(sum(terms)) / 4, rel=1e-5)
+    some = fdbpl.distance(student, teacher, temperature, chosen)
+    assert float(some) == pytest.approx(float(terms[0] + terms[2] + terms[3]) / 3, rel=1e-5)
+    assert float(fdbpl.distance(student, teacher, temperature, torch.zeros(4, dtype=torch.bool))) == 0
+
+
+def test_rejection(logits):
+    positive, negative, teacher = logits
+    chosen = torch.tensor([True, False, False, True])
+    total = 0.0
+    for region in (0, 3):
+        p = teacher[region].softmax(0)
+        for c in range(3):
+            x = negative[region, c] - positive[region, c]
+            total += float((1 - p[c]) * softplus(-x) + p[c] * softplus(x)) / 3
+    assert float(fdbpl.rejection(positive, negative, teacher, 1.0, chosen)) == pytest.approx(
+        total / 2, rel=1e-5
+    )
+
+
+def test_second_order_differences(logits):
+    difference, teacher, _ = logits
+    images = torch.tensor([5, 7, 5, 5])
+    pairs = [(0, 2), (0, 3), (2, 3)]
+    student, target = (
+        [float(x[a, c] - x[b, c]) for a, b in pairs for c in range(3)] for x in (difference, teacher)
+    )
+    assert float(fdbpl.intra_class(difference, teacher, images)) == pytest.approx(
+        relative(student, target), rel=1e-4
+    )
+    student, target = (
+        [float(x[r, a] - x[r, b]) for r in range(4) for a, b in ((0, 1), (0, 2), (1, 2))]
+        for x in (difference, teacher)
+    )
+    assert float(fdbpl.inter_class(difference, teacher)) == pytest.approx(relative(student, target), rel=1e-4)
+
+
+def test_no_pairs_no_second_order(logits):
+    difference, teacher, _ = logits
+    assert float(fdbpl.intra_class(difference, teacher, torch.arange(4))) == 0
+    assert float(fdbpl.inter_class(difference[:, :1], teacher[:, :1])) == 0
+
+
+def test_the_loss_is_the_weighted_sum_of_its_parts(make, batch):
+    """Each weight alone, and all together; a weight of 0 switches a part off."""
+    alone = []
+    for chosen in WEIGHTS:
+        weights = {f"{name}_weight": float(name == chosen) for name in WEIGHTS}
+        alone.append(make(**weights).loss(batch).item())
+    assert len(set(alone)) == len(WEIGHTS)
+    together = make(**{f"{name}_weight": 1.0 + n for n, name in enumerate(WEIGHTS)}).loss(batch)
+    assert together.item() == pytest.approx(sum((1 + n) * value for n, value in enumerate(alone)), rel=1e-4)
+
+
+def test_what_is_informative(make, teacher_lookup, student):
+    """Half of the training regions, by top probability or by entropy; all if it is switched off."""
+    everything = teacher_lookup.logits(*teacher_lookup.every_region(), student.logit_scale)
+    probabilities = everything.softmax(1)
+    for how, score in (
+        ("top", probabilities.max(1).values),
+        ("entropy", -torch.special.entr(probabilities).sum(1)),
+    ):
+        informative = make(informative_by=how).informative(everything)
+        assert int(informative.sum()) in (len(everything) // 2, len(everything) // 2 + 1)
+        assert score[informative].min() >= score[~informative].max()
+    assert make(threshold=0.0).informative(everything).all()
+    assert not make(threshold=1.1).informative(everything).any()
+    assert make(region_aware=False, threshold=1.1).informative(everything).all()
+
+
+def test_inference(make, student):
+    """By the difference of both similarities, or the positive one alone; two text passes."""
+    generator = torch.Generator().manual_seed(2)
+    image = torch.nn.functional.normalize(torch.randn(3, student.feature_dim, generator=generator), dim=1)
+    method = make()
+    positive, negative = method.text_pair(NAMES)
+    assert not torch.allclose(positive, negative, atol=1e-3)
+    scale = student.logit_scale
+    both = scale * (image @ positive.T) - scale * (image @ negative.T)
+    torch.testing.assert_close(method.classifier(NAMES)(image), both, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        make(inference="positive").classifier(NAMES)(image), scale * image @ positive.T, atol=1e-4, rtol=0
+    )
+
+
+def test_initial_texts(make, student):
+    """ "a photo of a" and "a photo without a"."""
+    prompt = make().prompt
+    for block, phrase in ((prompt.text, "a photo of a"), (prompt.negative, "a photo without a")):
+        tokens = student.tokenizer([phrase])[0, 1:5]
+        assert torch.equal(block[0].detach(), student.model.token_embedding.weight[tokens])
+
+
+def test_answers_for_some_images_and_classes(teacher_lookup, student):
+    some = SomeAnswers(teacher_lookup, [7, 0, 23], [3, 1])
+    images, regions = torch.tensor([2, 0, 1]), torch.tensor([0, 1, 1])
+    expected = teacher_lookup.logits(torch.tensor([23, 7, 0]), regions, student.logit_scale)[:, [3, 1]]
+    torch.testing.assert_close(some.logits(images, regions, student.logit_scale), expected)
+    images, regions = some.every_region()
+    assert list(zip(images.tolist(), regions.tolist(), strict=True)) == [
+        (image, region) for image in range(3) for region in range(2)
+    ]
+
+
+def test_a_loss_of_nothing_is_refused(published):
+    values = published.hyperparameters("fdbpl", **{f"{name}_weight": 0.0 for name in WEIGHTS})
+    with pytest.raises(UserError, match="one of the weights of the loss must be above 0"):
+        parse_hyperparameters("fdbpl", values)
