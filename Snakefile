@@ -26,13 +26,13 @@ report: "workflow/report/workflow.rst"
 
 wildcard_constraints:
     dataset=r"[a-z0-9_]+",
-    method=r"[a-z0-9_]+(\+caspl)?",
+    method=r"[a-z0-9_]+(@[a-z0-9_]+)?(\+caspl)?",
     shots=r"\d+",
     seed=r"\d+",
     protocol="base_to_novel|few_shot|transfer",
     kind="plain|boosted|boosted_transfer",
     teacher=r"zero_shot|(base_to_novel|few_shot|transfer)_\d+shots",
-    crops=r"\d+",
+    crops=r"\d+(_[\d.]+-[\d.]+)?",
     table="|".join(configuration.TABLES),
     part=r"\d+",
     parts=r"\d+",

@@ -5,9 +5,10 @@ Both load a batch, compute the loss, its gradients and one SGD step.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from promptdistill.clip.backbone import Backbone, load_backbone
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.prompts import DeepPrompt
 from promptdistill.compat import import_open_clip
-from promptdistill.config import BackboneConfig, LookupConfig, Precision, Regions, load_method
+from promptdistill.config import BackboneConfig, FeatureType, LookupConfig, Precision, Regions, load_method
 from promptdistill.data.images import draw_region, normalise, open_image
 from promptdistill.data.region_build import store_regions
 from promptdistill.data.region_store import open_store
@@ -37,6 +38,7 @@ PLAIN = {
     "cocoop": plain.CoCoOp,
     "maple": plain.MaPLe,
     "promptsrc": plain.PromptSRC,
+    "fdbpl": plain.FDBPL,
 }
 
 
@@ -45,7 +47,7 @@ class Case:
     """What is measured: a method with its published hyper-parameters, on some images and classes.
 
     `steps` batches go through the `images` again and again, with a new region of each image every time.
-    `boosting` is a frozen prompt that the method is cascaded on.
+    `boosting` is a frozen prompt that the method is cascaded on; `overrides` replace hyper-parameters.
     """
 
     method: str
@@ -58,12 +60,14 @@ class Case:
     threads: int
     precision: Precision
     boosting: DeepPrompt | None = None
+    overrides: dict = field(default_factory=dict)
+    lookup_dtype: FeatureType = "float16"
 
     @cached_property
     def hyperparameters(self) -> dict:
         """Of config/methods."""
         entry = load_method(self.method, CONFIG_DIR)
-        return entry.hyperparameters | ((entry.with_boosting or {}) if self.boosting else {})
+        return entry.hyperparameters | ((entry.with_boosting or {}) if self.boosting else {}) | self.overrides
 
     @property
     def batch_size(self) -> int:
@@ -71,9 +75,20 @@ class Case:
         return self.hyperparameters["batch_size"]
 
     @property
+    def regions_per_image(self) -> int:
+        """Regions of each image of a step."""
+        return self.hyperparameters.get("regions_per_image", 1)
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether training needs a teacher's answers."""
+        return self.method == "boosting" or load_method(self.method, CONFIG_DIR).asks_teacher
+
+    @property
     def drawn(self) -> Regions:
         """As many random regions of each image as are seen."""
-        return Regions(count=math.ceil(self.steps * self.batch_size / len(self.images)))
+        visits = math.ceil(self.steps * self.batch_size / len(self.images))
+        return Regions(count=visits * self.regions_per_image)
 
     @property
     def class_names(self) -> list[str]:
@@ -87,10 +102,14 @@ class Case:
 
     def picks(self, step: int) -> list[Pick]:
         """Image and region numbers of one batch."""
-        views = range(step * self.batch_size, (step + 1) * self.batch_size)
-        return [(view % len(self.images), view // len(self.images)) for view in views]
+        visits = (
+            divmod(number, len(self.images))
+            for number in range(step * self.batch_size, (step + 1) * self.batch_size)
+        )
+        each = self.regions_per_image
+        return [(image, visit * each + nth) for visit, image in visits for nth in range(each)]
 
-    def learner(self, **looked_up: RegionLookup) -> Method:
+    def learner(self, **looked_up: Any) -> Method:
         """The method with its initial prompt, which is the same at every call."""
         student, values = backbone(self.student, self.device, self.precision), dict(self.hyperparameters)
         if "depth" in values:  # small models have fewer layers than the published depths
@@ -133,6 +152,26 @@ def frozen_text(model: str, device: str, precision: Precision, classes: int) -> 
     return case.learner().frozen_text
 
 
+def teacher_lookup(case: Case, folder: Path) -> RegionLookup:
+    """The teacher's answers for the case's regions, below `folder`; built at the first call."""
+    if not (folder / "teacher" / MANIFEST).exists():
+        teacher = backbone(case.teacher, case.device, case.precision)
+        build = _build(case, Encoder(clip=PromptedClip(teacher, [])), folder / "teacher")
+        build_teacher_lookup(build, TEMPLATE, case.class_names)
+    return RegionLookup(folder / "teacher")
+
+
+def _build(case: Case, encoder: Encoder, folder: Path) -> Build:
+    return Build(
+        items=case.items,
+        image_folder=Path(),
+        encoder=encoder,
+        regions=case.drawn,
+        config=LookupConfig(dtype=case.lookup_dtype),
+        folder=folder,
+    )
+
+
 class Ours:
     """Stored regions, looked-up features, and the towers that compute only what is read.
 
@@ -155,31 +194,17 @@ class Ours:
 
     def _looked_up(self) -> dict[str, RegionLookup]:
         case = self.case
-        if case.method == "boosting":
-            if not (self.folder / "teacher" / MANIFEST).exists():
-                teacher = backbone(case.teacher, case.device, case.precision)
-                build = self._build(Encoder(clip=PromptedClip(teacher, [])), "teacher")
-                build_teacher_lookup(build, TEMPLATE, case.class_names)
-            return {"teacher": RegionLookup(self.folder / "teacher")}
+        if case.asks_teacher:
+            return {"teacher": teacher_lookup(case, self.folder)}
         kind = load_method(case.method, CONFIG_DIR).looks_up
         if kind is None:
             return {}
         cascade = [case.boosting] if case.boosting and kind == "cascade" else []
         name = "boosted" if cascade else "plain"
         if not (self.folder / name / MANIFEST).exists():  # features are shared by all methods
-            build_student_lookup(self._build(Encoder(clip=PromptedClip(self.student, cascade)), name))
+            encoder = Encoder(clip=PromptedClip(self.student, cascade))
+            build_student_lookup(_build(case, encoder, self.folder / name))
         return {f"{kind}_features": RegionLookup(self.folder / name)}
-
-    def _build(self, encoder: Encoder, name: str) -> Build:
-        case = self.case
-        return Build(
-            items=case.items,
-            image_folder=Path(),
-            encoder=encoder,
-            regions=case.drawn,
-            config=LookupConfig(),
-            folder=self.folder / name,
-        )
 
     def load(self, step: int) -> Batch:
         """The batch of one step, on the device."""
@@ -212,10 +237,13 @@ class Plain:
             options["fixed_words"] = learner.prompt.fixed_words
         if case.method == "promptsrc":
             options["frozen_text"] = frozen_text(case.student, case.device, case.precision, case.classes)
-        if case.method == "boosting":
+        if case.asks_teacher:
             teacher = backbone(case.teacher, case.device, case.precision)
             options |= {"teacher": teacher.model, "teacher_tokenizer": teacher.tokenizer}
             options["template"] = TEMPLATE
+        if case.method == "fdbpl":
+            options |= {"regions_per_image": case.regions_per_image}
+            options |= {"threshold": case.hyperparameters["threshold"]}
         arguments = (self.student.model, self.student.tokenizer, case.class_names, self.learning)
         self.method = PLAIN[case.method](*arguments, **options)
         self.sizes = [open_image(path).size for path in case.images]

@@ -94,11 +94,12 @@ def test_every_method_entry_fits_its_module(path):
     """Each hyper-parameter of config/methods is one that the module knows, and none is missing."""
     entry = config.load_method(path.stem, CONFIG_DIR)
     layers = [entry, entry.few_shot, entry.transfer]
-    variants = [layer.hyperparameters for layer in layers]
-    variants += [layer.with_boosting or {} for layer in layers]
-    variants += [values for layer in layers for values in layer.datasets.values()]
-    for variant in variants:
-        parse_hyperparameters(path.stem, {**entry.hyperparameters, **variant})
+    differing = [layer.hyperparameters for layer in layers]
+    differing += [layer.with_boosting or {} for layer in layers]
+    differing += [values for layer in layers for values in layer.datasets.values()]
+    differing += [variant.hyperparameters for variant in entry.variants.values()]
+    for values in differing:
+        parse_hyperparameters(path.stem, {**entry.hyperparameters, **values})
     assert set(entry.hyperparameters) == set(find_method(path.stem).Config.model_fields)
 
 
@@ -131,6 +132,71 @@ def test_other_methods_in_each_protocol():
     assert values("maple", "transfer", "epochs", "depth") == (2, 3)
     assert values("promptkd", "base_to_novel", "weight", dataset="dtd") == (200,)
     assert values("promptkd", "base_to_novel", "weight", dataset="eurosat") == (1000,)
+
+
+def test_a_variant_changes_what_the_experiment_makes_of_its_method():
+    """Overrides of the method reach its variants; a variant's own come last."""
+    own = {"fdbpl": {"depth": 2, "temperature": 3.0}, "fdbpl@regions_4": {"epochs": 7}}
+    experiment = config.load(changed(methods=["fdbpl", "fdbpl@regions_4"], overrides=own), CONFIG_DIR)
+    usual, variant = (
+        config.hyperparameters(name, "mini_night", experiment, CONFIG_DIR)
+        for name in ("fdbpl", "fdbpl@regions_4")
+    )
+    assert (usual["depth"], usual["temperature"], usual["regions"], usual["epochs"]) == (2, 3, None, 20)
+    assert variant == usual | {"regions": 4, "epochs": 7}
+    assert layout.regions_of("fdbpl@regions_4", "mini_night", experiment, CONFIG_DIR).count == 4
+
+
+def test_names_of_variants():
+    assert config.split_variant("fdbpl@regions_4+caspl") == ("fdbpl+caspl", "regions_4")
+    assert config.split_variant("coop+caspl") == ("coop+caspl", None)
+    assert config.family("fdbpl@regions_4+caspl") == "fdbpl"
+    assert config.split_method("fdbpl@regions_4+caspl") == ("fdbpl@regions_4", True)
+    names = config.variants_of("fdbpl+caspl", CONFIG_DIR)
+    assert names["fdbpl@regions_4+caspl"].hyperparameters == {"regions": 4}
+    assert config.method_title("fdbpl@regions_4+caspl", CONFIG_DIR) == "FDBPL (R = 4) + CasPL"
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"methods": ["fdbpl@region_4"]}, r"fdbpl has no variant 'region_4' \(did you mean regions_4\?\)"),
+        ({"ablation": ["maple"]}, "ablation: maple has no variants"),
+        ({"ablation": ["fdbpl", "fdbpl"]}, "ablation lists fdbpl more than once"),
+    ],
+)
+def test_wrong_variants(own, message):
+    with pytest.raises(UserError, match=message):
+        config.load(changed(**own), CONFIG_DIR)
+
+
+def test_a_variant_of_an_unknown_hyperparameter(tmp_path):
+    (tmp_path / "methods").mkdir()
+    entry = config.read_yaml(CONFIG_DIR / "methods" / "coop.yaml")
+    entry["variants"] = {"short": {"title": "short", "hyperparameters": {"contex": 4}}}
+    (tmp_path / "methods" / "coop.yaml").write_text(json.dumps(entry))
+    message = (
+        r"coop\.yaml: .*variants\.short: there is no hyper-parameter 'contex' \(did you mean context\?\)"
+    )
+    with pytest.raises(UserError, match=message):
+        config.load_method("coop", tmp_path)
+
+
+def test_regions_of_another_scale_have_a_name_of_their_own():
+    own = {"fdbpl": {"region_scale": ["0.08", 1]}}
+    experiment = config.load(changed(methods=["fdbpl"], overrides=own), CONFIG_DIR)
+    seen = layout.regions_of("fdbpl", "mini_night", experiment, CONFIG_DIR)
+    assert (seen.count, seen.scale) == (20, (0.08, 1.0))
+    assert layout.name_of_regions(seen, experiment) == "20_0.08-1.0"
+    usual = layout.regions_of("boosting", "mini_night", experiment, CONFIG_DIR)
+    assert layout.name_of_regions(usual, experiment) == "20"
+    for regions in (seen, usual):
+        assert layout.named_regions(layout.name_of_regions(regions, experiment), experiment) == regions
+    wrong = config.load(
+        changed(methods=["fdbpl"], overrides={"fdbpl": {"region_scale": [0.5, 0.1]}}), CONFIG_DIR
+    )
+    with pytest.raises(UserError, match="fdbpl: region_scale: .*must be two shares"):
+        layout.regions_of("fdbpl", "mini_night", wrong, CONFIG_DIR)
 
 
 def test_overrides_of_one_protocol():
@@ -191,11 +257,11 @@ def test_regions_follow_the_epochs():
         (None, {"coop": {"epochs": "7"}}, 7),
     ):
         loaded = config.load({**content, "regions": {"count": count}, "overrides": overrides}, CONFIG_DIR)
-        assert layout.region_count("coop", "mini_shapes", loaded, CONFIG_DIR) == expected
+        assert layout.regions_of("coop", "mini_shapes", loaded, CONFIG_DIR).count == expected
     for wrong in ("many", 0, None):
         loaded = config.load({**content, "overrides": {"coop": {"epochs": wrong}}}, CONFIG_DIR)
         with pytest.raises(UserError, match=r"coop: epochs is .*, but must be a whole number of at least 1"):
-            layout.region_count("coop", "mini_shapes", loaded, CONFIG_DIR)
+            layout.regions_of("coop", "mini_shapes", loaded, CONFIG_DIR)
 
 
 def test_a_method_depends_on_those_it_builds_on(monkeypatch, tmp_path):

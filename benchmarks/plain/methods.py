@@ -249,10 +249,11 @@ class PromptKD(IVLP):
 
 
 class FDBPL(IVLP):
-    """Positive and negative texts, all weights 1; the teacher sees the student's pixels (arXiv 2505.18053).
+    """Positive and negative texts over regions; the teacher sees the student's pixels (arXiv 2505.18053).
 
-    `prompt` also holds "negative.0", "negative.1", …, text tokens like those of "text".  `images` says which
-    image each region of a batch is of, `threshold` the least top probability of an informative region.
+    All weights are 1, the temperature too, and the positive texts classify.  `prompt` also holds "negative.0", "negative.1", …, text
+    tokens like those of "text".  A batch holds `regions_per_image` regions of one image, then of the next;
+    `threshold` is the least top probability of an informative region.
     """
 
     def __init__(
@@ -265,13 +266,13 @@ class FDBPL(IVLP):
         teacher: nn.Module,
         teacher_tokenizer: Tokenizer,
         template: str,
-        images: list[int],
+        regions_per_image: int,
         threshold: float,
         boosting: dict[str, Tensor] | None = None,
     ) -> None:
         super().__init__(student, tokenizer, class_names, prompt, boosting=boosting)
         self.teacher = teacher
-        self.images = images
+        self.regions_per_image = regions_per_image
         self.threshold = threshold
         sentences = [template.replace("{}", readable(name)) for name in class_names]
         self.teacher_text = normalise(sentence_features(teacher, teacher_tokenizer, sentences))
@@ -289,23 +290,25 @@ class FDBPL(IVLP):
         positive = self.scale * image @ positive_text.T
         negative = self.scale * image @ self.negative_text_features().T
         difference = positive - negative
-        informative, rejected = [], []
+        informative, labelled, rejected = [], [], []
         for region, answer in enumerate(teacher.softmax(dim=1)):
             if answer.max() >= self.threshold:
                 informative.append(
                     divergence(teacher[region : region + 1], positive[region : region + 1]).sum()
                 )
+                labelled.append(F.cross_entropy(positive[region], labels[region]))
             else:
-                says_no = torch.sigmoid(negative[region] - positive[region])
+                says_no = torch.sigmoid(negative[region] - positive[region].detach())
                 rejected.append(F.binary_cross_entropy(says_no, 1 - answer))
-        parts = [torch.stack(some).mean() for some in (informative, rejected) if some]
-        parts += [F.cross_entropy(difference, labels), divergence(teacher, difference).sum() / len(teacher)]
+        parts = [torch.stack(some).mean() for some in (informative, labelled, rejected) if some]
+        parts.append(divergence(teacher, difference).sum() / len(teacher))
         return sum(parts) + self.second_order(difference, teacher)
 
     def second_order(self, difference: Tensor, teacher: Tensor) -> Tensor:
         """Between regions of one image, and between classes of one region."""
-        regions, classes = range(len(self.images)), range(difference.shape[1])
-        pairs = [(a, b) for a in regions for b in regions if a < b and self.images[a] == self.images[b]]
+        regions, classes = range(len(difference)), range(difference.shape[1])
+        image = [region // self.regions_per_image for region in regions]
+        pairs = [(a, b) for a in regions for b in regions if a < b and image[a] == image[b]]
         intra = [torch.stack([x[a] - x[b] for a, b in pairs]) for x in (difference, teacher)]
         both = [(a, b) for a in classes for b in classes if a < b]
         inter = [torch.stack([x[:, a] - x[:, b] for a, b in both]) for x in (difference, teacher)]

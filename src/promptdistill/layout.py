@@ -13,11 +13,14 @@ from pathlib import Path
 from .config import (
     BackboneConfig,
     Config,
+    Regions,
     Training,
+    family,
     hyperparameters,
     known_names,
     load_method,
     split_method,
+    validate,
 )
 from .errors import UserError
 from .miniature import MODELS
@@ -56,7 +59,7 @@ def sources(*stages: str, method: str | None = None) -> list[str]:
     """Source files of some stages, and of one method, relative to the current folder."""
     patterns = [pattern for stage in stages for pattern in _STAGES[stage]]
     if method is not None:
-        patterns += _method_files(split_method(method)[0])
+        patterns += _method_files(family(method))
     files = {file for pattern in patterns for file in _PACKAGE.glob(pattern)}
     return sorted(os.path.relpath(file) for file in files)
 
@@ -75,17 +78,52 @@ def weights(backbone: BackboneConfig) -> list[str]:
     return [backbone.pretrained] if Path(backbone.pretrained).is_file() else []
 
 
-def region_count(
+def regions_of(
     method: str, dataset: str, config: Config, config_dir: Path, training: Training = "base_to_novel"
-) -> int:
-    """Random regions of an image that the training of a method, or "boosting", sees on one data set."""
-    epochs = hyperparameters(method, dataset, config, config_dir, training).get("epochs")
+) -> Regions:
+    """The random regions of an image that the training of a method, or "boosting", sees on one data set.
+
+    One an epoch, unless the method's `regions` or the experiment's `regions.count` say less; of the
+    experiment's scale, unless the method's `region_scale` says another.
+    """
+    own = hyperparameters(method, dataset, config, config_dir, training)
+    seen = _whole(method, "epochs", own.get("epochs"))
+    if own.get("regions") is not None:
+        seen = min(seen, _whole(method, "regions", own["regions"]))
+    drawn = config.regions.for_epochs(seen)
+    if own.get("region_scale") is None:
+        return drawn
+    return validate(Regions, drawn.model_dump() | {"scale": own["region_scale"]}, f"{method}: region_scale")
+
+
+def name_of_regions(regions: Regions, config: Config) -> str:
+    """What regions are called in paths: "20", or "20_0.08-1.0" where their scale is not the experiment's."""
+    scale = "" if regions.scale == config.regions.scale else "_{}-{}".format(*regions.scale)
+    return f"{regions.count}{scale}"
+
+
+def named_regions(name: str, config: Config) -> Regions:
+    """The regions of a name that `name_of_regions` gave."""
+    count, _, scale = name.partition("_")
+    own = {"scale": tuple(map(float, scale.split("-")))} if scale else {}
+    return config.regions.for_epochs(int(count)).model_copy(update=own)
+
+
+def region_flags(regions: Regions) -> str:
+    """The options of commands that say which regions are drawn."""
+    least, greatest = regions.scale
+    return f"--regions {regions.count} --region-seed {regions.seed} --region-scale {least} {greatest}"
+
+
+def _whole(method: str, key: str, value: object) -> int:
+    """A whole number of at least 1; the command line gives strings."""
     try:
-        return config.regions.for_epochs(int(epochs)).count  # the command line gives strings
+        number = int(value)
     except (TypeError, ValueError):
-        raise UserError(
-            f"{method}: epochs is {epochs!r}, but must be a whole number of at least 1."
-        ) from None
+        number = 0
+    if number < 1:
+        raise UserError(f"{method}: {key} is {value!r}, but must be a whole number of at least 1.")
+    return number
 
 
 def sees_pixels(method: str, config_dir: Path) -> bool:

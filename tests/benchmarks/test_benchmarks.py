@@ -30,6 +30,14 @@ def test_steps(tmp_path, method):
     assert (tmp_path / "steps.png").stat().st_size > 0
 
 
+def test_training_time(tmp_path):
+    """Losses of the teacher online and looked up agree, as published and ours, else the benchmark stops."""
+    options = ("--classes", "5", "--steps", "2", "--threads", "1")
+    table = run("training_time.py", tmp_path / "time.csv", *options, *STUDENT, *TEACHER)
+    assert len(table) == 4
+    assert (table[["seconds", "cpu seconds", "ratio"]] > 0).all(axis=None)
+
+
 def test_scaling(tmp_path):
     table = run("scaling.py", tmp_path / "scaling.csv", *STUDENT, "--threads", "1")
     assert set(table["what"]) == {"coop: step", "maple: step", "lookup", "evaluation"}

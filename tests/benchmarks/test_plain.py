@@ -36,8 +36,10 @@ FAST = {
     "promptkd": {**COMMON, "vision_context": 2, "depth": 2, "weight": 10.0},
     "fdbpl": {
         **DEEP,
-        **{"regions_per_image": 2, "region_aware": True, "informative_by": "top", "threshold": THRESHOLD},
-        **{"temperature": 1.0, "top_k": None, "inference": "difference"},
+        **{"phrase": "a photo of a", "negative_phrase": "a photo without a"},
+        **{"regions": None, "region_scale": None, "regions_per_image": 2, "region_aware": True},
+        **{"informative_by": "top", "threshold": THRESHOLD, "uninformative": 0.5},
+        **{"temperature": 1.0, "top_k": None, "inference": "positive"},
         **{f"{part}_weight": 1.0 for part in FDBPL_PARTS},
     },
 }
@@ -129,7 +131,7 @@ def teacher_of(name, teacher, pixels):
         online = OnlineTeacher(teacher.model, teacher.tokenizer, pixels)
         own = {"teacher": teacher.model, "teacher_tokenizer": teacher.tokenizer, "template": TEMPLATE}
         if name == "fdbpl":
-            own |= {"images": IMAGES, "threshold": THRESHOLD}
+            own |= {"regions_per_image": 2, "threshold": THRESHOLD}
         return {"teacher": online}, own
     return {}, {}
 

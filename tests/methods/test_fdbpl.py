@@ -112,16 +112,18 @@ def test_the_loss_is_the_weighted_sum_of_its_parts(make, batch):
 
 
 def test_what_is_informative(make, teacher_lookup, student):
-    """Half of the training regions, by top probability or by entropy; all if it is switched off."""
+    """All but a share of the training regions, by top probability or entropy; all if it is switched off."""
     everything = teacher_lookup.logits(*teacher_lookup.every_region(), student.logit_scale)
     probabilities = everything.softmax(1)
     for how, score in (
         ("top", probabilities.max(1).values),
         ("entropy", -torch.special.entr(probabilities).sum(1)),
     ):
-        informative = make(informative_by=how).informative(everything)
-        assert int(informative.sum()) in (len(everything) // 2, len(everything) // 2 + 1)
-        assert score[informative].min() >= score[~informative].max()
+        for share in (0.0, 0.25, 0.5):
+            informative = make(informative_by=how, uninformative=share).informative(everything)
+            assert int((~informative).sum()) == pytest.approx(share * len(everything), abs=1)
+            if share:
+                assert score[informative].min() >= score[~informative].max()
     assert make(threshold=0.0).informative(everything).all()
     assert not make(threshold=1.1).informative(everything).any()
     assert make(region_aware=False, threshold=1.1).informative(everything).all()
@@ -131,7 +133,7 @@ def test_inference(make, student):
     """By the difference of both similarities, or the positive one alone; two text passes."""
     generator = torch.Generator().manual_seed(2)
     image = torch.nn.functional.normalize(torch.randn(3, student.feature_dim, generator=generator), dim=1)
-    method = make()
+    method = make(inference="difference")
     positive, negative = method.text_pair(NAMES)
     assert not torch.allclose(positive, negative, atol=1e-3)
     scale = student.logit_scale
@@ -140,6 +142,23 @@ def test_inference(make, student):
     torch.testing.assert_close(
         make(inference="positive").classifier(NAMES)(image), scale * image @ positive.T, atol=1e-4, rtol=0
     )
+
+
+def test_without_vision_tokens(make, batch):
+    """The image tower stays as it is, and only texts learn."""
+    method = make(vision_context=0)
+    torch.testing.assert_close(method.image_features(batch), method.plain_image_features(batch))
+    method.loss(batch).backward()
+    assert {name.split(".")[0] for name, _ in method.prompt.named_parameters()} == {"text", "negative"}
+    assert all(tensor.grad.abs().sum() > 0 for tensor in method.prompt.parameters())
+
+
+def test_rejection_moves_the_negative_texts_alone(make, batch):
+    weights = {f"{name}_weight": float(name == "negative") for name in WEIGHTS}
+    method = make(threshold=2.0, vision_context=0, **weights)  # no region is informative
+    method.loss(batch).backward()
+    assert all(tensor.grad is None or not tensor.grad.any() for tensor in method.prompt.text)
+    assert all(tensor.grad.any() for tensor in method.prompt.negative)
 
 
 def test_initial_texts(make, student):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from running import copy_project, jobs, run_snakemake
 
 from promptdistill import config
@@ -14,6 +15,7 @@ MATRIX = Path(__file__).parent / "matrix.yaml"
 METHODS = config.read_yaml(MATRIX)["methods"]
 TRAINED_ON_SHOTS = [name for name in METHODS if not name.startswith(("zero", "linear", "promptkd"))]
 CASCADED = [name for name in METHODS if name.endswith("+caspl")]
+VARIANTS = ["regions_1", "by_difference"]  # of FDBPL: as many as show that the ablation works
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,11 @@ def finished(tmp_path_factory):
     """A project in which the whole matrix has run."""
     folder = tmp_path_factory.mktemp("matrix")
     copy_project(folder)
-    done = run_snakemake("--cores", 2, "--configfile", MATRIX, cwd=folder)
+    entry = folder / "config/methods/fdbpl.yaml"
+    content = config.read_yaml(entry)
+    content["variants"] = {name: content["variants"][name] for name in VARIANTS}
+    entry.write_text(yaml.safe_dump(content))
+    done = run_snakemake("all", "ablation", "--cores", 2, "--configfile", MATRIX, cwd=folder)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return folder
 
@@ -58,6 +64,29 @@ def test_every_cell_is_there(finished, name, cells):
     assert not rows["partial"].any()
     for ending in ("md", "html", "tex", "png"):
         assert (finished / f"results/tables/{name}.{ending}").stat().st_size > 500
+
+
+def test_the_ablation_compares_a_method_with_its_variants(finished):
+    rows = table(finished, "ablation_fdbpl")
+    assert list(rows["method"].unique()) == ["fdbpl", *(f"fdbpl@{name}" for name in VARIANTS)]
+    compared = rows[rows["method"] != "fdbpl"]
+    assert (compared["runs"] == 2).all()  # two seeds of one data set
+    own = table(finished, "base_to_novel")
+    own = own[(own["method"] == "fdbpl") & (own["dataset"] == "average")].set_index("figure")["mean"]
+    reference = rows[rows["method"] == "fdbpl"].set_index("figure")["mean"]
+    assert reference.to_dict() == own.to_dict()
+    for ending in ("md", "html", "tex", "png"):
+        assert (finished / f"results/tables/ablation_fdbpl.{ending}").stat().st_size > 500
+
+
+def test_methods_that_ask_the_teacher_follow_its_answers(finished, tmp_path):
+    """Features kept in single precision are other answers: boosting, what it feeds, and FDBPL learn anew."""
+    jobs_line = "jobs: {runs_per_job: 2}"
+    rules, learned = planned(finished, (jobs_line, jobs_line + "\nlookup: {dtype: float32}"), tmp_path)
+    assert {"lookup", "boost"} <= rules
+    assert not {"regions", "split"} & rules
+    anew = {method for method, _ in learned}
+    assert anew == {*CASCADED, "fdbpl", "promptkd"}
 
 
 def test_few_shot_has_every_number_of_shots(finished):

@@ -36,7 +36,7 @@ for protocol, number, runs in configuration.batches(CONFIG):
             precision=PRECISION,
             student=STUDENT,
             runs=", ".join(of_runs("{shots} shots seed {seed}", runs)),
-            regions=region_flags,
+            regions=region_flags(),
             stored=folder_flags("stored-regions", "stored"),
             features=folder_flags("features", "features"),
             lookup=folder_flags("lookup", "lookup"),

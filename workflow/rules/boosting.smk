@@ -29,14 +29,13 @@ rule boost:
         precision=PRECISION,
         lookup=subpath(input.lookup, parent=True),
         student=STUDENT,
-        crops=lambda wildcards: region_count(wildcards, "boosting"),
-        regions=REGION_FLAGS,
+        regions=region_flags("boosting"),
         stored=folder_flags("stored-regions", "stored"),
         hyperparameters=lambda wildcards: hyperparameters(wildcards, "boosting"),
     message:
         "{wildcards.dataset}: learning boosting prompts"
     shell:
         "promptdistill boost --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-        " --lookup {params.lookup} --student {params.student} --regions {params.crops} {params.regions}"
+        " --lookup {params.lookup} --student {params.student} {params.regions}"
         " --hyperparameters {params.hyperparameters:q} {params.stored} --precision {params.precision}"
         " {params.machine} --workers {CONFIG.jobs.loader_workers} --output {output.prompt} 2> {log}"

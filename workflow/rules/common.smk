@@ -28,10 +28,6 @@ DATASET_FLAGS = layout.flags("config-dir", [CONFIG_DIR]) + " " + layout.flags("d
 # Results depend on these, if only in their last bits, so they are parameters of the rules.
 MACHINE_FLAGS = f"--device {CONFIG.device} --threads {CONFIG.jobs.threads}"
 PRECISION = CONFIG.precision
-REGION_FLAGS = (
-    f"--region-seed {CONFIG.regions.seed}"
-    f" --region-scale {CONFIG.regions.scale[0]} {CONFIG.regions.scale[1]}"
-)
 
 
 def dataset_entry(wildcards):
@@ -88,15 +84,31 @@ def lookup_parts(wildcards):
     return [f"{folder}/{part}-of-{parts}" for part in range(parts)] if parts > 1 else []
 
 
-def region_count(wildcards, method):
-    return layout.region_count(method, wildcards.dataset, CONFIG, CONFIG_DIR, training(wildcards))
+def regions_of(wildcards, method=None):
+    return layout.regions_of(
+        method or wildcards.method, wildcards.dataset, CONFIG, CONFIG_DIR, training(wildcards)
+    )
 
 
-def region_flags(wildcards):
+def crops_of(wildcards, method=None):
+    """The name, in paths, of the regions that the training of a method, or "boosting", sees."""
+    return layout.name_of_regions(regions_of(wildcards, method), CONFIG)
+
+
+def region_flags(method=None):
     """The regions that a training sees, if it sees regions and not whole images."""
-    if configuration.load_method(wildcards.method, CONFIG_DIR).learns_from == "images":
-        return ""
-    return f"--regions {region_count(wildcards, wildcards.method)} {REGION_FLAGS}"
+
+    def options(wildcards):
+        name = method or wildcards.method
+        if configuration.load_method(name, CONFIG_DIR).learns_from == "images":
+            return ""
+        return layout.region_flags(regions_of(wildcards, method))
+
+    return options
+
+
+def named_region_flags(wildcards):
+    return layout.region_flags(layout.named_regions(wildcards.crops, CONFIG))
 
 
 def kind_of_features(wildcards):
@@ -112,7 +124,7 @@ def stored_regions(method=None):
             return []
         if method is None and not layout.sees_pixels(wildcards.method, CONFIG_DIR):
             return []
-        crops = region_count(wildcards, method or wildcards.method)
+        crops = crops_of(wildcards, method)
         return STORED_REGIONS.format(dataset=wildcards.dataset, crops=crops)
 
     return manifest
@@ -127,7 +139,7 @@ def teacher_answers(method, teacher):
     """The lookup that a method, or "boosting", learns from."""
 
     def manifest(wildcards):
-        crops = region_count(wildcards, method or wildcards.method)
+        crops = crops_of(wildcards, method)
         return LOOKUP.format(dataset=wildcards.dataset, teacher=teacher, crops=crops) + "/manifest.json"
 
     return manifest
@@ -165,7 +177,7 @@ def draw_features(runs):
         kind = kind_of_features(wildcards)
         if kind is None or configuration.load_method(wildcards.method, CONFIG_DIR).learns_from != "regions":
             return []
-        pattern = DRAW_FEATURES.replace("{crops}", str(region_count(wildcards, wildcards.method)))
+        pattern = DRAW_FEATURES.replace("{crops}", crops_of(wildcards))
         return [
             pattern.format(
                 dataset=wildcards.dataset, kind=kind, protocol=wildcards.protocol, shots=shots, seed=seed
@@ -242,9 +254,14 @@ def table_source(wildcards):
     return layout.flags("source", [CONFIG.protocols.transfer.source] if transfer else [])
 
 
-def table_runs(wildcards):
-    """The shots and seeds that a table is of."""
-    runs = configuration.runs(CONFIG, configuration.training_of(wildcards.table))
+def compared(method):
+    """A method, then its variants."""
+    return [method, *configuration.ablations(CONFIG, CONFIG_DIR)[method]]
+
+
+def runs_flags(protocol):
+    """The shots and seeds that a table of a protocol is of."""
+    runs = configuration.runs(CONFIG, protocol)
     shots, seeds = (list(dict.fromkeys(values)) for values in zip(*runs))
     return layout.flags("shots", shots) + " " + layout.flags("seed", seeds)
 
@@ -252,4 +269,4 @@ def table_runs(wildcards):
 def methods_learning_from(*what):
     """A wildcard constraint: the methods, alone and cascaded, that learn from regions, images, a teacher."""
     names = [name for one in what for name in layout.learning_from(one, CONFIG_DIR) if name != "boosting"]
-    return rf"({'|'.join(names)})(\+caspl)?"
+    return rf"({'|'.join(names)})(@[a-z0-9_]+)?(\+caspl)?"

@@ -27,15 +27,14 @@ rule tune_teacher:
         precision=PRECISION,
         teacher=TEACHER,
         seed=first_seed,
-        crops=lambda wildcards: region_count(wildcards, "promptkd_teacher"),
-        regions=REGION_FLAGS,
+        regions=region_flags("promptkd_teacher"),
         stored=folder_flags("stored-regions", "stored"),
         hyperparameters=lambda wildcards: hyperparameters(wildcards, "promptkd_teacher"),
     message:
         "{wildcards.dataset}: tuning the teacher, {wildcards.protocol}"
     shell:
         "promptdistill adapt --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-        " --student {params.teacher} --regions {params.crops} {params.regions} --protocol {wildcards.protocol}"
+        " --student {params.teacher} {params.regions} --protocol {wildcards.protocol}"
         " --method promptkd_teacher --hyperparameters {params.hyperparameters:q} --shots {wildcards.shots}"
         " --seed {params.seed} --draw {input.draw} --output {output.prompt} {params.stored}"
         " --precision {params.precision} {params.machine} --workers {CONFIG.jobs.loader_workers} 2> {log}"
@@ -77,7 +76,7 @@ for protocol, number, runs in configuration.batches(CONFIG):
                 student=STUDENT,
                 lookup=subpath(input.lookup, parent=True),
                 runs=", ".join(of_runs("{shots} shots seed {seed}", runs)),
-                regions=region_flags,
+                regions=region_flags(),
                 stored=folder_flags("stored-regions", "stored"),
                 hyperparameters=hyperparameters,
                 shots=layout.flags("shots", [shots for shots, _ in runs]),

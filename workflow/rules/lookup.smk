@@ -30,14 +30,15 @@ rule lookup_part:
         folder=subpath(output[0], ancestor=2),
         teacher=TEACHER,
         prompt=lambda wildcards, input: layout.flags("prompt", _listed(input.get("prompt"))),
-        regions=REGION_FLAGS,
+        regions=named_region_flags,
         sizes=LOOKUP_SIZES,
+        dtype=CONFIG.lookup.dtype,
         stored=folder_flags("stored-regions", "stored"),
     message:
         "{wildcards.dataset}: asking the {wildcards.teacher} teacher, part {wildcards.part} of {wildcards.parts}"
     shell:
         "promptdistill lookup --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-        " --teacher {params.teacher} {params.prompt} --regions {wildcards.crops} {params.regions} {params.stored} {params.sizes} --precision {params.precision}"
+        " --teacher {params.teacher} {params.prompt} {params.regions} {params.stored} {params.sizes} --dtype {params.dtype} --precision {params.precision}"
         " --part {wildcards.part} --parts {wildcards.parts}"
         " {params.machine} --workers {CONFIG.jobs.loader_workers} --output {params.folder} 2> {log}"
 
@@ -72,14 +73,15 @@ rule lookup:
         folder=subpath(output[0], parent=True),
         teacher=TEACHER,
         prompt=lambda wildcards, input: layout.flags("prompt", _listed(input.get("prompt"))),
-        regions=REGION_FLAGS,
+        regions=named_region_flags,
         sizes=LOOKUP_SIZES,
+        dtype=CONFIG.lookup.dtype,
         stored=folder_flags("stored-regions", "stored"),
     message:
         "{wildcards.dataset}: asking the {wildcards.teacher} teacher"
     shell:
         "promptdistill lookup --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-        " --teacher {params.teacher} {params.prompt} --regions {wildcards.crops} {params.regions} {params.stored} {params.sizes} --precision {params.precision}"
+        " --teacher {params.teacher} {params.prompt} {params.regions} {params.stored} {params.sizes} --dtype {params.dtype} --precision {params.precision}"
         " {params.machine} --workers {CONFIG.jobs.loader_workers} --output {params.folder} 2> {log}"
 
 
@@ -114,7 +116,7 @@ for protocol, number, runs in configuration.batches(CONFIG):
             machine=MACHINE_FLAGS,
             precision=PRECISION,
             student=STUDENT,
-            regions=REGION_FLAGS,
+            regions=named_region_flags,
             sizes=LOOKUP_SIZES,
             boosting=boosting_flag,
             draws=lambda wildcards, input: layout.flags("draw", input.draws),
@@ -123,7 +125,7 @@ for protocol, number, runs in configuration.batches(CONFIG):
             "{wildcards.dataset}: encoding few-shot images, {wildcards.kind}"
         shell:
             "promptdistill features --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-            " --student {params.student} {params.boosting} --regions {wildcards.crops} {params.regions} --protocol {wildcards.protocol} {params.draws} {params.folders}"
+            " --student {params.student} {params.boosting} {params.regions} --protocol {wildcards.protocol} {params.draws} {params.folders}"
             " {params.sizes} --precision {params.precision} {params.machine}"
             " --workers {CONFIG.jobs.loader_workers} 2> {log}"
 

@@ -19,11 +19,11 @@ rule regions:
     params:
         folder=subpath(output[0], parent=True),
         student=STUDENT,
-        regions=REGION_FLAGS,
+        regions=named_region_flags,
         max_gb=CONFIG.regions.max_gb,
     message:
         "{wildcards.dataset}: cutting {wildcards.crops} regions of each image"
     shell:
         "promptdistill regions --dataset {wildcards.dataset} {DATASET_FLAGS} --split {input.split}"
-        " --student {params.student} --regions {wildcards.crops} {params.regions} --max-gb {params.max_gb}"
+        " --student {params.student} {params.regions} --max-gb {params.max_gb}"
         " --workers {CONFIG.jobs.loader_workers} --output {params.folder} 2> {log}"

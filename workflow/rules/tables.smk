@@ -8,7 +8,7 @@ rule table:
         ),
         published=published_numbers,
         methods=lambda wildcards: [
-            CONFIG_DIR / "methods" / f"{configuration.split_method(method)[0]}.yaml"
+            CONFIG_DIR / "methods" / f"{configuration.family(method)}.yaml"
             for method in configuration.methods_of(wildcards.table, CONFIG, CONFIG_DIR)
         ],
         sources=layout.sources("tables"),
@@ -43,7 +43,7 @@ rule table:
         methods=lambda wildcards: layout.flags(
             "method", configuration.methods_of(wildcards.table, CONFIG, CONFIG_DIR)
         ),
-        runs=table_runs,
+        runs=lambda wildcards: runs_flags(configuration.training_of(wildcards.table)),
         published=lambda wildcards, input: layout.flags("published", _listed(input.get("published"))),
         note=layout.flags("note", [CONFIG.note] if CONFIG.note else []),
         config_hash=configuration.digest(CONFIG),
@@ -64,3 +64,57 @@ for table in configuration.tables(CONFIG):
             table
         input:
             f"{RESULTS}/tables/{table}.html",
+
+
+# A method beside its variants, and a plot of what each gains or loses.
+rule ablation_table:
+    input:
+        metrics=lambda wildcards: expand(
+            f"{RESULTS}/metrics/base_to_novel/{{method}}.json", method=compared(wildcards.method)
+        ),
+        entry=lambda wildcards: CONFIG_DIR / "methods" / f"{configuration.family(wildcards.method)}.yaml",
+        sources=layout.sources("tables"),
+    output:
+        report(
+            f"{RESULTS}/tables/ablation_{{method}}.html",
+            caption="../report/ablation.rst",
+            category="Tables",
+            labels={"table": "ablation of {method}"},
+        ),
+        report(
+            f"{RESULTS}/tables/ablation_{{method}}.png",
+            caption="../report/ablation.rst",
+            category="Plots",
+            labels={"table": "ablation of {method}"},
+        ),
+        multiext(f"{RESULTS}/tables/ablation_{{method}}", ".md", ".tex", ".csv", "_seeds.csv"),
+    log:
+        f"{RESULTS}/logs/tables/ablation_{{method}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/ablation_{{method}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="30m",
+    params:
+        metrics=lambda wildcards, input: layout.flags("metrics", input.metrics),
+        datasets=layout.flags("dataset", CONFIG.datasets),
+        runs=lambda wildcards: runs_flags("base_to_novel"),
+        note=layout.flags("note", [CONFIG.note] if CONFIG.note else []),
+        config_hash=configuration.digest(CONFIG),
+        table=subpath(output[0], strip_suffix=".html"),
+    message:
+        "comparing {wildcards.method} with its variants"
+    shell:
+        "promptdistill ablation {params.metrics} {params.datasets} --method {wildcards.method} {params.runs}"
+        " --config-dir {CONFIG_DIR} --config-hash {params.config_hash} {params.note} --output {params.table}"
+        " 2> {log}"
+
+
+rule ablation:
+    input:
+        expand(
+            f"{RESULTS}/tables/ablation_{{method}}.html", method=configuration.ablations(CONFIG, CONFIG_DIR)
+        ),

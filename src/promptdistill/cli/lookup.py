@@ -1,7 +1,7 @@
 """Commands that compute image features once: the teacher's, and the student's where nothing changes them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -44,6 +44,9 @@ lookup_output = click.option("--output", type=PATH, required=True, help="Folder 
 @click.option("--part", type=click.IntRange(0), help="Build only every n-th shard, from this one on …")
 @click.option("--parts", type=click.IntRange(1), default=1, show_default=True, help="… for this n.")
 @stored_option
+@click.option(
+    "--dtype", type=click.Choice(get_args(config.FeatureType)), default="float16", show_default=True
+)
 @lookup_options
 @lookup_output
 def lookup(
@@ -61,6 +64,7 @@ def lookup(
     batch_size: int,
     shard_images: int,
     stored: Path | None,
+    dtype: config.FeatureType,
     precision: config.Precision,
     device: str,
     threads: int,
@@ -86,7 +90,7 @@ def lookup(
         image_folder=data_root / entry.folder / entry.images,
         encoder=frozen_encoder(backbone, prompt),
         regions=drawn,
-        config=config.LookupConfig(batch_size=batch_size, shard_images=shard_images),
+        config=config.LookupConfig(batch_size=batch_size, shard_images=shard_images, dtype=dtype),
         folder=output,
         store=open_store(stored, split.train, drawn, backbone.size),
         workers=workers,

@@ -6,22 +6,31 @@ import click
 
 from .. import config
 from .group import main
-from .options import PATH, SEED
+from .options import PATH, SEED, options
+
+metrics_options = options(
+    click.option(
+        "--metrics", "files", type=PATH, multiple=True, required=True, help="JSON files of metrics."
+    ),
+    click.option("--dataset", "datasets", multiple=True, required=True, help="Data sets, in order."),
+    click.option("--seed", "seeds", type=SEED, multiple=True, required=True, help="Seeds to average over."),
+)
+page_options = options(
+    click.option("--config-dir", type=PATH, default=Path("config"), show_default=True),
+    click.option("--note", default="", help="A sentence to print under the table."),
+    click.option("--config-hash", default="", help="Hash of the configuration, for the footnote."),
+    click.option("--output", type=PATH, required=True, help="Path without ending; endings are added."),
+)
 
 
 @main.command()
 @click.argument("kind", type=click.Choice(config.TABLES))
-@click.option("--metrics", "files", type=PATH, multiple=True, required=True, help="JSON files of metrics.")
-@click.option("--dataset", "datasets", multiple=True, required=True, help="Data sets, in order.")
+@metrics_options
 @click.option("--source", help="Data set trained on; only for tables of transfer, and needed there.")
 @click.option("--method", "methods", multiple=True, required=True, help="Rows, in order.")
 @click.option("--shots", type=click.IntRange(1), multiple=True, required=True, help="Several if few_shot.")
-@click.option("--seed", "seeds", type=SEED, multiple=True, required=True, help="Seeds to average over.")
 @click.option("--published", type=PATH, help="CSV of published numbers to stand beside.")
-@click.option("--config-dir", type=PATH, default=Path("config"), show_default=True)
-@click.option("--note", default="", help="A sentence to print under the table.")
-@click.option("--config-hash", default="", help="Hash of the configuration, for the footnote.")
-@click.option("--output", type=PATH, required=True, help="Path without ending; endings are added.")
+@page_options
 def table(
     kind: str,
     files: tuple[Path, ...],
@@ -51,3 +60,37 @@ def table(
     )
     metrics = [row for file in files for row in read_json(file)]
     write_table(metrics, request, output, published=published, note=note, config_hash=config_hash)
+
+
+@main.command()
+@metrics_options
+@click.option("--method", required=True, help="The method, which is compared with all of its variants.")
+@click.option("--shots", type=click.IntRange(1), required=True)
+@page_options
+def ablation(
+    files: tuple[Path, ...],
+    datasets: tuple[str, ...],
+    seeds: tuple[int, ...],
+    method: str,
+    shots: int,
+    config_dir: Path,
+    note: str,
+    config_hash: str,
+    output: Path,
+) -> None:
+    """Compare a method with its variants, base to novel, as CSV, Markdown, HTML, LaTeX and a plot."""
+    from ..files import read_json
+    from ..report.render import write_ablation
+    from ..report.request import Request
+
+    variants = config.variants_of(method, config_dir)
+    titles = {name: variant.title for name, variant in variants.items()}
+    request = Request(
+        kind="base_to_novel",
+        datasets=datasets,
+        titles={method: config.method_title(method, config_dir), **titles},
+        shots=(shots,),
+        seeds=seeds,
+    )
+    metrics = [row for file in files for row in read_json(file)]
+    write_ablation(metrics, request, variants, output, note=note, config_hash=config_hash)

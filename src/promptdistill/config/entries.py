@@ -1,7 +1,7 @@
 """Entries of data sets and methods: `config/datasets/NAME.yaml` and `config/methods/NAME.yaml`."""
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,7 @@ Table = Literal["base_to_novel", "few_shot", "cross_dataset", "domain_generaliza
 TABLES: tuple[Table, ...] = get_args(Table)
 
 CASCADED = "+caspl"  # suffix of a method that is cascaded on boosting prompts
+VARIANT = "@"  # stands before the name of a method's variant
 
 
 class Source(Strict):
@@ -79,6 +80,14 @@ class Differences(Strict):
     datasets: dict[str, dict[str, Any]] = Field({}, description="on single data sets")
 
 
+class Variant(Strict):
+    """A method with other hyper-parameters, under a name of its own: "fdbpl@one_region"."""
+
+    title: str = Field(description="what differs, in a few words")
+    group: str = Field("Variants", description="heading in the table of `snakemake ablation`")
+    hyperparameters: Annotated[dict[str, Any], Field(min_length=1)]
+
+
 class MethodEntry(Strict):
     """One method: the content of config/methods/NAME.yaml."""
 
@@ -108,6 +117,19 @@ class MethodEntry(Strict):
         Differences(), description="what differs when other data sets, or variants, are tested"
     )
 
+    variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Variant] = Field(
+        {}, description="name -> variant: METHOD@NAME stands wherever METHOD does"
+    )
+
+    @model_validator(mode="after")
+    def _variants_change_what_there_is(self) -> "MethodEntry":
+        for name, variant in self.variants.items():
+            for key in variant.hyperparameters:
+                if key not in self.hyperparameters:
+                    hint = did_you_mean(key, list(self.hyperparameters))
+                    raise ValueError(f"variants.{name}: there is no hyper-parameter {key!r}{hint}")
+        return self
+
     @model_validator(mode="after")
     def _students_have_images_of_every_target(self) -> "MethodEntry":
         impossible = {"few_shot", "domain_generalization"} & set(self.applies_to)
@@ -130,6 +152,18 @@ def split_method(method: str) -> tuple[str, bool]:
     return method.removesuffix(CASCADED), method.endswith(CASCADED)
 
 
+def split_variant(method: str) -> tuple[str, str | None]:
+    """("fdbpl+caspl", "one_region") for "fdbpl@one_region+caspl", ("fdbpl", None) for "fdbpl"."""
+    plain, cascaded = split_method(method)
+    name, _, variant = plain.partition(VARIANT)
+    return name + CASCADED * cascaded, variant or None
+
+
+def family(method: str) -> str:
+    """ "fdbpl" for "fdbpl@one_region+caspl": the name of the method's entry and of its code."""
+    return split_method(split_variant(method)[0])[0]
+
+
 def load_dataset(name: str, config_dir: Path) -> DatasetConfig:
     """Read config/datasets/NAME.yaml."""
     path = config_dir / "datasets" / f"{name}.yaml"
@@ -140,8 +174,9 @@ def load_dataset(name: str, config_dir: Path) -> DatasetConfig:
 
 
 def load_method(name: str, config_dir: Path) -> MethodEntry:
-    """Read config/methods/NAME.yaml, for "coop" as well as for "coop+caspl"."""
-    base_name, cascaded = split_method(name)
+    """Read config/methods/NAME.yaml, for "coop" as well as for "coop+caspl" and for variants."""
+    base_name, cascaded = family(name), split_method(name)[1]
+    variant = split_variant(name)[1]
     path = config_dir / "methods" / f"{base_name}.yaml"
     if not path.is_file():
         hint = did_you_mean(base_name, known_names(path.parent))
@@ -152,13 +187,25 @@ def load_method(name: str, config_dir: Path) -> MethodEntry:
             f"{base_name} cannot be cascaded on boosting prompts: drop {CASCADED}, or say in {path} "
             "with the key with_boosting what differs then."
         )
+    if variant and variant not in entry.variants:
+        hint = did_you_mean(variant, list(entry.variants))
+        raise UserError(f"{base_name} has no variant {variant!r}{hint}: see variants in {path}.")
     return entry
 
 
 def method_title(name: str, config_dir: Path) -> str:
-    """A method's name in tables: "CoOp", "CoOp + CasPL"."""
-    cascaded = split_method(name)[1]
-    return load_method(name, config_dir).title + (" + CasPL" if cascaded else "")
+    """A method's name in tables: "CoOp", "CoOp + CasPL", "FDBPL (one region) + CasPL"."""
+    entry, variant = load_method(name, config_dir), split_variant(name)[1]
+    differing = f" ({entry.variants[variant].title})" if variant else ""
+    return entry.title + differing + (" + CasPL" if split_method(name)[1] else "")
+
+
+def variants_of(method: str, config_dir: Path) -> dict[str, Variant]:
+    """A method's variants under their full names: "fdbpl@one_region+caspl" for "fdbpl+caspl"."""
+    plain, cascaded = split_method(method)
+    suffix = CASCADED * cascaded
+    variants = load_method(method, config_dir).variants
+    return {f"{plain}{VARIANT}{name}{suffix}": variant for name, variant in variants.items()}
 
 
 def tables_of(training: Training) -> list[Table]:

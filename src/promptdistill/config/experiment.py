@@ -7,14 +7,18 @@ from pydantic import Field, model_validator
 
 from ..errors import UserError
 from ..files import sha256_of_json
-from .entries import Training, load_method, split_method
+from .entries import Training, load_method, split_method, split_variant
 from .reading import Strict, did_you_mean
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\+caspl)?$")]  # of data sets and methods
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]  # of data sets
+
+MethodName = Annotated[str, Field(pattern=r"^[a-z0-9_]+(@[a-z0-9_]+)?(\+caspl)?$")]
 
 Precision = Literal["float32", "bfloat16"]
+
+FeatureType = Literal["float16", "float32"]
 
 
 class BackboneConfig(Strict):
@@ -39,6 +43,9 @@ class LookupConfig(Strict):
 
     batch_size: int = Field(64, ge=1, description="regions that are encoded at a time")
     shard_images: int = Field(512, ge=1, description="images in one file of a lookup")
+    dtype: FeatureType = Field(
+        "float16", description="of a teacher's stored features; float32 is exact and takes twice the disk"
+    )
     parts: int = Field(1, ge=1, description="jobs that build one data set's teacher lookup side by side")
     parts_of: dict[Name, Annotated[int, Field(ge=1)]] = Field(
         {}, description="data set -> jobs, where it differs"
@@ -85,7 +92,7 @@ class Protocol(Strict):
     """What every protocol has."""
 
     seeds: list[Seed] = Field([1, 2, 3], min_length=1)
-    methods: list[Name] | None = Field(
+    methods: list[MethodName] | None = Field(
         None, description="methods of this protocol; none: all of `methods` that can be applied to it"
     )
     overrides: dict[str, dict[str, Any]] = Field(
@@ -184,13 +191,16 @@ class Config(Strict):
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     backbones: Backbones
     datasets: Annotated[list[Name], Field(min_length=1)]
-    methods: Annotated[list[Name], Field(min_length=1)]
+    methods: Annotated[list[MethodName], Field(min_length=1)]
     protocols: Protocols
     precision: Precision = Field("float32", description="of the models' arithmetic; prompts stay float32")
     regions: RegionConfig = RegionConfig()
     lookup: LookupConfig = LookupConfig()
     overrides: dict[str, dict[str, Any]] = Field(
         {}, description="method name -> hyper-parameters that replace those of config/methods"
+    )
+    ablation: list[MethodName] = Field(
+        [], description="methods whose variants `snakemake ablation` compares, in base_to_novel"
     )
     jobs: Jobs = Jobs()
     published: str | None = Field(
@@ -200,7 +210,7 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _no_repeats(self) -> "Config":
-        _refuse_repeats(datasets=self.datasets, methods=self.methods)
+        _refuse_repeats(datasets=self.datasets, methods=self.methods, ablation=self.ablation)
         return self
 
 
@@ -210,7 +220,8 @@ def hyperparameters(
     """A method's hyper-parameters on one data set in one protocol.
 
     The published ones of base-to-novel, then what differs with boosting, on this data set, in the protocol
-    (in the same order), and in the experiment.
+    (in the same order), and in the experiment; a variant changes what all this makes of its method, and can
+    be overridden by its own name.
 
     Raises UserError for an override that the method does not know.
     """
@@ -221,14 +232,25 @@ def hyperparameters(
         own |= layer.hyperparameters
         own |= (layer.with_boosting or {}) if boosted else {}
         own |= layer.datasets.get(dataset, {})
+    usual, variant = split_variant(name)
+    own |= _overrides(usual, own, config, training)
+    if variant:
+        own |= entry.variants[variant].hyperparameters
+        own |= _overrides(name, own, config, training)
+    return own
+
+
+def _overrides(name: str, known: dict[str, Any], config: Config, training: Training) -> dict[str, Any]:
+    """What the experiment, and then its protocol, sets anew of a method's `known` hyper-parameters."""
     protocol = config.protocols.chosen().get(training)
+    own: dict[str, Any] = {}
     for overrides in (config.overrides, protocol.overrides if protocol else {}):
-        for key in overrides.get(name, {}):
-            if key not in own:
-                raise UserError(
-                    f"overrides: {name} has no hyper-parameter {key!r}{did_you_mean(key, list(own))}."
-                )
         own |= overrides.get(name, {})
+    for key in own:
+        if key not in known:
+            raise UserError(
+                f"overrides: {name} has no hyper-parameter {key!r}{did_you_mean(key, list(known))}."
+            )
     return own
 
 

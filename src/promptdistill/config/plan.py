@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .entries import Table, Training, load_dataset, load_method, tables_of
+from .entries import Table, Training, load_dataset, load_method, tables_of, variants_of
 from .experiment import Config, Protocol, hyperparameters
 from .reading import validate
 
@@ -24,6 +24,9 @@ def load(content: dict[str, Any], config_dir: Path) -> Config:
                 hyperparameters(method, dataset, config, config_dir, training)
         _check_tables(training, config, config_dir)
         _check_boosting(training, protocol)
+    for method in config.ablation:
+        if not variants_of(method, config_dir):
+            raise UserError(f"ablation: {method} has no variants: list some in its entry, or drop it.")
     return config
 
 
@@ -110,6 +113,12 @@ def methods_of(table: Table, config: Config, config_dir: Path) -> list[str]:
     return [method for method in asked if table in load_method(method, config_dir).applies_to]
 
 
+def ablations(config: Config, config_dir: Path) -> dict[str, list[str]]:
+    """The methods whose variants are compared, and those variants; none without base_to_novel."""
+    compared = config.ablation if config.protocols.base_to_novel else []
+    return {method: list(variants_of(method, config_dir)) for method in compared}
+
+
 def evaluated(training: Training, method: str, config: Config, config_dir: Path) -> list[str]:
     """The data sets that a protocol tests a method on.
 
@@ -118,8 +127,17 @@ def evaluated(training: Training, method: str, config: Config, config_dir: Path)
     tables_with = [
         table
         for table in tables_of(training)
-        if table in tables(config) and method in methods_of(table, config, config_dir)
+        if table in tables(config) and method in _tested_for(table, config, config_dir)
     ]
     own = load_method(method, config_dir).learns_from == "teacher"
     source = [config.protocols.transfer.source] if training == "transfer" and not own else []
     return [*source, *(dataset for table in tables_with for dataset in tested(table, config))]
+
+
+def _tested_for(table: Table, config: Config, config_dir: Path) -> list[str]:
+    """The methods that a table shows, or an ablation, which shares the metrics of base_to_novel."""
+    compared = ablations(config, config_dir) if table == "base_to_novel" else {}
+    return [
+        *methods_of(table, config, config_dir),
+        *(name for method, variants in compared.items() for name in (method, *variants)),
+    ]

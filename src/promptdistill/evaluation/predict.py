@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..clip.backbone import Backbone
-from ..config import Training, split_method
+from ..config import Training, family
 from ..data.loading import WholeImages, load
 from ..data.protocols import CLASSES, Subset
 from ..data.region_store import images_sha256
@@ -54,7 +54,7 @@ def restore_method(
     Methods that learn nothing have no `prompt`.  Raises UserError for damaged prompts, and for those of
     another student, method, boosting prompt or protocol.
     """
-    base_name, _ = split_method(method)
+    name = family(method)
     tensors, names = {}, []
     origin = {"source": None, "prompt_sha256": None, "seed": None, "shots": 0, "unlabelled": False}
     if prompt is not None:
@@ -75,18 +75,18 @@ def restore_method(
             "prompt_sha256": sha256(prompt),
             "seed": header.seed,
             "shots": header.shots,
-            "unlabelled": find_method(base_name).unlabelled,
+            "unlabelled": find_method(name).unlabelled,
         }
     task = Task(
         backbone=student,
         class_names=names,
         template=template,
-        config=parse_hyperparameters(base_name, hyperparameters),
+        config=parse_hyperparameters(name, hyperparameters),
         generator=torch.Generator().manual_seed(0),
         frozen=[load_frozen(boosting, student)] if boosting else [],
         teacher_text=tensors.get("teacher_text"),
     )
-    restored = find_method(base_name)(task)
+    restored = find_method(name)(task)
     if restored.prompt is not None:
         if prompt is None:
             raise UserError(f"{method} is learned: name its finished prompt with --prompt.")
@@ -103,7 +103,7 @@ def transductive(
     if on another one with all of its classes; None if neither, and for methods that only see labelled images.
     """
     headers = [load_prompt(path)[1] for path in (prompt, boosting) if path is not None]
-    unlabelled = [header for header in headers if find_method(split_method(header.method)[0]).unlabelled]
+    unlabelled = [header for header in headers if find_method(family(header.method)).unlabelled]
     if any(header.dataset == dataset for header in unlabelled):
         return "images and class names"
     known = {name for header in unlabelled for name in header.class_names}

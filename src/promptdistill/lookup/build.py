@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ..clip.backbone import Backbone
 from ..clip.prompted import PromptedClip
 from ..clip.templates import template_features
-from ..config import LookupConfig, Regions
+from ..config import FeatureType, LookupConfig, Regions
 from ..data.images import content_sha256, normalise
 from ..data.loading import AllRegions, WholeImages, load
 from ..data.region_store import RegionStore, images_sha256
@@ -92,7 +92,7 @@ def build_teacher_lookup(build: Build, template: str, class_names: list[str]) ->
     The classifier comes from `template`, or from the teacher's own prompt if it has one.  Shards that a
     killed build, or `build_part`, finished are kept.  Raises UserError for an undecodable image.
     """
-    origin, shards = _make_shards(build, "float16")
+    origin, shards = _make_shards(build, build.config.dtype)
     encoder, path = build.encoder, build.folder / CLASSIFIER
     tuned = encoder.prompt_sha256 is not None
     with torch.no_grad():
@@ -114,7 +114,7 @@ def build_part(build: Build, part: int, parts: int) -> None:
 
     `build_teacher_lookup` finds them and does the rest.
     """
-    _make_shards(build, "float16", part, parts)
+    _make_shards(build, build.config.dtype, part, parts)
 
 
 def build_student_lookup(build: Build) -> None:
@@ -127,7 +127,9 @@ def build_student_lookup(build: Build) -> None:
     remove_other_shards(build.folder, shards)
 
 
-def _make_shards(build: Build, dtype: str, part: int = 0, parts: int = 1) -> tuple[Origin, list[Shard]]:
+def _make_shards(
+    build: Build, dtype: FeatureType, part: int = 0, parts: int = 1
+) -> tuple[Origin, list[Shard]]:
     """Make the shards of one part that are not there yet; what they are made from, and all of them."""
     encoder, count = build.encoder, build.samples_per_image
     origin = Origin(

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..config import BackboneConfig, Precision, Regions, Strict
+from ..config import BackboneConfig, FeatureType, Precision, Regions, Strict
 from ..errors import UserError
 from ..files import atomic, read_json, write_json
 from ..shards import Shard, mapped, verify
@@ -32,7 +32,7 @@ class Origin(Strict):
     encoder_sha256: str
     prompt_sha256: str | None  # of the frozen prompt's file, where the encoder has one
     precision: Precision  # of the encoder's arithmetic
-    dtype: Literal["float16", "float32"]  # of the stored features
+    dtype: FeatureType  # of the stored features
     code_sha256: str
 
 

@@ -21,19 +21,29 @@ from .base import Batch, DeepPromptConfig, Method
 class FDBPLConfig(DeepPromptConfig):
     """Hyper-parameters of FDBPL."""
 
+    vision_context: int = Field(ge=0, description="vision tokens a layer; 0: the image tower as it is")
     negative_phrase: str | None = Field(None, description="initial words of the negative text; none: random")
-    regions_per_image: int = Field(ge=1, description="regions of one image in a batch")
+    regions: int | None = Field(ge=1, description="regions of an image in all; none: one an epoch")
+    region_scale: tuple[float, float] | None = Field(
+        description="least and greatest area of a region, as a share of the image's; none: the experiment's"
+    )
+    regions_per_image: int = Field(ge=1, description="regions of an image in a batch")
     region_aware: bool = Field(description="false: every region counts as informative")
     informative_by: Literal["top", "entropy"] = Field(
         description="what of the teacher's answer tells: its top probability, or its entropy"
     )
     threshold: float | None = Field(
-        description="least top probability, or greatest entropy in nats, of an informative region; none: the "
-        "median of the training regions"
+        description="least top probability, or greatest entropy in nats, of an informative region; none: such "
+        "that a share of the training regions, `uninformative`, is not"
     )
-    temperature: float = Field(gt=0, description="of the teacher's and the student's probabilities")
+    uninformative: float = Field(
+        ge=0, lt=1, description="share of the training regions that are not informative, without a threshold"
+    )
+    temperature: float = Field(gt=0, description="of both models' probabilities where they are compared")
     top_k: int | None = Field(ge=1, description="teacher's logits that are kept; none: all")
-    label_weight: float = Field(ge=0, description="of the cross-entropy with the images' labels")
+    label_weight: float = Field(
+        ge=0, description="of the cross-entropy of what is classified by, on informative regions"
+    )
     positive_weight: float = Field(ge=0, description="of the positive texts' loss on informative regions")
     negative_weight: float = Field(ge=0, description="of the rejection of the other regions")
     difference_weight: float = Field(ge=0, description="of the first-order difference's loss")
@@ -84,12 +94,12 @@ class FDBPL(Method):
 
     @cached_property
     def threshold(self) -> float:
-        """What separates informative regions: as configured, or the median of the training regions (ours)."""
+        """What separates informative regions: as configured, or a quantile of the training regions (ours)."""
         config = self.task.config
         if config.threshold is not None:
             return config.threshold
         everything = self.task.teacher.logits(*self.task.teacher.every_region(), self._scale)
-        return float(self._confidence(everything).abs().median())
+        return float(self._confidence(everything).quantile(config.uninformative).abs())
 
     @property
     def _scale(self) -> Tensor:
@@ -97,7 +107,7 @@ class FDBPL(Method):
 
     def _confidence(self, teacher: Tensor) -> Tensor:
         """How informative regions (B,) are by the teacher's logits (B, classes): the greater, the more."""
-        log_p = (teacher / self.task.config.temperature).log_softmax(dim=1)
+        log_p = teacher.log_softmax(dim=1)
         if self.task.config.informative_by == "top":
             return log_p.max(dim=1).values.exp()
         return (log_p.exp() * log_p).sum(dim=1)  # minus the entropy
@@ -126,8 +136,9 @@ class FDBPL(Method):
         image = self.image_features(batch)
         positive, negative = (scale * image @ text.T for text in self.text_pair(self.task.class_names))
         difference, temperature = positive - negative, config.temperature
+        classified = difference if config.inference == "difference" else positive
         parts = (
-            (config.label_weight, lambda: F.cross_entropy(difference, batch.labels)),
+            (config.label_weight, lambda: labelled(classified, batch.labels, informative)),
             (config.positive_weight, lambda: distance(positive, teacher, temperature, informative)),
             (
                 config.negative_weight,
@@ -146,6 +157,11 @@ class FDBPL(Method):
         return lambda image: self._scale * image @ text.T
 
 
+def labelled(student: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
+    """Cross-entropy of logits (B, classes) with labels (B,), mean over the chosen regions."""
+    return _mean_of(F.cross_entropy(student, labels, reduction="none"), chosen)
+
+
 def distance(student: Tensor, teacher: Tensor, temperature: float, chosen: Tensor | None = None) -> Tensor:
     """KL(softmax(teacher / T) || softmax(student / T)) · T² of logits (B, classes).
 
@@ -159,9 +175,13 @@ def distance(student: Tensor, teacher: Tensor, temperature: float, chosen: Tenso
 def rejection(
     positive: Tensor, negative: Tensor, teacher: Tensor, temperature: float, chosen: Tensor
 ) -> Tensor:
-    """Mean over classes and chosen regions of BCE(sigmoid(s⁻ - s⁺), 1 - p_teacher) (ours)."""
+    """Mean over classes and chosen regions of BCE(sigmoid(s⁻ - s⁺), 1 - p_teacher) (ours).
+
+    s⁺ gets no gradient: it is the negative texts that have to give way.
+    """
     target = 1 - (teacher / temperature).softmax(dim=1)
-    each = F.binary_cross_entropy_with_logits(negative - positive, target, reduction="none").mean(dim=1)
+    pushed = negative - positive.detach()
+    each = F.binary_cross_entropy_with_logits(pushed, target, reduction="none").mean(dim=1)
     return _mean_of(each, chosen)
 
 

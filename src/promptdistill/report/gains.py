@@ -54,7 +54,7 @@ def _compare(plain: pd.DataFrame, cascaded: pd.DataFrame, figures: tuple[str, ..
         {
             "figure": figure,
             "gain": shown(after[figure]) - shown(before[figure]),
-            **_count(plain[figure].map(shown), cascaded[figure].map(shown)),
+            **wins_ties_losses(plain[figure].map(shown), cascaded[figure].map(shown)),
             "datasets": len(both),
             "p": p_value(cascaded[figure].map(shown) - plain[figure].map(shown)),
         }
@@ -74,9 +74,10 @@ def _averages(figures: pd.DataFrame) -> dict[str, float]:
     return means
 
 
-def _count(plain: pd.Series, cascaded: pd.Series) -> dict[str, int]:
+def wins_ties_losses(before: pd.Series, after: pd.Series) -> dict[str, int]:
+    """How often `after` is above, equal to and below `before`; both have the same index."""
     return {
-        "wins": int((cascaded > plain).sum()),
-        "ties": int((cascaded == plain).sum()),
-        "losses": int((cascaded < plain).sum()),
+        "wins": int((after > before).sum()),
+        "ties": int((after == before).sum()),
+        "losses": int((after < before).sum()),
     }

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 _LABELS = {"hm": "harmonic mean of base and novel (%)", "accuracy": "accuracy (%)"}
+_DIFFERENCE_LABELS = {"hm": "harmonic mean", "novel": "novel classes"}
 _LEGEND_INCHES = 2.1  # that a method's name takes
 _BARS_IN_A_ROW = 110  # more are too thin to tell apart on a page
 
@@ -23,6 +24,39 @@ _BARS_IN_A_ROW = 110  # more are too thin to tell apart on a page
 def write_plot(cells: pd.DataFrame, request: Request, path: Path) -> None:
     """Draw a summary (`summary.summarise`) as PNG: few-shot as lines over shots, the others as bars."""
     figure = _lines(cells, request) if request.kind == "few_shot" else _bars(cells, request)
+    _save(figure, path)
+
+
+def write_ablation_plot(rows: pd.DataFrame, path: Path) -> None:
+    """Draw a method's variants (`ablation.differences`) as PNG: points gained or lost, group by group."""
+    compared = rows[rows["difference"].notna()]
+    labels = compared[["group", "method", "title"]].drop_duplicates("method")
+    figure, axes = plt.subplots(figsize=(8.5, 1.4 + 0.3 * len(labels)), layout="constrained")
+    groups = labels["group"].ne(labels["group"].shift()).cumsum().to_numpy()
+    places = np.arange(len(labels)) + 0.8 * (groups - 1)  # a gap between groups
+    for figure_name, offset, colour in (("novel", -0.14, "#e08a2e"), ("hm", 0.14, "#2a6fbb")):
+        own = compared[compared["figure"] == figure_name].set_index("method").loc[labels["method"]]
+        axes.errorbar(
+            own["difference"],
+            places + offset,
+            xerr=own["difference_std"],
+            fmt="o",
+            color=colour,
+            markersize=5,
+            elinewidth=1,
+            label=_DIFFERENCE_LABELS[figure_name],
+        )
+    axes.axvline(0, color="#444", linewidth=0.9)
+    axes.set_yticks(places, labels["title"])
+    axes.invert_yaxis()
+    axes.set_xlabel("points above or below the method as it is (± deviation over seeds)")
+    figure.legend(ncols=2, loc="outside upper center", frameon=False, fontsize=9)
+    _tidy(axes)
+    axes.grid(axis="x", color="#e4e4e4", linewidth=0.7)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     with atomic(path) as partial:
         figure.savefig(partial, format="png", dpi=130, metadata={"Software": None})
     plt.close(figure)

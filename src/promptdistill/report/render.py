@@ -7,9 +7,10 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from ..config import Variant
 from ..files import write_text
 from ..provenance import commit, versions
-from . import plot, tables
+from . import ablation, plot, tables
 from .gains import gains
 from .request import Request
 from .summary import seeds_of, select, summarise
@@ -55,10 +56,36 @@ def write_table(
     gained = gains(cells, request)
     for ending, frame in {"": cells, "_seeds": seeds_of(runs, request), "_gains": gained}.items():
         write_text(beside(output, f"{ending}.csv"), frame.to_csv(index=False, float_format="%.4f"))
-    picture = beside(output, ".png")
-    plot.write_plot(cells, request, picture)
+    plot.write_plot(cells, request, beside(output, ".png"))
     table = tables.build(cells, gained, request, note=note, provenance=provenance(runs, config_hash))
-    for ending, text in forms(table, picture.read_bytes()).items():
+    _write_forms(table, output)
+
+
+def write_ablation(
+    metrics: list[dict[str, Any]],
+    request: Request,
+    variants: dict[str, Variant],
+    output: Path,
+    *,
+    note: str = "",
+    config_hash: str = "",
+) -> None:
+    """Compare a method, the first of `request`, with its variants, from metrics (one dict a run).
+
+    Writes `output`.csv, _seeds.csv, .md, .html, .tex and .png.  Raises UserError if the metrics do not serve.
+    """
+    runs = select(metrics, request)
+    rows = ablation.differences(runs, summarise(runs, request), request, variants)
+    for ending, frame in {"": rows, "_seeds": seeds_of(runs, request)}.items():
+        write_text(beside(output, f"{ending}.csv"), frame.to_csv(index=False, float_format="%.4f"))
+    plot.write_ablation_plot(rows, beside(output, ".png"))
+    made = provenance(runs, config_hash)
+    _write_forms(ablation.build(rows, request, note=note, provenance=made), output)
+
+
+def _write_forms(table: tables.Table, output: Path) -> None:
+    """Write a table's pages beside its picture, which is there already."""
+    for ending, text in forms(table, beside(output, ".png").read_bytes()).items():
         write_text(beside(output, f".{ending}"), text)
 
 

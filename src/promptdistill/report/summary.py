@@ -53,7 +53,7 @@ def summarise(runs: pd.DataFrame, request: Request, published: Path | None = Non
         for method in request.titles:
             for shots in (0, *request.shots):
                 own = runs[(runs["method"] == method) & (runs["shots"] == shots)]
-                own = _averaged(own, request) if dataset == AVERAGE else own[own["dataset"] == dataset]
+                own = seed_averages(own, request) if dataset == AVERAGE else own[own["dataset"] == dataset]
                 rows += _figures(own, dataset, method, shots, request)
     cells = pd.DataFrame(rows, columns=COLUMNS[: COLUMNS.index("published")])
     return published_numbers.compare(cells, published, request, runs["student"].iloc[0])
@@ -118,7 +118,7 @@ def _require_distinct(runs: list[dict[str, Any]]) -> None:
         seen[key] = run["predictions"]
 
 
-def _averaged(own: pd.DataFrame, request: Request) -> pd.DataFrame:
+def seed_averages(own: pd.DataFrame, request: Request) -> pd.DataFrame:
     """Per seed, the mean over data sets; only the seeds that every data set has."""
     own = own[own["dataset"].isin(request.datasets)]
     by_seed = own.groupby("seed", dropna=False)

@@ -164,9 +164,8 @@ def _strongest(records: list[dict[str, Any] | None]) -> str:
 def _cell(record: dict[str, Any] | None, rank: int | None, request: Request) -> Cell:
     if record is None:
         return Cell()
-    deviation = "" if pd.isna(record["std"]) else f" ± {record['std']:.2f}"
     return Cell(
-        value=f"{record['mean']:.2f}{deviation}",
+        value=f"{record['mean']:.2f}{deviation(record['std'])}",
         rank=rank,
         mark=_strongest([record]) if request.is_transfer else "",
         note=f"{record['seeds']} of {len(request.seeds)} seeds" if record["partial"] else "",
@@ -179,12 +178,22 @@ def _published(record: dict[str, Any]) -> Published | None:
         return None
     return Published(
         value=f"{record['published']:.2f}",
-        difference=_signed(record["difference"]),
+        difference=signed(record["difference"]),
         outside=bool(record["outside"]),
     )
 
 
-def _signed(points: float) -> str:
+def deviation(std: float) -> str:
+    """What follows a mean; nothing for a single run."""
+    return "" if pd.isna(std) else f" ± {std:.2f}"
+
+
+def p_text(p: float) -> str:
+    """What follows wins, ties and losses; nothing where nothing was tested."""
+    return "" if pd.isna(p) else ", p < 0.001" if p < 0.001 else f", p = {p:.3f}"
+
+
+def signed(points: float) -> str:
     """With its sign, and a minus as wide as the plus; what rounds to zero is +0.00."""
     return f"{shown(points) + 0.0:+.2f}".replace("-", "−")
 
@@ -212,8 +221,8 @@ def _gain_heading(key: int | str, request: Request) -> str:
 def _gain(row: dict[str, Any] | None) -> Cell:
     if row is None:
         return Cell()
-    p = "" if pd.isna(row["p"]) else ", p < 0.001" if row["p"] < 0.001 else f", p = {row['p']:.3f}"
-    return Cell(_signed(row["gain"]), note=f"{row['wins']}/{row['ties']}/{row['losses']}{p}")
+    won = f"{row['wins']}/{row['ties']}/{row['losses']}"
+    return Cell(signed(row["gain"]), note=won + p_text(row["p"]))
 
 
 def _legend(cells: pd.DataFrame, blocks: list[Block]) -> list[str]:

@@ -36,8 +36,9 @@ def picks_of_epoch(
     """The batches of one epoch: a random order of the images, each with `per_image` regions.
 
     Epoch e shows region (e + seed - 1) mod `regions` of every image, so seeds see them in another
-    order; further ones of the image lie evenly apart.
+    order; further ones of the image lie evenly apart.  An image with fewer regions shows all.
     """
+    per_image = min(per_image, regions)
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     order = torch.randperm(images, generator=generator).tolist()
     chosen = [(epoch + seed - 1 + nth * regions // per_image) % regions for nth in range(per_image)]

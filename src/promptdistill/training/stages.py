@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..clip.backbone import Backbone
-from ..config import Regions, Training, split_method
+from ..config import Regions, Training, family, split_method
 from ..data.loading import WholeImages, load
 from ..data.protocols import training_labels
 from ..data.region_store import images_sha256, open_store
@@ -146,8 +146,8 @@ def train_adapting(
     holds the zero-shot teacher's answers for all training images, for a method that asks it.  Finished
     runs keep their checkpoints until all are done, so an interrupted job does not repeat them.
     """
-    base_name, cascaded = split_method(method)
-    kind = find_method(base_name)
+    name, cascaded = family(method), split_method(method)[1]
+    kind = find_method(name)
     if kind.unlabelled:
         raise UserError(f"{method} learns from a teacher, without labels: train it with distill or boost.")
     if cascaded != (boosting is not None):
@@ -156,11 +156,10 @@ def train_adapting(
             if cascaded
             else f"{method} takes no boosting prompt: name it {method}+caspl, or leave the prompt out."
         )
-    kind = find_method(base_name)
     if kind.asks_teacher and lookup_folder is None:
-        raise UserError(f"{base_name} learns from a teacher's answers: name their lookup with --lookup.")
+        raise UserError(f"{method} learns from a teacher's answers: name their lookup with --lookup.")
     labels = training_labels(setting.split, protocol)
-    config = parse_hyperparameters(base_name, hyperparameters)
+    config = parse_hyperparameters(name, hyperparameters)
     boosting_sha256 = sha256(boosting) if boosting else None
     for run in runs:
         draw = read_draw(run.draw)

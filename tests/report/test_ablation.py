@@ -1,0 +1,89 @@
+"""A method beside its variants: paired differences by hand, and the page."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from click.testing import CliRunner
+from report_runs import ask, halves
+
+from promptdistill.cli.tables import ablation as command
+from promptdistill.config import Variant
+from promptdistill.evaluation.metrics import harmonic_mean
+from promptdistill.report.ablation import COLUMNS, differences
+from promptdistill.report.summary import select, summarise
+
+TITLES = {"coop": "CoOp", "coop@short": "4 tokens", "coop@end": "names first", "coop@none": "not run"}
+VARIANTS = {
+    "coop@short": Variant(title="4 tokens", group="Tokens", hyperparameters={"context": 4}),
+    "coop@end": Variant(title="names first", group="Place", hyperparameters={"phrase": None}),
+    "coop@none": Variant(title="not run", group="Place", hyperparameters={"context": 1}),
+}
+FIGURES = {  # data set -> seed -> (base, novel)
+    "coop": {"a": {1: (80, 60), 2: (82, 60)}, "b": {1: (70, 50), 2: (70, 54)}},
+    "coop@short": {"a": {1: (80, 62), 2: (82, 61)}, "b": {1: (70, 50), 2: (70, 53)}},
+    "coop@end": {"a": {1: (80, 60), 2: (82, 60)}, "b": {1: (70, 50), 2: (70, 54)}},
+}
+METRICS = [
+    halves(dataset, method, seed, base, novel)
+    for method, datasets in FIGURES.items()
+    for dataset, seeds in datasets.items()
+    for seed, (base, novel) in seeds.items()
+]
+REQUEST = ask(seeds=(1, 2), titles=TITLES)
+
+
+@pytest.fixture
+def rows():
+    runs = select(METRICS, REQUEST)
+    return differences(runs, summarise(runs, REQUEST), REQUEST, VARIANTS)
+
+
+def test_differences_by_hand(rows):
+    assert list(rows.columns) == COLUMNS
+    rows = rows.set_index(["method", "figure"])
+    novel = rows.loc[("coop@short", "novel")]
+    assert novel["mean"] == pytest.approx((61.5 + 51.5) / 2)
+    assert novel["difference"] == pytest.approx(56.5 - 56)
+    # seed 1: 56 against 55; seed 2: 57 against 57
+    assert novel["difference_std"] == pytest.approx(0.5**0.5)
+    assert (novel["wins"], novel["ties"], novel["losses"], novel["runs"]) == (2, 1, 1, 4)
+    hm = rows.loc[("coop@short", "hm")]
+    before, after = harmonic_mean(75.5, 56), harmonic_mean(75.5, 56.5)
+    assert hm["difference"] == pytest.approx(round(after, 2) - round(before, 2))
+    by_seed = [harmonic_mean(75, 56) - harmonic_mean(75, 55), 0]
+    assert hm["difference_std"] == pytest.approx(pd.Series(by_seed).std())
+    same = rows.loc[("coop@end", "hm")]
+    assert (same["difference"], same["ties"], same["group"]) == (0, 4, "Place")
+    assert pd.isna(same["p"])
+
+
+def test_the_method_itself_has_no_difference_and_a_variant_without_runs_no_row(rows):
+    assert rows[rows["method"] == "coop"]["difference"].isna().all()
+    assert set(rows["method"]) == {"coop", "coop@short", "coop@end"}
+
+
+def test_the_command(tmp_path):
+    """From metrics and the method's entry to all forms of the page."""
+    (tmp_path / "methods").mkdir()
+    entry = yaml.safe_load((Path(__file__).parents[2] / "config" / "methods" / "coop.yaml").read_text())
+    entry["variants"] = {
+        name.removeprefix("coop@"): variant.model_dump() for name, variant in VARIANTS.items()
+    }
+    (tmp_path / "methods" / "coop.yaml").write_text(yaml.safe_dump(entry))
+    (tmp_path / "m.json").write_text(json.dumps(METRICS))
+    options = "--dataset a --dataset b --seed 1 --seed 2 --shots 16 --method coop --note Hello."
+    where = ["--metrics", tmp_path / "m.json", "--config-dir", tmp_path, "--output", tmp_path / "ablation"]
+    result = CliRunner().invoke(command, [*options.split(), *map(str, where)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    markdown = (tmp_path / "ablation.md").read_text()
+    assert "# Ablation: CoOp" in markdown
+    assert "## Tokens" in markdown
+    assert "| 4 tokens | 75.50 ± 0.71 | 56.50 ± 0.71 |" in markdown
+    assert "+0.50 ± 0.71 (2/1/1" in markdown
+    assert "Hello." in markdown
+    assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
+    for ending in (".csv", "_seeds.csv", ".html", ".tex"):
+        assert (tmp_path / f"ablation{ending}").stat().st_size
