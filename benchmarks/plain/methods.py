@@ -251,9 +251,9 @@ class PromptKD(IVLP):
 class FDBPL(IVLP):
     """Positive and negative texts over regions; the teacher sees the student's pixels (arXiv 2505.18053).
 
-    All weights are 1, the temperature too, and the positive texts classify.  `prompt` also holds "negative.0", "negative.1", …, text
-    tokens like those of "text".  A batch holds `regions_per_image` regions of one image, then of the next;
-    `threshold` is the least top probability of an informative region.
+    All weights are 1, the temperature too, and the positive texts classify.  `prompt` also holds
+    "negative.0", "negative.1", …, text tokens like those of "text".  A batch holds `regions_per_image`
+    regions of one image, then of the next; `threshold` is the least top probability of an informative region.
     """
 
     def __init__(

@@ -33,8 +33,8 @@ class FDBPLConfig(DeepPromptConfig):
         description="what of the teacher's answer tells: its top probability, or its entropy"
     )
     threshold: float | None = Field(
-        description="least top probability, or greatest entropy in nats, of an informative region; none: such "
-        "that a share of the training regions, `uninformative`, is not"
+        description="least top probability, or greatest entropy in nats, of an informative region; none: "
+        "such that a share of the training regions, `uninformative`, is not"
     )
     uninformative: float = Field(
         ge=0, lt=1, description="share of the training regions that are not informative, without a threshold"
