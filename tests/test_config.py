@@ -195,7 +195,7 @@ def test_regions_of_another_scale_have_a_name_of_their_own():
     wrong = config.load(
         changed(methods=["fdbpl"], overrides={"fdbpl": {"region_scale": [0.5, 0.1]}}), CONFIG_DIR
     )
-    with pytest.raises(UserError, match="fdbpl: region_scale: .*must be two shares"):
+    with pytest.raises(UserError, match=r"fdbpl: region_scale: .*must be two shares"):
         layout.regions_of("fdbpl", "mini_night", wrong, CONFIG_DIR)
 
 
