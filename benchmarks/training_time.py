@@ -127,7 +127,7 @@ def clocks(device: str) -> Tensor:
 
 @click.command()
 @click.option("--classes", multiple=True, type=click.IntRange(2, 1000), default=[5, 50], show_default=True)
-@click.option("--steps", type=click.IntRange(1), default=4, show_default=True, help="Timed steps.")
+@click.option("--steps", type=click.IntRange(1), default=3, show_default=True, help="Timed steps.")
 @click.option("--student", default="ViT-B-16-quickgelu", show_default=True)
 @click.option("--teacher", default="ViT-L-14-quickgelu", show_default=True)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
