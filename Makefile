@@ -1,6 +1,7 @@
 # make demo   the main job on the miniature benchmark, from nothing to tables
 # make test   the tests
 # make results  every method in every protocol on the miniature benchmark, docs/results-miniature.md
+# make ablation  FDBPL and its variants on the miniature benchmark, docs/ablation.md
 # make bench  ours against the published way, on ViT-B/16 and ViT-L/14 with random weights
 # They set up .venv first when it is missing or outdated.
 
@@ -9,7 +10,7 @@ CORES ?= all
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test results bench lint format schema dag report clean
+.PHONY: demo test results ablation bench lint format schema dag report clean
 
 demo: $(STAMP)
 	@. $(BIN)/activate && snakemake --cores $(CORES)
@@ -29,12 +30,21 @@ results: $(STAMP)
 		sed 's/^#/##/' results/miniature_all/tables/$$table.md; \
 	done >> docs/results-miniature.md
 
-# About 50 minutes and 24 GB of memory on two cores; tables and plots go to results/benchmarks.
+ablation: $(STAMP)
+	@. $(BIN)/activate && snakemake --cores $(CORES) ablation
+	@cp results/tables/ablation_fdbpl.png docs/ablation.png
+	@printf '# FDBPL and its variants, on the miniature benchmark\n\n%s\n\n%s\n\n' \
+		'Made by `make ablation` ([config/methods/fdbpl.yaml](../config/methods/fdbpl.yaml)).' \
+		'![Points gained or lost](ablation.png)' > docs/ablation.md
+	@sed 's/^#/##/' results/tables/ablation_fdbpl.md >> docs/ablation.md
+
+# About an hour and 24 GB of memory on two cores; tables and plots go to results/benchmarks.
 bench: $(STAMP)
 	@$(BIN)/python benchmarks/region_pixels.py
 	@$(BIN)/python benchmarks/scaling.py
 	@$(BIN)/python benchmarks/pipeline.py
 	@$(BIN)/python benchmarks/steps.py
+	@$(BIN)/python benchmarks/training_time.py
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
