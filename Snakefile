@@ -32,7 +32,7 @@ wildcard_constraints:
     protocol="base_to_novel|few_shot|transfer",
     kind="plain|boosted|boosted_transfer",
     teacher=r"zero_shot|(base_to_novel|few_shot|transfer)_\d+shots",
-    crops=r"\d+(_[\d.]+-[\d.]+)?",
+    crops=r"\d+(_[\d.e-]+to[\d.e-]+)?",
     table="|".join(configuration.TABLES),
     part=r"\d+",
     parts=r"\d+",

@@ -187,7 +187,7 @@ def test_regions_of_another_scale_have_a_name_of_their_own():
     experiment = config.load(changed(methods=["fdbpl"], overrides=own), CONFIG_DIR)
     seen = layout.regions_of("fdbpl", "mini_night", experiment, CONFIG_DIR)
     assert (seen.count, seen.scale) == (20, (0.08, 1.0))
-    assert layout.name_of_regions(seen, experiment) == "20_0.08-1.0"
+    assert layout.name_of_regions(seen, experiment) == "20_0.08to1.0"
     usual = layout.regions_of("boosting", "mini_night", experiment, CONFIG_DIR)
     assert layout.name_of_regions(usual, experiment) == "20"
     for regions in (seen, usual):

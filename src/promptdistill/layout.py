@@ -97,15 +97,15 @@ def regions_of(
 
 
 def name_of_regions(regions: Regions, config: Config) -> str:
-    """What regions are called in paths: "20", or "20_0.08-1.0" where their scale is not the experiment's."""
-    scale = "" if regions.scale == config.regions.scale else "_{}-{}".format(*regions.scale)
+    """What regions are called in paths: "20", or "20_0.08to1.0" where their scale is not the experiment's."""
+    scale = "" if regions.scale == config.regions.scale else "_{}to{}".format(*regions.scale)
     return f"{regions.count}{scale}"
 
 
 def named_regions(name: str, config: Config) -> Regions:
     """The regions of a name that `name_of_regions` gave."""
     count, _, scale = name.partition("_")
-    own = {"scale": tuple(map(float, scale.split("-")))} if scale else {}
+    own = {"scale": tuple(map(float, scale.split("to")))} if scale else {}
     return config.regions.for_epochs(int(count)).model_copy(update=own)
 
 

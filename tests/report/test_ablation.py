@@ -13,6 +13,7 @@ from promptdistill.cli.tables import ablation as command
 from promptdistill.config import Variant
 from promptdistill.evaluation.metrics import harmonic_mean
 from promptdistill.report.ablation import COLUMNS, differences
+from promptdistill.report.render import write_ablation
 from promptdistill.report.summary import select, summarise
 
 TITLES = {"coop": "CoOp", "coop@short": "4 tokens", "coop@end": "names first", "coop@none": "not run"}
@@ -63,6 +64,20 @@ def test_differences_by_hand(rows):
 def test_the_method_itself_has_no_difference_and_a_variant_without_runs_no_row(rows):
     assert rows[rows["method"] == "coop"]["difference"].isna().all()
     assert set(rows["method"]) == {"coop", "coop@short", "coop@end"}
+
+
+def test_missing_seeds_are_not_compared():
+    runs = select([row for row in METRICS if (row["method"], row["seed"]) != ("coop@end", 2)], REQUEST)
+    rows = differences(runs, summarise(runs, REQUEST), REQUEST, VARIANTS).set_index("method")
+    assert rows.loc["coop@end", "difference"].isna().all()
+    assert rows.loc["coop@short", "difference"].notna().all()
+
+
+def test_one_seed_has_no_deviation_but_a_page(tmp_path):
+    request = ask(seeds=(1,), titles=TITLES)
+    write_ablation(METRICS, request, VARIANTS, tmp_path / "ablation")
+    assert "| 4 tokens | 75.00 | 56.00 |" in (tmp_path / "ablation.md").read_text()
+    assert (tmp_path / "ablation.png").stat().st_size > 0
 
 
 def test_the_command(tmp_path):

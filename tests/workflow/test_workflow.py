@@ -73,6 +73,18 @@ def test_the_published_tables_are_planned_whole(project):
     assert planned == expected
 
 
+def test_regions_of_another_scale_for_one_method(project):
+    """They are cut and looked up apart from those of the experiment, which boosting keeps."""
+    target = "results/adapting/base_to_novel/mini_patterns/fdbpl+caspl/2shots_seed1.safetensors"
+    own = "overrides={fdbpl+caspl: {depth: 3, region_scale: [0.25, 1.0]}}"
+    done = run_snakemake(target, "-n", "-p", "--configfile", FAST, "--config", own, cwd=project)
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0, printed
+    assert "--lookup results/lookup/mini_patterns/zero_shot/20_0.25to1.0regions" in printed
+    assert "--regions 20 --region-seed 1 --region-scale 0.25 1.0 --max-gb" in printed
+    assert "--lookup results/lookup/mini_patterns/zero_shot/1regions" in printed  # boosting: one epoch
+
+
 def test_an_own_experiment_inherits_nothing_from_the_default(project):
     """The published depths, not those of the miniature student, reach the commands."""
     target = "results/paper/adapting/base_to_novel/dtd/promptsrc+caspl/16shots_seed1.safetensors"

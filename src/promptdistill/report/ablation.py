@@ -26,7 +26,7 @@ def differences(
     which `request.titles` names first, and of its variants.  Columns: COLUMNS.  `mean` and `difference`
     are of figures as displayed; `difference_std` is the sample standard deviation over seeds of the
     differences of the same seed; `wins`, `ties`, `losses` and the Wilcoxon test's `p` are over `runs` pairs
-    of the same data set and seed.
+    of the same data set and seed.  Where seeds are missing nothing is compared.
     """
     averages = cells[cells["dataset"] == AVERAGE].set_index(["method", "figure"])
     reference = next(iter(request.titles))
@@ -39,8 +39,9 @@ def differences(
             own = averages.loc[(method, figure)]
             row = {"method": method, "title": title, "group": group, "figure": figure}
             row |= own[["mean", "std", "seeds"]].to_dict()
-            if method != reference and (reference, figure) in averages.index:
-                row["difference"] = shown(own["mean"]) - shown(averages.loc[(reference, figure), "mean"])
+            usual = averages.loc[(reference, figure)] if (reference, figure) in averages.index else None
+            if method != reference and usual is not None and not (own["partial"] or usual["partial"]):
+                row["difference"] = shown(own["mean"]) - shown(usual["mean"])
                 row |= _paired(runs, reference, method, figure, request)
             rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
