@@ -27,6 +27,7 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
+METHODS = [name for name in PLAIN if name != "fdbpl"]  # it has a benchmark of its own, training_time.py
 PARTS = ("load", "forward", "backward", "update")
 TOLERANCE = 1e-4  # relative, of losses and of gradients
 BARS = {"plain": ("as published", "#b0b4bb"), "ours": ("ours", "#2a6fbb")}
@@ -146,7 +147,7 @@ def plot(table: pd.DataFrame, path: Path) -> None:
 
 
 @click.command()
-@click.option("--method", "methods", multiple=True, type=click.Choice(list(PLAIN)), default=list(PLAIN))
+@click.option("--method", "methods", multiple=True, type=click.Choice(METHODS), default=METHODS)
 @click.option("--classes", multiple=True, type=click.IntRange(2, 1000), default=[50, 500], show_default=True)
 @click.option("--steps", type=click.IntRange(1), default=3, show_default=True, help="Timed steps.")
 @click.option("--student", default="ViT-B-16-quickgelu", show_default=True)

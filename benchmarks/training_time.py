@@ -26,6 +26,8 @@ from promptdistill.lookup.store import RegionLookup
 from ways import CONFIG_DIR, TEMPLATE, Case, Ours, Plain, backbone, teacher_lookup
 
 TOLERANCE = 1e-4  # relative, of losses
+PARTS = ("label", "positive", "negative", "difference", "intra", "inter")
+AS_PLAIN = {"temperature": 1.0, **{f"{part}_weight": 1.0 for part in PARTS}}  # as the plain form has them
 LEARNING_RATE = 1e-5  # of the first epoch; random weights would not stand a higher one
 OUTPUT = Path("results/benchmarks/training_time.csv")
 
@@ -64,7 +66,8 @@ class PlainLookedUp(Plain):
 
     def encode_image(self, pixels: Tensor, *, normalize: bool) -> Tensor:
         """The teacher's normalised features (B, D) of the step's regions."""
-        return self.lookup.features(*self.picks.T).to(pixels.device)
+        images, regions = self.picks.unbind(dim=1)
+        return self.lookup.features(images.contiguous(), regions).to(pixels.device)
 
 
 WAYS: dict[tuple[str, str], Callable[[Case, Path], Ours | Plain]] = {
@@ -146,7 +149,8 @@ def main(classes: tuple[int, ...], steps: int, threads: int, output: Path, **opt
             folder = Path(scratch) / str(count)
             lookup = teacher_lookup(Case(**case), folder)
             threshold = median_top_probability(lookup)
-            tables.append(measure(Case(**case, overrides={"threshold": threshold}), folder))
+            settings = {**AS_PLAIN, "threshold": threshold}
+            tables.append(measure(Case(**case, overrides=settings), folder))
     table = pd.concat(tables, ignore_index=True)
     table["ratio"] = table.groupby("classes")["seconds"].transform("first") / table["seconds"]
     output.parent.mkdir(parents=True, exist_ok=True)
