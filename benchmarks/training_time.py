@@ -42,7 +42,7 @@ class OursOnline(Ours):
         self.method.task = replace(self.method.task, teacher=self)
 
     @torch.no_grad()
-    def logits(self, images: Tensor, regions: Tensor, scale: Tensor, *, top_k: int | None = None) -> Tensor:
+    def logits(self, images: Tensor, regions: Tensor, scale: Tensor) -> Tensor:
         """The teacher's logits (B, classes), as `RegionLookup.logits` gives them."""
         picks = zip(images.tolist(), regions.tolist(), strict=True)
         pixels = torch.cat([self.dataset.crops(image, [region])[0] for image, region in picks])

@@ -129,6 +129,15 @@ def test_what_is_informative(make, teacher_lookup, student):
     assert make(region_aware=False, threshold=1.1).informative(everything).all()
 
 
+@pytest.mark.parametrize("how", ["top", "entropy"])
+def test_top_k_leaves_what_is_informative(make, batch, how):
+    """Labels of informative regions are all that the loss depends on here."""
+    weights = {f"{name}_weight": float(name == "label") for name in WEIGHTS}
+    own = {"informative_by": how, "uninformative": 0.5, **weights}
+    losses = [make(top_k=top_k, **own).loss(batch).item() for top_k in (None, 1)]
+    assert losses[0] == losses[1] != make(**own, region_aware=False).loss(batch).item()
+
+
 def test_inference(make, student):
     """By the difference of both similarities, or the positive one alone; two text passes."""
     generator = torch.Generator().manual_seed(2)
@@ -184,3 +193,8 @@ def test_a_loss_of_nothing_is_refused(published):
     values = published.hyperparameters("fdbpl", **{f"{name}_weight": 0.0 for name in WEIGHTS})
     with pytest.raises(UserError, match="one of the weights of the loss must be above 0"):
         parse_hyperparameters("fdbpl", values)
+    alone = {**values, "intra_weight": 1.0}
+    parse_hyperparameters("fdbpl", alone)
+    for single in ({"regions_per_image": 1}, {"regions": 1}):
+        with pytest.raises(UserError, match="intra_weight alone needs two regions"):
+            parse_hyperparameters("fdbpl", {**alone, **single})

@@ -1,6 +1,8 @@
 """A method beside its variants: paired differences by hand, and the page."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -80,6 +82,16 @@ def test_one_seed_has_no_deviation_but_a_page(tmp_path):
     assert (tmp_path / "ablation.png").stat().st_size > 0
 
 
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path):
+    request = ask(seeds=(1, 2), titles=TITLES | {"coop@short": "τ = 0.5, 8 %"})
+    write_ablation(METRICS, request, VARIANTS, tmp_path / "t")
+    page = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{t.tex}\end{document}"
+    (tmp_path / "page.tex").write_text(page)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+
+
 def test_the_command(tmp_path):
     """From metrics and the method's entry to all forms of the page."""
     (tmp_path / "methods").mkdir()
@@ -99,6 +111,7 @@ def test_the_command(tmp_path):
     assert "| 4 tokens | 75.50 ± 0.71 | 56.50 ± 0.71 |" in markdown
     assert "+0.50 ± 0.71 (2/1/1" in markdown
     assert "Hello." in markdown
+    assert r"$\Delta$ HM" in (tmp_path / "ablation.tex").read_text()
     assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
     for ending in (".csv", "_seeds.csv", ".html", ".tex"):
         assert (tmp_path / f"ablation{ending}").stat().st_size

@@ -178,9 +178,9 @@ class SomeAnswers:
         self._images = torch.tensor(images)
         self._text = lookup.text[labels]
 
-    def logits(self, images: Tensor, regions: Tensor, scale: Tensor, *, top_k: int | None = None) -> Tensor:
+    def logits(self, images: Tensor, regions: Tensor, scale: Tensor) -> Tensor:
         """Logits (B, classes) of region `regions[b]` of image `images[b]`, as `RegionLookup.logits`."""
-        return self._lookup.logits(self._images[images], regions, scale, classifier=self._text, top_k=top_k)
+        return self._lookup.logits(self._images[images], regions, scale, classifier=self._text)
 
     def every_region(self) -> tuple[Tensor, Tensor]:
         """Image and region numbers (images · regions,) of all regions of these images."""

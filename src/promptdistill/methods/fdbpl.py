@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..clip.prompts import DeepPrompt, Prompt, random_prompt
 from ..clip.text import Block
+from ..lookup.store import keep_top
 from .base import Batch, DeepPromptConfig, Method
 
 
@@ -53,8 +54,13 @@ class FDBPLConfig(DeepPromptConfig):
 
     @model_validator(mode="after")
     def _something_is_learned(self) -> "FDBPLConfig":
-        if not any(value for name, value in self if name.endswith("_weight")):
-            raise ValueError("one of the weights of the loss must be above 0")
+        pairs = min(self.regions_per_image, self.regions or self.epochs) > 1
+        weights = {name: value for name, value in self if name.endswith("_weight")}
+        if not any(value for name, value in weights.items() if pairs or name != "intra_weight"):
+            raise ValueError(
+                "one of the weights of the loss must be above 0, and intra_weight alone needs two regions of "
+                "an image in a batch"
+            )
         return self
 
 
@@ -131,8 +137,10 @@ class FDBPL(Method):
         """The weighted sum of all parts; both models' logits have the student's scale (ours)."""
         config, scale = self.task.config, self._scale
         with torch.no_grad():
-            teacher = self.task.teacher.logits(batch.images, batch.regions, scale, top_k=config.top_k)
+            teacher = self.task.teacher.logits(batch.images, batch.regions, scale)
             informative = self.informative(teacher)
+            if config.top_k is not None:
+                teacher = keep_top(teacher, config.top_k)
         image = self.image_features(batch)
         positive, negative = (scale * image @ text.T for text in self.text_pair(self.task.class_names))
         difference, temperature = positive - negative, config.temperature

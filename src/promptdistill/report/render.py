@@ -23,6 +23,8 @@ _TEX = str.maketrans(
         "^": r"\textasciicircum{}",
         "|": r"\textbar{}",
         "×": r"$\times$",
+        "Δ": r"$\Delta$",
+        "τ": r"$\tau$",
         "≥": r"$\geq$",
         "≤": r"$\leq$",
         "→": r"$\to$",
