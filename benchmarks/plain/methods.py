@@ -6,6 +6,7 @@ learn, `boosting` a frozen block of prompts learned before (CasPL); both have th
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -248,7 +249,7 @@ class PromptKD(IVLP):
         return self.weight * divergence(teacher_logits, logits).sum() / logits.numel()
 
 
-class FDBPL(IVLP):
+class FDBPL(Boosting):
     """Positive and negative texts over regions; the teacher sees the student's pixels (arXiv 2505.18053).
 
     All weights are 1, the temperature too, and the positive texts classify.  `prompt` also holds
@@ -256,26 +257,10 @@ class FDBPL(IVLP):
     regions of one image, then of the next; `threshold` is the least top probability of an informative region.
     """
 
-    def __init__(
-        self,
-        student: nn.Module,
-        tokenizer: Tokenizer,
-        class_names: list[str],
-        prompt: dict[str, Tensor],
-        *,
-        teacher: nn.Module,
-        teacher_tokenizer: Tokenizer,
-        template: str,
-        regions_per_image: int,
-        threshold: float,
-        boosting: dict[str, Tensor] | None = None,
-    ) -> None:
-        super().__init__(student, tokenizer, class_names, prompt, boosting=boosting)
-        self.teacher = teacher
+    def __init__(self, *arguments: Any, regions_per_image: int, threshold: float, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.regions_per_image = regions_per_image
         self.threshold = threshold
-        sentences = [template.replace("{}", readable(name)) for name in class_names]
-        self.teacher_text = normalise(sentence_features(teacher, teacher_tokenizer, sentences))
 
     def negative_text_features(self) -> Tensor:
         """Normalised features (classes, D) of the negative texts."""
