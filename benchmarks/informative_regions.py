@@ -25,7 +25,7 @@ def row(dataset: str, results: Path, scale: torch.Tensor) -> dict[str, float | s
     base = set(split.base_labels)
     numbers = [number for number, item in enumerate(split.train) if item.label in base]
     places = [split.labels.index(label) for label in split.base_labels]
-    answers = SomeAnswers(lookup, numbers, places)
+    answers = SomeAnswers(lookup, numbers, places, lookup.regions)
     images, regions = answers.every_region()
     logits = answers.logits(images, regions, scale)
     place = {label: number for number, label in enumerate(split.base_labels)}

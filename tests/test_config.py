@@ -162,6 +162,7 @@ def test_names_of_variants():
     [
         ({"methods": ["fdbpl@region_4"]}, r"fdbpl has no variant 'region_4' \(did you mean regions_4\?\)"),
         ({"ablation": ["maple"]}, "ablation: maple has no variants"),
+        ({"ablation": ["fdbpl@regions_4"]}, "fdbpl@regions_4 is a variant: name the method itself, fdbpl"),
         ({"ablation": ["fdbpl", "fdbpl"]}, "ablation lists fdbpl more than once"),
     ],
 )

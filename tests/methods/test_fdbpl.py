@@ -12,6 +12,7 @@ from promptdistill.methods import fdbpl, parse_hyperparameters
 from promptdistill.methods.base import Batch
 
 NAMES = ["star", "ring", "heart", "moon"]
+THRESHOLD = 0.99  # between the top probabilities of the batch's regions
 WEIGHTS = ("label", "positive", "negative", "difference", "intra", "inter")
 
 
@@ -102,12 +103,17 @@ def test_no_pairs_no_second_order(logits):
 
 def test_the_loss_is_the_weighted_sum_of_its_parts(make, batch):
     """Each weight alone, and all together; a weight of 0 switches a part off."""
+    method = make(threshold=THRESHOLD)
+    scale = method.task.backbone.logit_scale
+    informative = method.informative(method.task.teacher.logits(batch.images, batch.regions, scale))
+    assert 0 < int(informative.sum()) < len(informative)  # both kinds take part
     alone = []
     for chosen in WEIGHTS:
         weights = {f"{name}_weight": float(name == chosen) for name in WEIGHTS}
-        alone.append(make(**weights).loss(batch).item())
+        alone.append(make(threshold=THRESHOLD, **weights).loss(batch).item())
     assert len(set(alone)) == len(WEIGHTS)
-    together = make(**{f"{name}_weight": 1.0 + n for n, name in enumerate(WEIGHTS)}).loss(batch)
+    weights = {f"{name}_weight": 1.0 + n for n, name in enumerate(WEIGHTS)}
+    together = make(threshold=THRESHOLD, **weights).loss(batch)
     assert together.item() == pytest.approx(sum((1 + n) * value for n, value in enumerate(alone)), rel=1e-4)
 
 
@@ -179,14 +185,12 @@ def test_initial_texts(make, student):
 
 
 def test_answers_for_some_images_and_classes(teacher_lookup, student):
-    some = SomeAnswers(teacher_lookup, [7, 0, 23], [3, 1])
+    some = SomeAnswers(teacher_lookup, [7, 0, 23], [3, 1], regions=1)
     images, regions = torch.tensor([2, 0, 1]), torch.tensor([0, 1, 1])
     expected = teacher_lookup.logits(torch.tensor([23, 7, 0]), regions, student.logit_scale)[:, [3, 1]]
     torch.testing.assert_close(some.logits(images, regions, student.logit_scale), expected)
     images, regions = some.every_region()
-    assert list(zip(images.tolist(), regions.tolist(), strict=True)) == [
-        (image, region) for image in range(3) for region in range(2)
-    ]
+    assert list(zip(images.tolist(), regions.tolist(), strict=True)) == [(image, 0) for image in range(3)]
 
 
 def test_a_loss_of_nothing_is_refused(published):

@@ -75,6 +75,16 @@ def test_missing_seeds_are_not_compared():
     assert rows.loc["coop@short", "difference"].notna().all()
 
 
+def test_a_cascaded_method_is_marked_as_transductive(tmp_path):
+    metrics = [row | {"transductive": "images and class names"} for row in METRICS]
+    write_ablation(metrics, REQUEST, VARIANTS, tmp_path / "ablation")
+    markdown = (tmp_path / "ablation.md").read_text()
+    assert "| CoOp † |" in markdown
+    assert "† The method saw unlabelled images" in markdown
+    write_ablation(METRICS, REQUEST, VARIANTS, tmp_path / "plain")
+    assert "†" not in (tmp_path / "plain.md").read_text()
+
+
 def test_one_seed_has_no_deviation_but_a_page(tmp_path):
     request = ask(seeds=(1,), titles=TITLES)
     write_ablation(METRICS, request, VARIANTS, tmp_path / "ablation")

@@ -56,6 +56,27 @@ def test_epochs(images, batch_size, seed, epoch, regions):
     assert {region for batch in batches for _, region in batch} == {(epoch + seed - 1) % regions}
 
 
+@given(
+    images=st.integers(1, 20),
+    batch_size=st.integers(1, 20),
+    epoch=st.integers(0, 30),
+    regions=st.integers(1, 20),
+    per_image=st.integers(1, 6),
+)
+def test_several_regions_of_an_image(images, batch_size, epoch, regions, per_image):
+    """Beside one another in a batch, distinct, evenly apart; the images are in the same order as with one."""
+    one = picks_of_epoch(images, batch_size, 1, epoch, regions)
+    several = picks_of_epoch(images, batch_size, 1, epoch, regions, per_image)
+    each = min(per_image, regions)
+    for batch, single in zip(several, one, strict=True):
+        assert [number for number, _ in batch] == [number for number, _ in single for _ in range(each)]
+        assert [batch[nth * each] for nth in range(len(single))] == single
+    seen = sorted({region for batch in several for _, region in batch})
+    assert len(seen) == each
+    gaps = [(after - before) % regions for before, after in zip(seen, [*seen[1:], seen[0]], strict=True)]
+    assert each == 1 or max(gaps) - min(gaps) <= 1
+
+
 def test_every_epoch_and_seed_has_another_order():
     orders = {str(picks_of_epoch(30, 30, seed, epoch, 1)) for seed in range(4) for epoch in range(10)}
     assert len(orders) == 40

@@ -12,7 +12,9 @@ from safetensors import safe_open
 from promptdistill.clip import prompted as prompted_module
 from promptdistill.clip.backbone import weights_sha256
 from promptdistill.clip.prompted import PromptedClip
+from promptdistill.clip.templates import template_features
 from promptdistill.config import Regions, load_method
+from promptdistill.data.images import normalise
 from promptdistill.data.region_build import store_regions
 from promptdistill.data.splits import Split, draw_few_shot, of_labels, write_draw
 from promptdistill.errors import UserError
@@ -25,8 +27,9 @@ from promptdistill.lookup.build import (
     build_teacher_lookup,
     frozen_encoder,
 )
-from promptdistill.training import loop
+from promptdistill.training import loop, stages
 from promptdistill.training.artifact import load_frozen, load_prompt
+from promptdistill.training.batches import PickedRegions, load_batches
 from promptdistill.training.stages import Run, train_adapting, train_distilled
 
 CONFIG_DIR = Path(__file__).parent.parent.parent / "config"
@@ -41,6 +44,12 @@ METHODS = {
     "lasp": {**COMMON, "context": 4, "templates": 5, "weight": 2},
     "ivlp": DEEP,
     "promptsrc": {**DEEP, "gpa_mean": 2, "gpa_std": 1},
+}
+
+
+FDBPL = {  # needs a teacher's lookup besides
+    "fdbpl": load_method("fdbpl", CONFIG_DIR).hyperparameters
+    | {**DEEP, "phrase": None, "negative_phrase": None, "threshold": 0.3},
 }
 
 
@@ -81,7 +90,16 @@ def adapt(setting, output, method="coop", seed=1, boosting=None, **own):
     return output.read_bytes()
 
 
-def adapt_all(setting, outputs, method="coop", boosting=None, features=None, protocol="base_to_novel", **own):
+def adapt_all(
+    setting,
+    outputs,
+    method="coop",
+    boosting=None,
+    features=None,
+    protocol="base_to_novel",
+    lookup=None,
+    **own,
+):
     """Train one method for several seeds, as one job does; `outputs` maps seeds to prompts."""
     runs = []
     for seed, output in outputs.items():
@@ -92,9 +110,10 @@ def adapt_all(setting, outputs, method="coop", boosting=None, features=None, pro
         setting,
         runs,
         method,
-        {**METHODS[method.removesuffix("+caspl")], **own},
+        {**(METHODS | FDBPL)[method.removesuffix("+caspl")], **own},
         boosting,
         protocol=protocol,
+        lookup_folder=lookup,
     )
 
 
@@ -141,6 +160,46 @@ def test_killed_training_goes_on(setting, boosting, tmp_path, monkeypatch, metho
     allow_steps(monkeypatch, 6 - after)  # the rest, and not one more
     assert adapt(setting, output, method, boosting=frozen) == whole
     assert not output.with_suffix(".checkpoint").exists()
+
+
+@pytest.mark.parametrize("method", ["fdbpl", "fdbpl+caspl"])
+def test_fdbpl_killed_goes_on(setting, lookup, boosting, tmp_path, monkeypatch, method):
+    """It learns from the lookup: the same bytes again, also after a kill; another seed ends elsewhere."""
+    own = {"boosting": boosting if method.endswith("caspl") else None, "lookup": lookup}
+    whole = adapt(setting, tmp_path / "whole.safetensors", method, **own)
+    assert whole != adapt(setting, tmp_path / "other.safetensors", method, seed=2, **own)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
+    output = tmp_path / "killed.safetensors"
+    allow_steps(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        adapt(setting, output, method, **own)
+    allow_steps(monkeypatch, 3)
+    assert adapt(setting, output, method, **own) == whole
+
+
+def test_looked_up_answers_are_those_for_the_pixels_of_a_step(setting, lookup, random_student):
+    """For a draw in another order than the split's, and a part of the classes in another order."""
+    drawn = [setting.split.train[number] for number in (17, 3, 20, 0, 9)]
+    labels = [3, 0, 2]
+    items = of_labels(drawn, labels)
+    answers = stages._teacher_of(lookup, drawn, labels, setting)
+    dataset = PickedRegions(items, setting.image_folder, REGIONS, setting.student.size, None)
+    picks = [[(number, number % 2) for number in reversed(range(len(items)))]]
+    (batch,) = load_batches(dataset, picks, 0)
+    teacher = PromptedClip(random_student, [])
+    pixels = normalise(batch.pixels, random_student.mean, random_student.std)
+    text = template_features(teacher, "a photo of a {}.", setting.split.class_names(labels))
+    expected = 20 * teacher.image_features(pixels) @ text.T
+    found = answers.logits(batch.images, batch.regions, torch.tensor(20.0))
+    torch.testing.assert_close(found, expected, atol=2e-2, rtol=0)  # features are kept in half precision
+    assert (expected[0] - expected[1]).abs().max() > 0.1  # answers for another region would not do
+
+
+def test_methods_that_ask_a_teacher_need_its_lookup_and_regions(setting, lookup, tmp_path):
+    with pytest.raises(UserError, match=r"fdbpl learns from a teacher's answers: .* --lookup"):
+        adapt(setting, tmp_path / "a.safetensors", "fdbpl")
+    with pytest.raises(UserError, match=r"fdbpl is trained on random regions: .* --regions"):
+        adapt(replace(setting, regions=None), tmp_path / "a.safetensors", "fdbpl", lookup=lookup)
 
 
 STEP = loop._step

@@ -4,7 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .entries import Table, Training, load_dataset, load_method, tables_of, variants_of
+from .entries import (
+    Table,
+    Training,
+    family,
+    load_dataset,
+    load_method,
+    split_variant,
+    tables_of,
+    variants_of,
+)
 from .experiment import Config, Protocol, hyperparameters
 from .reading import validate
 
@@ -25,6 +34,8 @@ def load(content: dict[str, Any], config_dir: Path) -> Config:
         _check_tables(training, config, config_dir)
         _check_boosting(training, protocol)
     for method in config.ablation:
+        if split_variant(method)[1]:
+            raise UserError(f"ablation: {method} is a variant: name the method itself, {family(method)}.")
         if not variants_of(method, config_dir):
             raise UserError(f"ablation: {method} has no variants: list some in its entry, or drop it.")
     return config

@@ -172,9 +172,10 @@ def _pairs(images: int, regions: int) -> tuple[Tensor, Tensor]:
 class SomeAnswers:
     """A teacher's answers for some of a lookup's images, counted anew, and for some of its classes."""
 
-    def __init__(self, lookup: RegionLookup, images: list[int], labels: list[int]) -> None:
-        """`images` and `labels` are numbers of the lookup's images and classes."""
+    def __init__(self, lookup: RegionLookup, images: list[int], labels: list[int], regions: int) -> None:
+        """`images` and `labels` are numbers of the lookup's; of each image `regions` are seen."""
         self._lookup = lookup
+        self._regions = regions
         self._images = torch.tensor(images)
         self._text = lookup.text[labels]
 
@@ -184,7 +185,7 @@ class SomeAnswers:
 
     def every_region(self) -> tuple[Tensor, Tensor]:
         """Image and region numbers (images · regions,) of all regions of these images."""
-        return _pairs(len(self._images), self._lookup.regions)
+        return _pairs(len(self._images), self._regions)
 
 
 def keep_top(logits: Tensor, k: int) -> Tensor:

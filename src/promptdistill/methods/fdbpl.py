@@ -160,8 +160,11 @@ class FDBPL(Method):
 
     def classifier(self, class_names: list[str]) -> Callable[[Tensor], Tensor]:
         """A function from normalised image features (B, D) to logits (B, classes)."""
-        positive, negative = self.text_pair(class_names)
-        text = positive - negative if self.task.config.inference == "difference" else positive
+        if self.task.config.inference == "difference":
+            positive, negative = self.text_pair(class_names)
+            text = positive - negative
+        else:
+            text = self.clip.text_features(class_names)
         return lambda image: self._scale * image @ text.T
 
 
@@ -183,7 +186,7 @@ def distance(student: Tensor, teacher: Tensor, temperature: float, chosen: Tenso
 def rejection(
     positive: Tensor, negative: Tensor, teacher: Tensor, temperature: float, chosen: Tensor
 ) -> Tensor:
-    """Mean over classes and chosen regions of BCE(sigmoid(s⁻ - s⁺), 1 - p_teacher) (ours).
+    """Mean over classes and chosen regions of BCE(sigmoid(s⁻ - s⁺), 1 - softmax(teacher / T)) (ours).
 
     s⁺ gets no gradient: it is the negative texts that have to give way.
     """
@@ -200,7 +203,7 @@ def intra_class(difference: Tensor, teacher: Tensor, images: Tensor) -> Tensor:
     """
     first, second = torch.triu(images[:, None] == images[None], diagonal=1).nonzero(as_tuple=True)
     if not len(first):
-        return difference.new_zeros(())
+        return 0 * difference.sum()
     return _relative_distance(difference[first] - difference[second], teacher[first] - teacher[second])
 
 
@@ -208,7 +211,7 @@ def inter_class(difference: Tensor, teacher: Tensor) -> Tensor:
     """Second order: differences between two classes, for each region; 0 for a single class (ours)."""
     first, second = torch.triu_indices(difference.shape[1], difference.shape[1], offset=1)
     if not len(first):
-        return difference.new_zeros(())
+        return 0 * difference.sum()
     return _relative_distance(
         difference[:, first] - difference[:, second], teacher[:, first] - teacher[:, second]
     )

@@ -8,10 +8,10 @@ from ..config import Variant
 from .gains import p_value, shown, wins_ties_losses
 from .request import AVERAGE, KINDS, Request
 from .summary import seed_averages
-from .tables import HEADINGS, Block, Cell, Row, Table, deviation, p_text, signed
+from .tables import HEADINGS, MARKS, MARKS_MEAN, Block, Cell, Row, Table, deviation, p_text, signed
 
 COLUMNS = (
-    "method title group figure mean std seeds difference difference_std wins ties losses runs p"
+    "method title group figure mean std seeds transductive difference difference_std wins ties losses runs p"
 ).split()
 REFERENCE = "As it is"  # the heading of the method itself
 _DIFFERENCES = ("novel", "hm")  # figures whose difference is shown
@@ -38,7 +38,7 @@ def differences(
                 continue
             own = averages.loc[(method, figure)]
             row = {"method": method, "title": title, "group": group, "figure": figure}
-            row |= own[["mean", "std", "seeds"]].to_dict()
+            row |= own[["mean", "std", "seeds", "transductive"]].to_dict()
             usual = averages.loc[(reference, figure)] if (reference, figure) in averages.index else None
             if method != reference and usual is not None and not (own["partial"] or usual["partial"]):
                 row["difference"] = shown(own["mean"]) - shown(usual["mean"])
@@ -83,6 +83,7 @@ def build(rows: pd.DataFrame, request: Request, *, note: str, provenance: str) -
             "wins/ties/losses over pairs of runs of one data set and seed.",
             "p: two-sided paired Wilcoxon signed-rank test over these pairs. Seeds of one data set are not "
             "independent, and many variants are compared: a small p is a hint, no proof.",
+            *(MARKS_MEAN[mark] for mark in rows["transductive"].dropna().unique()),
         ],
         note=note,
         provenance=provenance,
@@ -97,7 +98,8 @@ def _block(group: str, rows: pd.DataFrame, request: Request) -> Block:
         own = rows[rows["method"] == method].set_index("figure")
         cells = [_figure(own.loc[figure]) for figure in request.figures]
         cells += [_difference(own.loc[figure]) for figure in _DIFFERENCES] if changes else []
-        lines.append(Row(own["title"].iloc[0], cells))
+        mark = MARKS.get(own["transductive"].iloc[0], "")
+        lines.append(Row(f"{own['title'].iloc[0]} {mark}".rstrip(), cells))
     return Block(group, [*columns, *changes], lines)
 
 

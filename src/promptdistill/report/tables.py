@@ -9,6 +9,11 @@ from .gains import shown
 from .request import AVERAGE, KINDS, Request
 
 MARKS = {"images and class names": "†", "class names": "‡"}  # the stronger one first
+MARKS_MEAN = {
+    "images and class names": "† The method saw unlabelled images of the data set and the names of all its "
+    "classes.",
+    "class names": "‡ The method knew the names of all classes of the data set, and saw no image of it.",
+}
 FLAG = "⚑"
 HEADINGS = {"base": "Base", "novel": "Novel", "hm": "HM", "accuracy": "Accuracy"}
 
@@ -232,12 +237,7 @@ def _legend(cells: pd.DataFrame, blocks: list[Block]) -> list[str]:
     marks = set(cells["transductive"].dropna())
     sentences = {
         "Bold is the best mean of a column, underlined the second.": any(cell.rank for cell in shown_cells),
-        "† The method saw unlabelled images of the data set and the names of all its classes.": (
-            "images and class names" in marks
-        ),
-        "‡ The method knew the names of all classes of the data set, and saw no image of it.": (
-            "class names" in marks
-        ),
+        **{sentence: mark in marks for mark, sentence in MARKS_MEAN.items()},
         "An average bears the strongest mark of the data sets in it.": bool(marks),
         "(n of m seeds): some seeds are missing; such a mean takes no part in the ranking or the gains.": any(
             cell.note for cell in shown_cells

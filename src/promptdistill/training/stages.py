@@ -156,6 +156,8 @@ def train_adapting(
             if cascaded
             else f"{method} takes no boosting prompt: name it {method}+caspl, or leave the prompt out."
         )
+    if setting.regions is None and not issubclass(kind, FittedMethod):
+        raise UserError(f"{method} is trained on random regions: say how many, with --regions.")
     if kind.asks_teacher and lookup_folder is None:
         raise UserError(f"{method} learns from a teacher's answers: name their lookup with --lookup.")
     labels = training_labels(setting.split, protocol)
@@ -215,7 +217,8 @@ def _teacher_of(
     lookup.require_classifier(setting.template, split.class_names(split.labels))
     row = {item.path: number for number, item in enumerate(split.train)}
     images = [row[item.path] for item in of_labels(drawn, labels)]
-    return SomeAnswers(lookup, images, [split.labels.index(label) for label in labels])
+    places = [split.labels.index(label) for label in labels]
+    return SomeAnswers(lookup, images, places, setting.regions.count)
 
 
 def _looked_up(
