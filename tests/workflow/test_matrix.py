@@ -26,7 +26,7 @@ def finished(tmp_path_factory):
     entry = folder / "config/methods/fdbpl.yaml"
     content = config.read_yaml(entry)
     content["variants"] = {name: content["variants"][name] for name in VARIANTS}
-    entry.write_text(yaml.safe_dump(content))
+    entry.write_text(yaml.safe_dump(content, sort_keys=False))
     done = run_snakemake("all", "ablation", "--cores", 2, "--configfile", MATRIX, cwd=folder)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return folder
