@@ -1,4 +1,4 @@
-# images -> splits -> regions -> lookup -> boosting -> adapting -> predictions -> metrics -> tables
+# images -> splits -> regions -> lookup -> boosting -> adapting -> predictions -> metrics -> tables -> MLflow
 import os
 from pathlib import Path
 
@@ -47,6 +47,7 @@ include: "workflow/rules/adapting.smk"
 include: "workflow/rules/distilling.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/tracking.smk"
 include: "workflow/rules/miniature.smk"
 
 
@@ -54,3 +55,4 @@ rule all:
     default_target: True
     input:
         expand(f"{RESULTS}/tables/{{table}}.html", table=configuration.tables(CONFIG)),
+        f"{RESULTS}/tracking.json",

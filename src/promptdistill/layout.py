@@ -52,6 +52,7 @@ _STAGES = {
     ),
     "metrics": ("data/protocols.py", "evaluation/metrics.py"),
     "tables": ("report/*.py", "report/*.j2"),
+    "tracking": ("tracking/*.py",),
 }
 
 

@@ -22,8 +22,9 @@ def copy_project(folder):
 def start_snakemake(*arguments, cwd, **options):
     """Start Snakemake in `cwd` with that folder's own copy of the package."""
     bin_folder = Path(sys.executable).parent
+    elsewhere = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")  # where a developer's own runs go
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in elsewhere},
         "PYTHONPATH": str(cwd / "src"),
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
     }

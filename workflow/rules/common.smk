@@ -3,6 +3,7 @@ import json
 import re
 
 from promptdistill import layout
+from promptdistill.tracking.store import store_of
 
 RESULTS = CONFIG.results
 # Folders of one data set and method.
@@ -194,12 +195,17 @@ def of_runs(pattern, runs):
     return [pattern.replace("{shots}", str(k)).replace("{seed}", str(seed)) for k, seed in runs]
 
 
+def learned_on(protocol, dataset, method):
+    """The data set that a prompt is learned on which is tested on `dataset`: the source, or that one itself."""
+    own = configuration.load_method(method, CONFIG_DIR).learns_from == "teacher"
+    return dataset if own or protocol != "transfer" else CONFIG.protocols.transfer.source
+
+
 def finished_prompts(runs):
     """The prompts that are tested: learned on the source, or on the data set itself."""
 
     def paths(wildcards):
-        own = configuration.load_method(wildcards.method, CONFIG_DIR).learns_from == "teacher"
-        dataset = wildcards.dataset if own else trained_on(wildcards)
+        dataset = learned_on(wildcards.protocol, wildcards.dataset, wildcards.method)
         folder = ADAPTING.format(protocol=wildcards.protocol, dataset=dataset, method=wildcards.method)
         return of_runs(f"{folder}/{RUN}.safetensors", runs)
 
@@ -270,3 +276,59 @@ def methods_learning_from(*what):
     """A wildcard constraint: the methods, alone and cascaded, that learn from regions, images, a teacher."""
     names = [name for one in what for name in layout.learning_from(one, CONFIG_DIR) if name != "boosting"]
     return rf"({'|'.join(names)})(@[a-z0-9_]+)?(\+caspl)?"
+
+
+def tracked_metrics():
+    """The metrics that all tables are made from."""
+    return [
+        f"{RESULTS}/metrics/{protocol}/{method}.json"
+        for protocol in CONFIG.protocols.chosen()
+        for method in tabulated(protocol)
+    ]
+
+
+def tabulated(protocol):
+    """The methods of a protocol that stand in any of its tables."""
+    tables = [t for t in configuration.tables(CONFIG) if configuration.training_of(t) == protocol]
+    return dict.fromkeys(m for t in tables for m in configuration.methods_of(t, CONFIG, CONFIG_DIR))
+
+
+def tracked_runs():
+    """What every run leaves: predictions, prompt, history, and the boosting prompt that it is cascaded on."""
+    found = []
+    for protocol, _, runs in configuration.batches(CONFIG):
+        for method in tabulated(protocol):
+            learns = configuration.load_method(method, CONFIG_DIR).learns_from != "nothing"
+            for dataset in configuration.evaluated(protocol, method, CONFIG, CONFIG_DIR):
+                tested = PREDICTIONS.format(protocol=protocol, dataset=dataset, method=method)
+                found += of_runs(f"{tested}/{RUN}.parquet", runs) if learns else [f"{tested}/0shots.parquet"]
+                if learns:
+                    found += _learned_by(protocol, learned_on(protocol, dataset, method), method, runs)
+    return list(dict.fromkeys(found))
+
+
+def _learned_by(protocol, dataset, method, runs):
+    prompt = ADAPTING.format(protocol=protocol, dataset=dataset, method=method) + f"/{RUN}"
+    own = of_runs(f"{prompt}.safetensors", runs) + of_runs(f"{prompt}.history.json", runs)
+    boosted = configuration.split_method(method)[1]
+    kind = layout.boosting_kind(protocol)
+    return [*own, BOOSTING.format(dataset=dataset, kind=kind)] if boosted else own
+
+
+def tracked_splits():
+    """The splits of all data sets that are tested."""
+    datasets = dict.fromkeys(
+        dataset
+        for protocol in CONFIG.protocols.chosen()
+        for method in tabulated(protocol)
+        for dataset in configuration.evaluated(protocol, method, CONFIG, CONFIG_DIR)
+    )
+    return [f"{RESULTS}/splits/{dataset}/split.json" for dataset in datasets]
+
+
+def training_jobs():
+    """The (shots, seed) that each training job of a protocol takes, as JSON."""
+    jobs = {}
+    for protocol, _, runs in configuration.batches(CONFIG):
+        jobs.setdefault(protocol, []).append(runs)
+    return json.dumps(jobs)

@@ -1,0 +1,208 @@
+"""Bringing runs into MLflow: once each, whoever else imports at the same time.
+
+MLflow gives no transactions and no unique names, so an import is made of steps that any number of processes
+may take in any order.  A run counts once it is finished; until then others overlook it.  Of several finished
+runs of one key the one of the highest generation counts, and of one generation that of the highest id.  A run
+that replaces others takes the next generation.  When an import has finished its runs, it deletes those that
+do not count, and looks again until there are none: the last import to finish sees the runs of all.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, Run
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_DATASET_CONTEXT,
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_USER,
+)
+from mlflow.utils.validation import MAX_DATASET_DIGEST_SIZE, MAX_ENTITIES_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
+from tqdm import tqdm
+
+from ..provenance import commit
+from .content import Content, table_key
+from .experiment import (
+    GENERATION,
+    KEY,
+    Experiment,
+    counting,
+    is_finished,
+    make_experiment,
+    open_experiment,
+    plain_errors,
+)
+from .store import Store, user
+
+CONTENT = "promptdistill.content"
+TABLE = "promptdistill.table"
+_BEGUN = "promptdistill.begun"
+
+# A run is filled in seconds.  One that is unfinished for so long was left by a process that died.
+_DEAD_AFTER_SECONDS = 3600
+_POINTS_PER_BATCH = MAX_ENTITIES_PER_BATCH - MAX_PARAMS_TAGS_PER_BATCH
+
+
+def import_runs(contents: list[Content], store: Store) -> dict[str, Any]:
+    """Bring runs into a store and return a receipt: where they are, and what was done to how many.
+
+    `contents` holds a table's run before those that are nested under it.  A run whose content is there
+    already is left as it is; one with other content replaces it.  Raises UserError if the store cannot be
+    used.
+    """
+    with plain_errors(store), store.locked():
+        make_experiment(store)
+        experiment = open_experiment(store)
+        done = _write_changed(contents, experiment)
+        runs = settle(experiment)
+    return {
+        "store": store.shown,
+        "experiment": store.experiment,
+        "done": done,
+        "runs": {c.key: runs[c.key].info.run_id for c in contents if c.key in runs},
+    }
+
+
+def _origin() -> dict[str, str]:
+    """Tags that say who imported a run with what; no part of its content."""
+    return {MLFLOW_USER: user(), MLFLOW_SOURCE_NAME: "promptdistill track", MLFLOW_GIT_COMMIT: commit()}
+
+
+def _write_changed(contents: list[Content], experiment: Experiment) -> dict[str, int]:
+    """Write the runs that are not there with this content; how many were new, replaced and unchanged."""
+    there = experiment.current()
+    origin = _origin()
+    parents: dict[str, str] = {}
+    done = Counter(new=0, replaced=0, unchanged=0)
+    for content in tqdm(contents, desc="importing", unit="run", mininterval=1):
+        old, sha256 = there.get(content.key), content.sha256
+        is_table = content.key == table_key(content.table)
+        if old is not None and old.data.tags[CONTENT] == sha256:
+            run_id = old.info.run_id
+            done["unchanged"] += 1
+        else:
+            tags = {
+                **origin,
+                **content.tags,
+                **({} if is_table else {MLFLOW_PARENT_RUN_ID: parents[content.table]}),
+                KEY: content.key,
+                TABLE: content.table,
+                CONTENT: sha256,
+                GENERATION: str(int(old.data.tags[GENERATION]) + 1 if old else 0),
+            }
+            run_id = _write(content, experiment, tags)
+            done["new" if old is None else "replaced"] += 1
+        if is_table:
+            parents[content.table] = run_id
+    return dict(done)
+
+
+def _write(content: Content, experiment: Experiment, tags: dict[str, str]) -> str:
+    """Make a run and finish it; a failure half-way deletes it again."""
+    client, now = experiment.client, int(1000 * time.time())
+    # The run lasts as long as its training took, and ends now.
+    start = now - round(1000 * content.seconds)
+    run = client.create_run(experiment.id, start, tags | {_BEGUN: str(now)}, content.key)
+    run_id = run.info.run_id
+    try:
+        _log_values(client, run_id, content, now)
+        _log_datasets(client, run_id, content)
+        for name, path in content.files.items():
+            client.log_artifact(run_id, path, name.rpartition("/")[0] or None)
+        client.set_terminated(run_id, end_time=now)
+    except BaseException:
+        client.delete_run(run_id)
+        raise
+    return run_id
+
+
+def _log_values(client: MlflowClient, run_id: str, content: Content, now: int) -> None:
+    """All parameters and metrics, in as few requests as MLflow allows."""
+    metrics = [Metric(point.name, point.value, now, point.step) for point in content.points]
+    params = [Param(name, value) for name, value in content.params.items()]
+    for start in range(0, max(len(metrics), 1), _POINTS_PER_BATCH):
+        client.log_batch(run_id, metrics[start : start + _POINTS_PER_BATCH], params if start == 0 else [])
+
+
+def _log_datasets(client: MlflowClient, run_id: str, content: Content) -> None:
+    inputs = [
+        DatasetInput(
+            Dataset(
+                name=use.name,
+                digest=use.split_sha256[:MAX_DATASET_DIGEST_SIZE],
+                source_type="local",
+                source=json.dumps({"uri": use.split}),
+                profile=json.dumps({"split_sha256": use.split_sha256}),
+            ),
+            [InputTag(MLFLOW_DATASET_CONTEXT, use.context)],
+        )
+        for use in content.datasets
+    ]
+    try:
+        client.log_inputs(run_id, inputs)
+    except MlflowException as error:
+        # Another import brought the same data set in between MLflow's look and its insert; it is there now.
+        if error.error_code != ErrorCode.Name(BAD_REQUEST):
+            raise
+        client.log_inputs(run_id, inputs)
+
+
+def settle(experiment: Experiment) -> dict[str, Run]:
+    """Delete what does not count and nest what does under its table; key -> run, when nothing is left to do.
+
+    Others may do the same at the same time, so after every change it looks again.
+    """
+    client = experiment.client
+    while True:
+        runs = experiment.runs()
+        current = counting(runs)
+        deleted, nested = _needless(runs, current), _misplaced(current)
+        if not deleted and not nested:
+            return current
+        for run_id in deleted:
+            with _unless_gone(client, run_id):
+                client.delete_run(run_id)
+        for run_id, parent_id in nested:
+            with _unless_gone(client, run_id):
+                client.set_tag(run_id, MLFLOW_PARENT_RUN_ID, parent_id)
+
+
+def _needless(runs: list[Run], current: dict[str, Run]) -> list[str]:
+    """Finished runs that another counts for, and unfinished ones whose import died."""
+    counted = {run.info.run_id for run in current.values()}
+    dead = 1000 * (time.time() - _DEAD_AFTER_SECONDS)
+    return [
+        run.info.run_id
+        for run in runs
+        if run.info.run_id not in counted and (is_finished(run) or int(run.data.tags[_BEGUN]) < dead)
+    ]
+
+
+def _misplaced(current: dict[str, Run]) -> list[tuple[str, str]]:
+    """Runs that are not nested under the run of their table, and that run."""
+    wanted = {key: current.get(table_key(run.data.tags[TABLE])) for key, run in current.items()}
+    return [
+        (current[key].info.run_id, parent.info.run_id)
+        for key, parent in wanted.items()
+        if parent is not None
+        and parent is not current[key]
+        and current[key].data.tags.get(MLFLOW_PARENT_RUN_ID) != parent.info.run_id
+    ]
+
+
+@contextmanager
+def _unless_gone(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """Overlook that a run cannot be changed, if another import has deleted it meanwhile."""
+    try:
+        yield
+    except MlflowException:
+        if client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE:
+            raise

@@ -1,0 +1,79 @@
+"""Where runs go: a SQLite file beside the results, or the server that MLFLOW_TRACKING_URI names."""
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+_SQLITE = "sqlite:///"
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An MLflow store, and the experiment in it that holds the runs of one folder of results."""
+
+    uri: str
+    experiment: str
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file, if it is one."""
+        return Path(self.uri.removeprefix(_SQLITE)) if self.uri.startswith(_SQLITE) else None
+
+    @property
+    def artifacts(self) -> Path | None:
+        """The folder of a SQLite store's artifacts, beside the file; a server knows its own."""
+        return self.database and self.database.absolute().parent / "mlflow-artifacts"
+
+    @property
+    def shown(self) -> str:
+        """The URI as it may be printed: without a password."""
+        parts = urlsplit(self.uri)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else self.uri
+
+    def __str__(self) -> str:
+        return f"{self.shown}, experiment {self.experiment}"
+
+    def locked(self) -> AbstractContextManager:
+        """Hold a SQLite store for one process: several that make or write one file at once fail."""
+        if self.database is None:
+            return nullcontext()
+        self.database.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(f"{self.database}.lock")
+
+
+def store_of(results: Path) -> Store:
+    """The store of a folder of results; MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME win where set.
+
+    An experiment is named after the folder, on a server, which others may use, also after the user.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    name = results.as_posix() if not uri or uri.startswith(_SQLITE) else f"{user()}/{results.as_posix()}"
+    return Store(uri or f"{_SQLITE}{results / 'mlflow.db'}", os.environ.get("MLFLOW_EXPERIMENT_NAME") or name)
+
+
+def user() -> str:
+    """The name of whoever runs this."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number without a name
+        return "unknown"
+
+
+@contextmanager
+def few_retries() -> Iterator[None]:
+    """Let a server that cannot be reached be noticed in seconds, where MLflow would try for minutes."""
+    if _RETRIES in os.environ:
+        yield
+        return
+    os.environ[_RETRIES] = "2"
+    try:
+        yield
+    finally:
+        del os.environ[_RETRIES]
