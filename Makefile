@@ -10,12 +10,13 @@ CORES ?= all
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test results ablation bench lint format schema dag report clean
+.PHONY: demo test results ablation bench lint format schema dag report compare-page clean
 
 demo: $(STAMP)
 	@. $(BIN)/activate && snakemake --cores $(CORES)
 	@cat results/tables/base_to_novel.md
 	@echo "All tables, with their plots: results/tables/*.html"
+	@echo "All runs: $(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db"
 
 test: $(STAMP)
 	@$(BIN)/pytest -n auto --dist loadfile
@@ -66,6 +67,11 @@ dag: $(STAMP)
 
 report: $(STAMP)
 	@. $(BIN)/activate && snakemake --cores $(CORES) && snakemake --report results/report.html
+
+# The picture of MLflow's page in the README, from the demo's results; needs Chromium.
+compare-page: $(STAMP)
+	@$(BIN)/python tests/tracking/compare_page.py base_to_novel/mini_shapes/coop/16/1 \
+		base_to_novel/mini_shapes/coop+caspl/16/1 docs/mlflow-compare.png
 
 # uv installs in seconds; PIP_FIND_LINKS names a folder with wheels (a CPU-only torch, say).
 $(STAMP): pyproject.toml constraints.txt
