@@ -19,23 +19,24 @@ def copy_project(folder):
     (folder / "slurm").symlink_to("profiles/slurm")
 
 
-def start_snakemake(*arguments, cwd, **options):
-    """Start Snakemake in `cwd` with that folder's own copy of the package."""
+def start_snakemake(*arguments, cwd, settings=None, **options):
+    """Start Snakemake in `cwd` with that folder's own copy of the package; `settings` of the environment."""
     bin_folder = Path(sys.executable).parent
     elsewhere = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")  # where a developer's own runs go
     environment = {
         **{name: value for name, value in os.environ.items() if name not in elsewhere},
         "PYTHONPATH": str(cwd / "src"),
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        **(settings or {}),
     }
     command = [bin_folder / "snakemake", *map(str, arguments)]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     return subprocess.Popen(command, cwd=cwd, env=environment, text=True, **streams)
 
 
-def run_snakemake(*arguments, cwd):
+def run_snakemake(*arguments, cwd, settings=None):
     """Run Snakemake to its end: the finished process, with its output."""
-    process = start_snakemake(*arguments, cwd=cwd)
+    process = start_snakemake(*arguments, cwd=cwd, settings=settings)
     stdout, stderr = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 

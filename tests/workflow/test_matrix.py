@@ -7,9 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from mlflow import MlflowClient
 from running import copy_project, jobs, run_snakemake
 
 from promptdistill import config
+from promptdistill.tracking.content import key_of
 
 MATRIX = Path(__file__).parent / "matrix.yaml"
 METHODS = config.read_yaml(MATRIX)["methods"]
@@ -134,6 +136,25 @@ def test_transfer_trains_on_the_source_alone(finished):
     assert trained.pop("promptkd") == {PATTERNS}
     assert set(trained) == set(TRAINED_ON_SHOTS)
     assert all(datasets == {SOURCE} for datasets in trained.values())
+
+
+def test_every_result_is_tracked_under_the_first_table_that_shows_it(finished):
+    runs = json.loads((finished / "results/tracking.json").read_text())["runs"]
+    metrics = (finished / "results/metrics").rglob("*.json")
+    rows = [row for file in metrics for row in json.loads(file.read_text())]
+    parts = ("protocol", "dataset", "method", "shots", "seed")
+    keys = {key_of(*(row[part] for part in parts)) for row in rows}
+    assert set(runs) == keys | {f"table/{name}" for name in config.TABLES}
+    client = MlflowClient(tracking_uri=f"sqlite:///{finished}/results/mlflow.db")
+    expected = {
+        f"base_to_novel/{PATTERNS}/promptkd/4/2": "base_to_novel",
+        f"few_shot/{PATTERNS}/linear_probe/2/1": "few_shot",
+        f"transfer/{SOURCE}/coop+caspl/2/1": "cross_dataset",
+        f"transfer/{PATTERNS}/promptkd/2/1": "cross_dataset",
+        f"transfer/{VARIANT}/zero_shot/0/-": "domain_generalization",
+    }
+    found = {key: client.get_run(runs[key]).data.tags["mlflow.parentRunId"] for key in expected}
+    assert found == {key: runs[f"table/{table}"] for key, table in expected.items()}
 
 
 def planned(project, change, tmp_path):

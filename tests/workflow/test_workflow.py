@@ -135,6 +135,11 @@ def test_a_second_run_does_nothing(finished):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
+def test_another_experiment_of_mlflow_is_filled_without_any_other_job(finished):
+    done = run_snakemake(*FAST_RUN, "-n", cwd=finished, settings={"MLFLOW_EXPERIMENT_NAME": "other"})
+    assert set(jobs(done.stdout + done.stderr)) == {"track", "all"}
+
+
 def test_no_training_job_loads_the_teacher(finished):
     """Only the lookup's command names it."""
     done = run_snakemake(*FAST_RUN, "-n", "-F", "-p", cwd=finished)

@@ -1,7 +1,7 @@
 """What runs hold, read from the results on disk: one run a result of a table, and one a table."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -276,12 +276,14 @@ def _measured(row: dict[str, Any], results: Results, jobs: Jobs) -> list[Point]:
 
 
 def _datasets(row: dict[str, Any], header: Header | None, results: Results) -> list[DatasetUse]:
-    split = results.split(row["dataset"])
-    tested = DatasetUse(row["dataset"], str(split), results.sha256(split), "testing")
+    def use(name: str, split_sha256: str, context: str) -> DatasetUse:
+        # Not from where the results lie: the same results have the same hash elsewhere.
+        return DatasetUse(name, str(results.split(name).relative_to(results.folder)), split_sha256, context)
+
+    tested = use(row["dataset"], results.sha256(results.split(row["dataset"])), "testing")
     if header is None:
         return [tested]
-    trained = DatasetUse(header.dataset, str(results.split(header.dataset)), header.split_sha256, "training")
+    trained = use(header.dataset, header.split_sha256, "training")
     if (trained.name, trained.split_sha256) == (tested.name, tested.split_sha256):
-        # MLflow keeps one input a data set.
-        return [DatasetUse(tested.name, tested.split, tested.split_sha256, "training and testing")]
+        return [replace(tested, context="training and testing")]  # MLflow keeps one input a data set
     return [trained, tested]
