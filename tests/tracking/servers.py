@@ -13,7 +13,7 @@ from pathlib import Path
 import requests
 
 BIN = Path(sys.executable).parent
-STARTING_SECONDS = 180  # a server that has not answered by then never will
+STARTING_SECONDS = 900  # a server that dies is noticed at once; on a busy machine a start takes minutes
 
 
 def without_mlflow_settings():

@@ -1,5 +1,6 @@
 """What runs hold, read from the results on disk: one run a result of a table, and one a table."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -178,9 +179,11 @@ def _table(path: Path) -> Content:
 
 
 def _average(cell: dict[str, Any]) -> Point:
-    """A curve over shots in a few-shot table; MLflow allows no plus sign in a metric's name."""
+    """One average; a point of a curve over shots in a few-shot table."""
     step = cell["shots"] if cell["figure"] == "accuracy" else 0
-    return Point(f"average/{cell['figure']}/{cell['method'].replace('+', '-')}", cell["mean"], step)
+    # MLflow takes no other signs in the name of a metric, such as the plus of +caspl.
+    method = re.sub(r"[^\w.-]", "-", cell["method"], flags=re.ASCII)
+    return Point(f"average/{cell['figure']}/{method}", cell["mean"], step)
 
 
 def _result(key: str, table: str, row: dict[str, Any], results: Results, jobs: Jobs) -> Content:
