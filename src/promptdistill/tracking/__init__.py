@@ -9,3 +9,5 @@ import os
 
 # MLflow reports its use to its makers unless told otherwise, and reads this when it is imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# A server's client would print two lines for every run.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
