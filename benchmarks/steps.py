@@ -108,11 +108,13 @@ def measure(case: Case, folder: Path) -> pd.DataFrame:
             pipe.send(step)
             times[way].append(pipe.recv())
     rows = []
+    machine = {key: getattr(case, key) for key in ("student", "device", "threads", "precision", "gflop")}
     for way, pipe in pipes.items():
         pipe.send(None)
         seconds = np.median(np.array(times[way]), axis=0)
         row = {"method": case.method, "classes": case.classes, "way": way, "batch": case.batch_size}
         row |= {"seconds": seconds.sum(), "images/s": case.batch_size / seconds.sum()}
+        row |= machine
         row |= dict(zip(PARTS, seconds, strict=True)) | {"peak GB": pipe.recv() / 1e9, "difference": worst}
         rows.append(row)
     for process in processes:

@@ -28,6 +28,8 @@ from promptdistill.lookup.build import Build, Encoder, build_student_lookup, bui
 from promptdistill.lookup.store import MANIFEST, RegionLookup
 from promptdistill.methods import Method, find_method, parse_hyperparameters
 from promptdistill.methods.base import Batch, Task
+from promptdistill.planning.architecture import read_architecture
+from promptdistill.planning.learner import Learner
 from promptdistill.training.batches import Pick, PickedRegions, load_batches, name_batches
 
 CONFIG_DIR = Path(__file__).parents[1] / "config"
@@ -85,6 +87,21 @@ class Case:
         return self.method == "boosting" or load_method(self.method, CONFIG_DIR).asks_teacher
 
     @property
+    def gflop(self) -> float:
+        """Operations of a step of ours in billions, as `promptdistill plan` counts them."""
+        model, entry = read_architecture(self.student), load_method(self.method, CONFIG_DIR)
+        learner = Learner.of(self.method, entry, self.fitting_hyperparameters)
+        return learner.step(model, self.classes, self.batch_size) / 1e9
+
+    @property
+    def fitting_hyperparameters(self) -> dict:
+        """With no more layers than the student has: small models have fewer than the published depths."""
+        model = read_architecture(self.student)
+        depth = self.hyperparameters.get("depth")
+        fewest = min(model.text.layers, model.image.layers)
+        return self.hyperparameters | ({"depth": min(depth, fewest)} if depth else {})
+
+    @property
     def drawn(self) -> Regions:
         """As many random regions of each image as are seen."""
         visits = math.ceil(self.steps * self.batch_size / len(self.images))
@@ -111,14 +128,11 @@ class Case:
 
     def learner(self, **looked_up: Any) -> Method:
         """The method with its initial prompt, which is the same at every call."""
-        student, values = backbone(self.student, self.device, self.precision), dict(self.hyperparameters)
-        if "depth" in values:  # small models have fewer layers than the published depths
-            values["depth"] = min(values["depth"], student.text_layers, student.vision_layers)
         task = Task(
-            backbone=student,
+            backbone=backbone(self.student, self.device, self.precision),
             class_names=self.class_names,
             template=TEMPLATE,
-            config=parse_hyperparameters(self.method, values),
+            config=parse_hyperparameters(self.method, self.fitting_hyperparameters),
             generator=torch.Generator().manual_seed(1),
             frozen=[self.boosting] if self.boosting else [],
             **looked_up,

@@ -260,6 +260,7 @@ def test_help_is_quick_and_complete():
         "evaluate",
         "metrics",
         "table",
+        "plan",
         "miniature",
     ):
         assert f"  {command} " in done.stdout

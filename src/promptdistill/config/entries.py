@@ -107,6 +107,11 @@ class MethodEntry(Strict):
         description="student's image features that nothing changes, and that are therefore computed once: "
         "without prompts (plain), or with the frozen prompts of the cascade",
     )
+    conditional: bool = Field(
+        False,
+        description="whether every image has text features of its own, as CoCoOp's; `promptdistill plan` "
+        "counts what that costs",
+    )
     hyperparameters: dict[str, Any] = Field({}, description="as published, base-to-novel")
     with_boosting: dict[str, Any] | None = Field(
         None, description="what differs when cascaded on boosting prompts; none: cannot be cascaded"

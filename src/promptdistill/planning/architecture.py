@@ -1,0 +1,96 @@
+"""Shapes of open_clip's models, read from their configuration files without importing open_clip."""
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config import did_you_mean
+from ..errors import UserError
+from ..miniature import MODELS
+
+_MLP_RATIO = 4.0  # open_clip's default
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tower:
+    """A transformer: layers of attention and an MLP of `hidden` units."""
+
+    width: int
+    layers: int
+    hidden: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageTower(Tower):
+    """A ViT whose sequence is a class token and `patches` patches of `patch_pixels` pixels each."""
+
+    patches: int
+    patch_pixels: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Architecture:
+    """A CLIP: its towers, the dimension of its features (D), and the pixels (H, W) that it sees.
+
+    `image` is None for a tower that is no plain ViT, such as a ResNet.
+    """
+
+    name: str
+    image: ImageTower | None
+    text: Tower
+    dim: int
+    size: tuple[int, int]
+
+
+def read_architecture(model: str) -> Architecture:
+    """The shape of an open_clip model, or of a miniature one; UserError for an unknown name."""
+    folders = (MODELS, _open_clip_folder() / "model_configs")
+    files = {path.stem: path for folder in folders for path in folder.glob("*.json")}
+    if model not in files:
+        hint = did_you_mean(model, list(files))
+        raise UserError(f"open_clip knows no model {model!r}{hint if 'mean' in hint else ''}.")
+    content = json.loads(files[model].read_text(encoding="utf-8"))
+    vision, text = content["vision_cfg"], content["text_cfg"]
+    if "width" not in text:
+        raise UserError(
+            f"{model} has no causal CLIP text tower, so it takes no text prompts: "
+            "use one of open_clip's CLIP models, such as ViT-B-16 or RN50."
+        )
+    height, width = _pair(vision.get("image_size", 224))
+    return Architecture(
+        name=model,
+        image=_image_tower(vision, height, width),
+        text=Tower(**_sizes(text)),
+        dim=content["embed_dim"],
+        size=(height, width),
+    )
+
+
+def _open_clip_folder() -> Path:
+    spec = importlib.util.find_spec("open_clip")
+    assert spec is not None and spec.origin is not None, "open_clip is a dependency"
+    return Path(spec.origin).parent
+
+
+def _pair(value: int | list[int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _sizes(tower: dict[str, Any]) -> dict[str, int]:
+    width = tower["width"]
+    ratio = tower.get("mlp_ratio", _MLP_RATIO)
+    return {"width": width, "layers": tower["layers"], "hidden": int(width * ratio)}
+
+
+def _image_tower(vision: dict[str, Any], height: int, width: int) -> ImageTower | None:
+    """None for timm's towers and ResNets, whose layers are a list."""
+    if "timm_model_name" in vision or not isinstance(vision.get("layers"), int):
+        return None
+    patch_height, patch_width = _pair(vision["patch_size"])
+    return ImageTower(
+        **_sizes(vision),
+        patches=(height // patch_height) * (width // patch_width),
+        patch_pixels=patch_height * patch_width,
+    )

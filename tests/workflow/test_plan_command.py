@@ -1,0 +1,110 @@
+"""`promptdistill plan` against Snakemake's own dry run, and against what a real run leaves."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from running import FAST, copy_project, jobs, run_snakemake
+
+MATRIX = Path(__file__).parent / "matrix.yaml"
+
+
+def run_plan(*arguments, cwd):
+    command = [sys.executable, "-m", "promptdistill", "plan", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(cwd / "src")}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
+
+
+def planned(*arguments, cwd):
+    done = run_plan(*arguments, "--json", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("config", ["config/config.yaml", "config/paper.yaml", MATRIX, FAST])
+def test_as_many_jobs_as_snakemake_lists(project, config):
+    done = run_snakemake("-n", "--configfile", config, cwd=project)
+    listed = jobs(done.stdout + done.stderr)
+    del listed["all"]  # no job, but what is asked for
+    made = planned("--config", config, cwd=project)
+    assert made["rules"] == listed
+    assert sum(stage["jobs"] for stage in made["stages"]) == sum(listed.values())
+
+
+def test_other_shapes_of_the_workflow(project, tmp_path):
+    """Parts of lookups, no stored regions, and one protocol alone with methods of its own."""
+    config = tmp_path / "config.yaml"
+    text = MATRIX.read_text().replace("jobs: {runs_per_job: 2}", "jobs: {runs_per_job: 3}")
+    text = text.replace("few_shot: {shots: [1, 2]", "few_shot: {methods: [linear_probe], shots: [1, 2]")
+    config.write_text(text + "lookup: {parts_of: {mini_shapes: 4}}\nregions: {max_gb: 0}\n")
+    done = run_snakemake("-n", "--configfile", config, cwd=project)
+    listed = jobs(done.stdout + done.stderr)
+    del listed["all"]
+    assert planned("--config", config, cwd=project)["rules"] == listed
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("datasets: [mini_patterns]", "datasets: [mini_pattern]"),
+        ("methods: [zero_shot, coop, ", "methods: [zero_shot, coup, "),
+        ("seeds: [1, 2]", "seeds: [1, 1]"),
+        ("jobs:", "job:"),
+        ("coop: {epochs: 2,", "coop: {epoch: 2,"),
+        ("coop: {epochs: 2,", "coop: {epochs: few,"),
+        ("datasets: [mini_patterns]", "datasets: ["),
+    ],
+)
+def test_a_wrong_configuration_is_said_as_by_the_workflow(project, old, new):
+    """In one sentence, which is the workflow's own, wherever that is one."""
+    config = project / "wrong.yaml"
+    assert old in FAST.read_text()
+    config.write_text(FAST.read_text().replace(old, new, 1))
+    done = run_plan("--config", "wrong.yaml", cwd=project)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (sentence,) = done.stderr.splitlines()
+    if new != "datasets: [":  # Snakemake reads the file itself before we do
+        said = run_snakemake("-n", "--configfile", config, cwd=project)
+        assert said.returncode != 0
+        assert sentence.removeprefix("promptdistill: ") in said.stdout + said.stderr
+
+
+def test_the_terminal_shows_what_json_says(project):
+    """Every stage with its jobs; what the hours rest on; and no hours where no model runs."""
+    done = run_plan("--config", "config/paper.yaml", "--tflops", "25", cwd=project)
+    assert done.returncode == 0, done.stderr
+    rows = {line[:14].strip(): line[14:].split() for line in done.stdout.splitlines()[:14]}
+    made = planned("--config", "config/paper.yaml", "--tflops", "25", cwd=project)
+    for stage in made["stages"]:
+        assert rows[stage["name"]][0] == f"{stage['jobs']:,}"
+    assert len(rows["metrics"]) == 1
+    assert "At 25 TFLOP/s achieved, which is assumed (--tflops): nothing was measured on a GPU" in done.stdout
+    assert "ViT-B-16-quickgelu on cpu (2 threads), float32" in done.stdout
+    assert "to be placed by hand: imagenet" in done.stdout
+    assert "stanford_cars/mirror.zip" in done.stdout
+
+
+def payload(folder):
+    """Bytes of the tensors in all safetensors files below a folder: without each file's header."""
+    files = [path.read_bytes() for path in folder.rglob("*.safetensors")]
+    return sum(len(content) - 8 - int.from_bytes(content[:8], "little") for content in files)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project in which the fast experiment has run."""
+    folder = tmp_path_factory.mktemp("planned")
+    copy_project(folder)
+    done = run_snakemake("--cores", 2, "--configfile", FAST, cwd=folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def test_a_run_leaves_the_bytes_that_were_planned(finished):
+    stages = {stage["name"]: stage for stage in planned("--config", FAST, cwd=finished)["stages"]}
+    for stage in ("lookup", "features", "regions"):
+        assert stages[stage]["disk_bytes"] == payload(finished / "results" / stage) > 0
