@@ -261,6 +261,7 @@ def test_help_is_quick_and_complete():
         "metrics",
         "table",
         "plan",
+        "trace",
         "miniature",
     ):
         assert f"  {command} " in done.stdout

@@ -25,6 +25,25 @@ from .config import (
 from .errors import UserError
 from .miniature import MODELS
 
+# Paths below the folder of results.
+RUN = "{shots}shots_seed{seed}"
+SPLIT = "splits/{dataset}/split.json"
+DRAW = "splits/{dataset}/{shots}shots_seed{seed}.json"
+# A longer training sees more regions, so its features and stored regions are its own: then no method
+# reruns because of another.
+STORED_REGIONS = "regions/{dataset}/{crops}/manifest.json"
+LOOKUP = "lookup/{dataset}/{teacher}/{crops}regions"
+DRAW_FEATURES = "features/{dataset}/{kind}/{crops}regions/{protocol}/{shots}shots_seed{seed}"
+TEST_FEATURES = "features/{dataset}/{kind}/test"
+# One for all methods of the protocols that train and test on one data set, one for transfer to others.
+BOOSTING = "boosting/{dataset}/{kind}.safetensors"
+# A teacher that PromptSRC tuned on the first seed's few shots; lookups name it by TUNED.
+TEACHER_PROMPT = "teachers/{dataset}/{protocol}_{shots}shots.safetensors"
+TUNED = "{protocol}_{shots}shots"
+# Folders of one data set and method.
+ADAPTING = "adapting/{protocol}/{dataset}/{method}"
+PREDICTIONS = "predictions/{protocol}/{dataset}/{method}"
+
 _PACKAGE = Path(__file__).parent
 _CLIP = ("compat.py", "clip/*.py")
 _IMAGES = ("data/images.py", "data/loading.py", "data/region_store.py", "data/splits.py", "shards.py")

@@ -10,7 +10,10 @@ from report_runs import FEW, TRANSFER
 from promptdistill.cli.tables import table
 from promptdistill.config import TABLES
 from promptdistill.errors import UserError
+from promptdistill.files import sha256
+from promptdistill.provenance import versions
 from promptdistill.report import request
+from promptdistill.report.origin import read_origin
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -44,6 +47,23 @@ def test_transfer_with_published_numbers(tmp_path):
     result = invoke(tmp_path, "cross_dataset", TRANSFER, *options, "--published", tmp_path / "p.csv")
     assert result.exit_code == 0, result.output
     assert "<u>62.00 ± 1.00</u> [62.50, −0.50]" in (tmp_path / "t.md").read_text()
+
+
+def test_the_record_of_what_a_table_was_made_from(tmp_path):
+    options = ["--source", "s", "--shots", 16, "--seed", 1, "--seed", 2, "--seed", 3, "--config-hash", "abc"]
+    assert invoke(tmp_path, "cross_dataset", TRANSFER, *options).exit_code == 0
+    origin = read_origin(tmp_path / "t.csv")
+    assert (origin.kind, origin.datasets, origin.source) == ("cross_dataset", ["a", "b"], "s")
+    assert (origin.shots, origin.seeds, origin.config_sha256) == ([16], [1, 2, 3], "abc")
+    assert [file.path for file in origin.files] == ["t.csv", "t_seeds.csv", "t_gains.csv"]
+    assert all(file.sha256 == sha256(tmp_path / file.path) for file in origin.files)
+    assert {Path(file.path).name: file.methods for file in origin.metrics} == {
+        "one.json": ["coop"],
+        "others.json": ["coop", "coop+caspl", "zero_shot"],
+    }
+    assert all(file.sha256 == sha256(Path(file.path)) for file in origin.metrics)
+    assert origin.versions == versions()
+    assert origin.published is None
 
 
 def test_a_missing_source_is_refused(tmp_path):

@@ -6,20 +6,15 @@ from promptdistill import layout
 from promptdistill.tracking.store import store_of
 
 RESULTS = CONFIG.results
-# Folders of one data set and method.
-ADAPTING = RESULTS + "/adapting/{protocol}/{dataset}/{method}"
-PREDICTIONS = RESULTS + "/predictions/{protocol}/{dataset}/{method}"
-RUN = "{shots}shots_seed{seed}"
-# One for all methods of the protocols that train and test on one data set, one for transfer to others.
-BOOSTING = RESULTS + "/boosting/{dataset}/{kind}.safetensors"
-# A teacher that PromptSRC tuned on the first seed's few shots.
-TEACHER_PROMPT = RESULTS + "/teachers/{dataset}/{protocol}_{shots}shots.safetensors"
-# A longer training sees more regions, so its features and stored regions are its own: then no method
-# reruns because of another.
-STORED_REGIONS = RESULTS + "/regions/{dataset}/{crops}/manifest.json"
-LOOKUP = RESULTS + "/lookup/{dataset}/{teacher}/{crops}regions"
-DRAW_FEATURES = RESULTS + "/features/{dataset}/{kind}/{crops}regions/{protocol}/" + RUN
-TEST_FEATURES = RESULTS + "/features/{dataset}/{kind}/test"
+RUN = layout.RUN
+ADAPTING = f"{RESULTS}/{layout.ADAPTING}"
+PREDICTIONS = f"{RESULTS}/{layout.PREDICTIONS}"
+BOOSTING = f"{RESULTS}/{layout.BOOSTING}"
+TEACHER_PROMPT = f"{RESULTS}/{layout.TEACHER_PROMPT}"
+STORED_REGIONS = f"{RESULTS}/{layout.STORED_REGIONS}"
+LOOKUP = f"{RESULTS}/{layout.LOOKUP}"
+DRAW_FEATURES = f"{RESULTS}/{layout.DRAW_FEATURES}"
+TEST_FEATURES = f"{RESULTS}/{layout.TEST_FEATURES}"
 GPUS = 0 if CONFIG.device == "cpu" else 1
 COMPUTE_ENV = "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
 STUDENT = f"{CONFIG.backbones.student.model}:{CONFIG.backbones.student.pretrained}"

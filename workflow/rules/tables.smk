@@ -25,7 +25,9 @@ rule table:
             category="Plots",
             labels={"table": "{table}"},
         ),
-        multiext(f"{RESULTS}/tables/{{table}}", ".md", ".tex", ".csv", "_seeds.csv", "_gains.csv"),
+        multiext(
+            f"{RESULTS}/tables/{{table}}", ".md", ".tex", ".csv", "_seeds.csv", "_gains.csv", "_origin.json"
+        ),
     log:
         f"{RESULTS}/logs/tables/{{table}}.log",
     benchmark:

@@ -4,7 +4,18 @@ A command parses its options and calls one function of the library; torch and op
 only by the commands that compute.
 """
 
-from . import data, evaluation, lookup, miniature, planning, tables, tracking, training
+from . import data, evaluation, lookup, miniature, planning, tables, tracing, tracking, training
 from .group import main
 
-__all__ = ["data", "evaluation", "lookup", "main", "miniature", "planning", "tables", "tracking", "training"]
+__all__ = [
+    "data",
+    "evaluation",
+    "lookup",
+    "main",
+    "miniature",
+    "planning",
+    "tables",
+    "tracing",
+    "tracking",
+    "training",
+]

@@ -60,6 +60,8 @@ def evaluate(
     from ..data.protocols import test_subsets
     from ..data.splits import read_split
     from ..evaluation import predict
+    from ..files import sha256
+    from ..lookup.store import MANIFEST
 
     require_same_length(prompt=prompts or (None,), output=outputs)
     entry = config.load_dataset(dataset, config_dir)
@@ -88,6 +90,8 @@ def evaluate(
         "method": method,
         "student": f"{student.model}:{student.pretrained}",
         "student_sha256": backbone.weights_sha256,
+        "split_sha256": sha256(split_file),
+        "features_sha256": sha256(features / MANIFEST) if features else None,
     }
     for prompt, output, frame, (_, origin) in zip(prompts or (None,), outputs, frames, restored, strict=True):
         seen = predict.transductive(prompt, boosting, dataset, names)

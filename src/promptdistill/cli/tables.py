@@ -47,6 +47,7 @@ def table(
 ) -> None:
     """Make a table from metrics as CSV, Markdown, HTML, LaTeX and a plot."""
     from ..files import read_json
+    from ..report.origin import write_origin
     from ..report.render import write_table
     from ..report.request import Request
 
@@ -58,8 +59,11 @@ def table(
         seeds=seeds,
         source=source,
     )
-    metrics = [row for file in files for row in read_json(file)]
+    rows = {file: read_json(file) for file in files}
+    metrics = [row for own in rows.values() for row in own]
     write_table(metrics, request, output, published=published, note=note, config_hash=config_hash)
+    methods_of = {file: sorted({row["method"] for row in own}) for file, own in rows.items()}
+    write_origin(output, request, methods_of, published, config_hash)
 
 
 @main.command()

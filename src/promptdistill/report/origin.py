@@ -1,0 +1,90 @@
+"""What a table was made from: the record beside it that leads from its numbers to files."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ..config import Strict
+from ..errors import UserError
+from ..files import read_json, sha256, write_json
+from ..provenance import commit, versions
+from .request import Request
+
+
+class Recorded(Strict):
+    """A file, and the SHA-256 of the bytes that it had."""
+
+    path: str
+    sha256: str
+
+
+class MetricsFile(Recorded):
+    """A file of metrics that went into a table, and the methods in it."""
+
+    methods: list[str]
+
+
+class Origin(Strict):
+    """The content of TABLE_origin.json.
+
+    `files` are the table's CSV files, by their names; paths of `metrics` and `published` are as they were
+    given, and so count from the folder that the table was made in.  `source` is the data set trained on, in
+    tables of transfer.
+    """
+
+    kind: str
+    datasets: list[str]
+    source: str | None
+    methods: list[str]
+    shots: list[int]
+    seeds: list[int]
+    config_sha256: str
+    commit: str
+    versions: dict[str, str]
+    files: list[Recorded]
+    metrics: list[MetricsFile]
+    published: Recorded | None
+
+
+def origin_path(table: Path) -> Path:
+    """Where the record of a table lies, for any of its files or its path without ending."""
+    return table.with_name(f"{table.name.removesuffix('.csv')}_origin.json")
+
+
+def write_origin(
+    output: Path, request: Request, metrics: dict[Path, list[str]], published: Path | None, config_hash: str
+) -> None:
+    """Write the record of a finished table; `metrics` are its files and the methods in each."""
+    files = [output.with_name(output.name + ending) for ending in (".csv", "_seeds.csv", "_gains.csv")]
+    record = Origin(
+        kind=request.kind,
+        datasets=list(request.datasets),
+        source=request.source,
+        methods=list(request.titles),
+        shots=list(request.shots),
+        seeds=list(request.seeds),
+        config_sha256=config_hash,
+        commit=commit(),
+        versions=versions(),
+        files=[Recorded(path=file.name, sha256=sha256(file)) for file in files],
+        metrics=[
+            MetricsFile(path=str(file), sha256=sha256(file), methods=methods)
+            for file, methods in metrics.items()
+        ],
+        published=Recorded(path=str(published), sha256=sha256(published)) if published else None,
+    )
+    write_json(origin_path(output), record.model_dump())
+
+
+def read_origin(table: Path) -> Origin:
+    """The record of a table's CSV file; UserError if there is none, or it is no such record."""
+    path = origin_path(table)
+    if not path.is_file():
+        raise UserError(
+            f"{path} does not exist, which says what {table.name} was made from: name the CSV file of a "
+            "table, such as results/tables/base_to_novel.csv, and make the table anew if it is an older one."
+        )
+    try:
+        return Origin.model_validate(read_json(path))
+    except ValidationError:
+        raise UserError(f"{path} is no record of a table: make the table anew.") from None

@@ -1,0 +1,148 @@
+"""One cell of a table: its number, the runs behind it, and what each of them was made from."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..config import Strict, Table, did_you_mean
+from ..errors import UserError
+from ..files import read_json
+from ..report.origin import Origin, read_origin
+from ..report.request import AVERAGE, KINDS
+from .artifacts import Tracer
+from .files import TracedFile
+from .runs import mlflow_run, run_key
+
+
+class TracedRun(Strict):
+    """One run behind a cell: its figures in percent, as the table has them, and the metrics they are from.
+
+    `mlflow` is the id of the run that was imported, None if none was.
+    """
+
+    dataset: str
+    seed: int | None
+    figures: dict[str, float]
+    key: str
+    mlflow: str | None
+    metrics: TracedFile
+
+
+class Trace(Strict):
+    """What a cell was made from; `figures` holds the mean and standard deviation of each, as in the table."""
+
+    table: Table
+    dataset: str
+    method: str
+    shots: int
+    figures: dict[str, tuple[float, float | None]]
+    config_sha256: str
+    commit: str
+    versions: dict[str, str]
+    files: list[TracedFile]
+    runs: list[TracedRun]
+
+    def all_files(self) -> list[TracedFile]:
+        """Every file of the trace, as often as it was used."""
+        tops = [*self.files, *(run.metrics for run in self.runs)]
+        return [file for top in tops for file in top.all()]
+
+
+def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config_dir: Path) -> Trace:
+    """Follow a cell of a table's CSV file down to the data's split; `dataset` may be "average".
+
+    `shots` are needed where the cell has several numbers.  Raises UserError if the table has no such cell, or
+    if its files are not those of the folder that the workflow ran in.
+    """
+    origin = read_origin(table)
+    tracer = Tracer(root=_results(origin, table), config_dir=config_dir, source=origin.source)
+    files = [
+        tracer.file("table", table.with_name(file.path), file.sha256)
+        for file in origin.files
+        if not file.path.endswith("_gains.csv")
+    ]
+    for file in files:
+        if not file.found:
+            raise UserError(f"{file.path} does not exist: make the table anew.")
+    cells, seeds = (pd.read_csv(file.path, dtype={"seed": "Int64"}) for file in files)
+    shots = _shots(cells, dataset, method, shots, table)
+    chosen = (cells["dataset"] == dataset) & (cells["method"] == method) & (cells["shots"] == shots)
+    datasets = origin.datasets if dataset == AVERAGE else [dataset]
+    runs = seeds[seeds["dataset"].isin(datasets) & (seeds["method"] == method) & (seeds["shots"] == shots)]
+    return Trace(
+        table=origin.kind,
+        dataset=dataset,
+        method=method,
+        shots=shots,
+        figures={
+            row["figure"]: (row["mean"], None if pd.isna(row["std"]) else row["std"])
+            for row in cells[chosen].to_dict("records")
+        },
+        config_sha256=origin.config_sha256,
+        commit=origin.commit,
+        versions=origin.versions,
+        files=files,
+        runs=[_run(row, origin, tracer) for row in runs.to_dict("records")],
+    )
+
+
+def _results(origin: Origin, table: Path) -> Path:
+    """The folder of results that the recorded paths lead to, from the current folder."""
+    paths = [Path(file.path) for file in origin.metrics]
+    if not any(path.exists() for path in paths):
+        raise UserError(
+            f"No file of metrics that {table} was made from is here, such as {paths[0]}: paths count from "
+            "the folder that the workflow ran in, so trace in that folder."
+        )
+    return Path(*paths[0].parts[:-3])  # RESULTS/metrics/PROTOCOL/METHOD.json
+
+
+def _shots(cells: pd.DataFrame, dataset: str, method: str, shots: int | None, table: Path) -> int:
+    """The number of shots of a cell; UserError where there is none, or more than one to choose from."""
+    for column, value in (("dataset", dataset), ("method", method)):
+        known = list(dict.fromkeys(cells[column]))
+        if value not in known:
+            raise UserError(f"{table} has no {column} {value!r}{did_you_mean(value, known)}.")
+    found = cells[(cells["dataset"] == dataset) & (cells["method"] == method)]["shots"].unique().tolist()
+    if not found:
+        raise UserError(f"{table} has no number of {method} on {dataset}.")
+    if shots is None and len(found) > 1:
+        listed = ", ".join(map(str, found))
+        raise UserError(f"{table} has {method} on {dataset} with {listed} shots: choose with --shots.")
+    if shots not in (None, *found):
+        listed = " and ".join(map(str, found))
+        raise UserError(f"{table} has no {method} on {dataset} with {shots} shots, but with {listed}.")
+    return found[0] if shots is None else shots
+
+
+def _run(row: dict[str, Any], origin: Origin, tracer: Tracer) -> TracedRun:
+    """The run of one row of TABLE_seeds.csv."""
+    kind = KINDS[origin.kind]
+    seed = None if pd.isna(row["seed"]) else int(row["seed"])
+    key = run_key(kind.protocol, row["dataset"], row["method"], row["shots"], seed)
+    return TracedRun(
+        dataset=row["dataset"],
+        seed=seed,
+        figures={figure: row[figure] for figure in kind.figures},
+        key=key,
+        mlflow=mlflow_run(key, tracer.root),
+        metrics=_metrics(row["method"], row["predictions"], origin, tracer),
+    )
+
+
+def _metrics(method: str, predictions: str, origin: Origin, tracer: Tracer) -> TracedFile:
+    """The file of metrics that a run's figures stand in, and its predictions."""
+    files = [file for file in origin.metrics if method in file.methods]
+    traced = [
+        _row(tracer.file("metrics", Path(file.path), file.sha256), predictions, tracer) for file in files
+    ]
+    return next((file for file in traced if file.inputs), traced[0])
+
+
+def _row(file: TracedFile, predictions: str, tracer: Tracer) -> TracedFile:
+    if not file.fits:
+        return file
+    rows = [row for row in read_json(Path(file.path)) if row["predictions"] == predictions]
+    inputs = [tracer.predictions(Path(row["predictions"]), row["predictions_sha256"]) for row in rows]
+    return file.model_copy(update={"inputs": inputs})

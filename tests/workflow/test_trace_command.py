@@ -1,0 +1,256 @@
+"""`promptdistill trace` on real runs: every file behind a number, and what it says when one is another."""
+
+import contextlib
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from running import copy_project, run_snakemake
+
+from promptdistill.cli import main
+
+CONFIG = Path(__file__).parent / "trace.yaml"
+PATTERNS = "mini_patterns"
+CASCADED = f"{PATTERNS},coop+caspl"
+LOOKED_UP = {"shard"}
+TRAINED = {"table", "metrics", "predictions", "split", "prompt"}
+ON_SHOTS = TRAINED | LOOKED_UP | {"few-shot draw", "features of the draw", "features of the test images"}
+BOOSTED = ON_SHOTS | {"boosting prompt", "lookup", "classifier"}
+DISTILLED = TRAINED | LOOKED_UP | {"lookup", "classifier", "tuned teacher's prompt", "few-shot draw"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project in which the experiment of trace.yaml has run."""
+    folder = tmp_path_factory.mktemp("traced")
+    copy_project(folder)
+    done = run_snakemake("--cores", 2, "--configfile", CONFIG, cwd=folder)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return folder
+
+
+def run_trace(project, table, cell, *options, **environment):
+    """The command, in the folder of the project."""
+    command = ["trace", f"results/tables/{table}.csv", "--cell", cell, *options]
+    with contextlib.chdir(project):
+        return CliRunner().invoke(main, command, env={"MLFLOW_TRACKING_URI": None, **environment})
+
+
+def traced(project, table, cell, *options):
+    """The exit status, the trace, and all its files by path."""
+    done = run_trace(project, table, cell, *options, "--json")
+    assert done.stdout, done.stderr
+    trace = json.loads(done.stdout)
+    files = {}
+
+    def collect(file):
+        files.setdefault(file["path"], file)
+        for below in file["inputs"]:
+            collect(below)
+
+    for file in [*trace["files"], *(run["metrics"] for run in trace["runs"])]:
+        collect(file)
+    return done.exit_code, trace, files
+
+
+@pytest.mark.parametrize(
+    ("table", "cell", "options", "kinds", "runs"),
+    [
+        ("base_to_novel", f"{PATTERNS},coop", [], ON_SHOTS, 2),
+        ("base_to_novel", CASCADED, [], BOOSTED, 2),
+        ("base_to_novel", "average,coop+caspl", [], BOOSTED, 2),
+        ("base_to_novel", f"{PATTERNS},promptkd", [], DISTILLED, 2),
+        ("few_shot", f"{PATTERNS},coop", ["--shots", "2"], ON_SHOTS, 1),
+        ("few_shot", f"{PATTERNS},linear_probe", ["--shots", "1"], ON_SHOTS - {"features of the draw"}, 1),
+        (
+            "few_shot",
+            f"{PATTERNS},zero_shot",
+            [],
+            {"table", "metrics", "predictions", "split", "features of the test images", "shard"},
+            1,
+        ),
+        ("cross_dataset", "mini_shapes,coop+caspl", [], BOOSTED, 1),
+        ("cross_dataset", "average,coop+caspl", [], BOOSTED, 1),
+        ("cross_dataset", f"{PATTERNS},promptkd", [], DISTILLED, 1),
+        ("domain_generalization", "mini_shapes_sketch,coop+caspl", [], BOOSTED, 1),
+    ],
+)
+def test_every_file_is_there_with_its_hash(finished, table, cell, options, kinds, runs):
+    status, trace, files = traced(finished, table, cell, *options)
+    assert status == 0
+    assert len(trace["runs"]) == runs
+    assert {file["what"] for file in files.values()} == kinds
+    for path, file in files.items():
+        there = hashlib.sha256((finished / path).read_bytes()).hexdigest()
+        assert (file["found"], file["recorded"], file["state"]) == (there, there, "as recorded")
+
+
+def made_for(project, *targets):
+    """The files that Snakemake makes for some targets, in all."""
+    done = run_snakemake("--configfile", CONFIG, "--summary", *targets, cwd=project)
+    assert done.returncode == 0, done.stderr
+    return {line.split("\t")[0] for line in done.stdout.splitlines() if line.startswith("results/")}
+
+
+@pytest.mark.parametrize(
+    ("table", "cell", "predictions"),
+    [
+        ("base_to_novel", CASCADED, f"base_to_novel/{PATTERNS}/coop+caspl"),
+        ("base_to_novel", f"{PATTERNS},promptkd", f"base_to_novel/{PATTERNS}/promptkd"),
+        ("cross_dataset", CASCADED, f"transfer/{PATTERNS}/coop+caspl"),
+        ("cross_dataset", f"{PATTERNS},promptkd", f"transfer/{PATTERNS}/promptkd"),
+    ],
+)
+def test_no_file_of_the_workflow_is_left_out(finished, table, cell, predictions):
+    """All that the predictions take, but for receipts of data sets, curves, and stored pixels."""
+    folder = finished / "results/predictions" / predictions
+    targets = [path.relative_to(finished) for path in sorted(folder.glob("*.parquet"))]
+    made = made_for(finished, *targets)
+    made = {path for path in made if not re.search(r"^results/(data|regions)/|\.history\.json$", path)}
+    _, _, files = traced(finished, table, cell)
+    beside = {"table", "metrics", "shard", "classifier"}
+    assert {path for path, file in files.items() if file["what"] not in beside} == made
+
+
+def test_values_and_provenance_are_the_tables(finished):
+    """Figures of every seed and of the cell, the configuration's hash in full, and packages."""
+    _, trace, files = traced(finished, "base_to_novel", CASCADED)
+    rows = pd.read_csv(finished / "results/tables/base_to_novel.csv")
+    rows = rows[(rows["dataset"] == PATTERNS) & (rows["method"] == "coop+caspl")].set_index("figure")
+    for figure, (mean, deviation) in trace["figures"].items():
+        assert (mean, deviation) == tuple(rows.loc[figure, ["mean", "std"]])
+    for run in trace["runs"]:
+        own = next(
+            row
+            for row in json.loads((finished / run["metrics"]["path"]).read_text())
+            if (row["dataset"], row["seed"]) == (PATTERNS, run["seed"])
+        )
+        assert run["figures"] == {
+            name: pytest.approx(own[name], abs=1e-4) for name in ("base", "novel", "hm")
+        }
+        assert run["key"] == f"base_to_novel/{PATTERNS}/coop+caspl/2/{run['seed']}"
+        assert run["mlflow"] is None
+    page = (finished / "results/tables/base_to_novel.md").read_text()
+    assert f"configuration {trace['config_sha256'][:12]}, commit {trace['commit']}" in page
+    prompt = next(file for file in files.values() if file["what"] == "prompt")
+    assert prompt["facts"]["method"] == "coop+caspl"
+    assert prompt["facts"]["versions"] == trace["versions"]
+
+
+def test_the_tree_of_the_terminal(finished):
+    done = run_trace(finished, "base_to_novel", CASCADED)
+    assert done.exit_code == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"base_to_novel: coop+caspl on {PATTERNS}, 2 shots: Base ")
+    assert sum(f"{PATTERNS}, seed " in line for line in lines) == 2
+    assert "no MLflow run was imported" in done.stdout
+    boosting = f"boosting prompt  results/boosting/{PATTERNS}/boosted.safetensors  "
+    (first, *others) = [line for line in lines if boosting in line]
+    assert first.endswith("as recorded")
+    assert all(line.endswith("(inputs as above)") for line in others)
+    assert lines[-1].startswith("All ")
+
+
+@contextlib.contextmanager
+def replaced(path, content):
+    """Another file at `path` for a while; none if the content is None."""
+    original = path.read_bytes()
+    path.unlink() if content is None else path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(original)
+
+
+def test_a_replaced_boosting_prompt(finished):
+    """Another prompt, whole in itself: what it was made from is not shown as the number's."""
+    boosting = finished / f"results/boosting/{PATTERNS}/boosted.safetensors"
+    other = (finished / "results/boosting/mini_shapes/boosted_transfer.safetensors").read_bytes()
+    with replaced(boosting, other):
+        status, _, files = traced(finished, "base_to_novel", CASCADED)
+        shown = run_trace(finished, "base_to_novel", CASCADED)
+    assert status == shown.exit_code == 1
+    path = str(boosting.relative_to(finished))
+    assert {path: file["state"] for path, file in files.items() if file["state"] != "as recorded"} == {
+        path: "changed"
+    }
+    assert files[path]["inputs"] == []
+    assert "lookup" not in {file["what"] for file in files.values()}
+    line = next(line for line in shown.stdout.splitlines() if path in line)
+    said = "changed: this number was not made from the file that lies here now"
+    assert f"{said} (recorded: {files[path]['recorded'][:12]})" in line
+    assert re.search(r"1 of \d+ files: not what this number was made from\.", shown.stdout)
+
+
+BASE = ("base_to_novel", CASCADED)
+STUDENT = ("base_to_novel", f"{PATTERNS},promptkd")
+DRAWN = f"features/{PATTERNS}/boosted/1regions/base_to_novel/2shots_seed1"
+
+
+@pytest.mark.parametrize(
+    ("place", "what", "table", "cell"),
+    [
+        ("tables/base_to_novel.csv", "table", *BASE),
+        ("tables/base_to_novel_seeds.csv", "table", *BASE),
+        ("metrics/base_to_novel/coop+caspl.json", "metrics", *BASE),
+        (f"predictions/base_to_novel/{PATTERNS}/coop+caspl/2shots_seed1.parquet", "predictions", *BASE),
+        (f"adapting/base_to_novel/{PATTERNS}/coop+caspl/2shots_seed2.safetensors", "prompt", *BASE),
+        (f"splits/{PATTERNS}/split.json", "split", *BASE),
+        (f"splits/{PATTERNS}/2shots_seed2.json", "few-shot draw", *BASE),
+        (f"{DRAWN}/manifest.json", "features of the draw", *BASE),
+        (f"{DRAWN}/shard-00000.safetensors", "shard", *BASE),
+        (f"features/{PATTERNS}/boosted/test/manifest.json", "features of the test images", *BASE),
+        (f"lookup/{PATTERNS}/zero_shot/1regions/manifest.json", "lookup", *BASE),
+        (f"lookup/{PATTERNS}/zero_shot/1regions/classifier.safetensors", "classifier", *BASE),
+        (f"teachers/{PATTERNS}/base_to_novel_2shots.safetensors", "tuned teacher's prompt", *STUDENT),
+        ("boosting/mini_shapes/boosted_transfer.safetensors", "boosting prompt", "cross_dataset", CASCADED),
+    ],
+)
+def test_a_damaged_file_is_found_wherever_it_lies(finished, place, what, table, cell):
+    """One more byte at its end."""
+    file = finished / "results" / place
+    with replaced(file, file.read_bytes() + b"\n"):
+        status, _, files = traced(finished, table, cell)
+    wrong = {
+        path: (one["what"], one["state"]) for path, one in files.items() if one["state"] != "as recorded"
+    }
+    assert wrong == {f"results/{place}": (what, "changed")}
+    assert status == 1
+
+
+def test_a_missing_file(finished):
+    draw = f"results/splits/{PATTERNS}/2shots_seed1.json"
+    with replaced(finished / draw, None):
+        status, _, files = traced(finished, "base_to_novel", f"{PATTERNS},coop")
+        shown = run_trace(finished, "base_to_novel", f"{PATTERNS},coop").stdout
+    assert (status, files[draw]["state"], files[draw]["found"]) == (1, "missing", None)
+    assert f"{draw}  missing: the file that this number was made from is not here" in shown
+
+
+def test_red_is_what_is_wrong(finished):
+    """In a terminal with colours."""
+    draw = finished / f"results/splits/{PATTERNS}/2shots_seed1.json"
+    with replaced(draw, None):
+        colours = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
+        shown = run_trace(finished, "base_to_novel", f"{PATTERNS},coop", **colours).stdout
+    assert "\x1b[1;31mmissing: the file that this number was made from is not here" in shown
+
+
+@pytest.mark.parametrize(
+    ("table", "cell", "message"),
+    [
+        ("base_to_novel", f"{PATTERNS},coup", "has no method 'coup' (did you mean coop?)."),
+        ("base_to_novel", PATTERNS, "give a data set and a method, such as dtd,coop."),
+        ("few_shot", f"{PATTERNS},coop", "has coop on mini_patterns with 1, 2 shots: choose with --shots."),
+        ("nothing", CASCADED, "results/tables/nothing_origin.json does not exist"),
+    ],
+)
+def test_what_cannot_be_traced_is_said_in_one_sentence(finished, table, cell, message):
+    done = run_trace(finished, table, cell)
+    assert (done.exit_code, done.stdout) == (1, "")
+    (sentence,) = done.stderr.splitlines()
+    assert message in sentence
