@@ -38,6 +38,16 @@ wildcard_constraints:
     parts=r"\d+",
 
 
+# Seconds of work each, and downloads need a way out: on a cluster they run where Snakemake does.
+localrules:
+    data,
+    split,
+    draw,
+    metrics,
+    table,
+    ablation_table,
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/regions.smk"

@@ -9,6 +9,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 FAST = Path(__file__).parent / "fast.yaml"
+ARTIFACTS = (
+    "adapting",
+    "boosting",
+    "features",
+    "lookup",
+    "metrics",
+    "predictions",
+    "regions",
+    "splits",
+    "tables",
+)
 
 
 def copy_project(folder):
@@ -45,3 +56,14 @@ def jobs(output):
     """Rule -> number of jobs, from the table that Snakemake prints."""
     rows = re.findall(r"^(\w+) +(\d+)$", output, flags=re.MULTILINE)
     return {name: int(count) for name, count in rows if name != "total"}
+
+
+def artifacts(project):
+    """Bytes of every result that must be the same again."""
+    results = project / "results"
+    return {
+        str(path.relative_to(results)): path.read_bytes()
+        for stage in ARTIFACTS
+        for path in sorted((results / stage).rglob("*"))
+        if path.is_file()
+    }

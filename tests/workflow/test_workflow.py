@@ -7,31 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from running import FAST, copy_project, jobs, run_snakemake, start_snakemake
+from running import FAST, artifacts, copy_project, jobs, run_snakemake, start_snakemake
 
 FAST_RUN = ("--cores", 2, "--configfile", FAST)
-ARTIFACTS = (
-    "adapting",
-    "boosting",
-    "features",
-    "lookup",
-    "metrics",
-    "predictions",
-    "regions",
-    "splits",
-    "tables",
-)
-
-
-def artifacts(project):
-    """Bytes of every result that must be the same again."""
-    results = project / "results"
-    return {
-        str(path.relative_to(results)): path.read_bytes()
-        for stage in ARTIFACTS
-        for path in sorted((results / stage).rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_the_published_tables_are_planned_whole(project):

@@ -23,13 +23,17 @@ for protocol, number, runs in configuration.batches(CONFIG):
         wildcard_constraints:
             protocol=protocol,
             method=methods_learning_from("regions", "images"),
+        group:
+            "training"
         conda:
             COMPUTE_ENV
         threads: CONFIG.jobs.threads
         resources:
-            mem_mb=16000,
-            runtime="12h",
+            mem_mb=memory(CONFIG.backbones.student),
+            runtime=minutes(CONFIG.backbones.student, 6),
+            cpus_per_task=CONFIG.jobs.threads,
             gpu=GPUS,
+            turn=1,
         params:
             template=template,
             machine=MACHINE_FLAGS,

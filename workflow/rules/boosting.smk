@@ -20,8 +20,9 @@ rule boost:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads
     resources:
-        mem_mb=16000,
-        runtime="24h",
+        mem_mb=memory(CONFIG.backbones.student),
+        runtime=minutes(CONFIG.backbones.student, 20),
+        cpus_per_task=CONFIG.jobs.threads,
         gpu=GPUS,
     params:
         template=template,

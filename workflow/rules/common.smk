@@ -2,7 +2,7 @@
 import json
 import re
 
-from promptdistill import layout
+from promptdistill import footprint, layout
 from promptdistill.tracking.store import store_of
 
 RESULTS = CONFIG.results
@@ -24,6 +24,16 @@ DATASET_FLAGS = layout.flags("config-dir", [CONFIG_DIR]) + " " + layout.flags("d
 # Results depend on these, if only in their last bits, so they are parameters of the rules.
 MACHINE_FLAGS = f"--device {CONFIG.device} --threads {CONFIG.jobs.threads}"
 PRECISION = CONFIG.precision
+
+
+def memory(backbone):
+    """MB for a job that loads a model; a retry asks for more."""
+    return lambda wildcards, attempt: attempt * footprint.memory_mb(backbone)
+
+
+def minutes(backbone, hours):
+    """Minutes for a job that takes at most so many hours with ViT-B/16; a retry asks for more."""
+    return lambda wildcards, attempt: attempt * footprint.minutes(backbone, hours)
 
 
 def dataset_entry(wildcards):

@@ -18,8 +18,9 @@ rule tune_teacher:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads
     resources:
-        mem_mb=16000,
-        runtime="12h",
+        mem_mb=memory(CONFIG.backbones.teacher),
+        runtime=minutes(CONFIG.backbones.teacher, 3),
+        cpus_per_task=CONFIG.jobs.threads,
         gpu=GPUS,
     params:
         template=template,
@@ -63,13 +64,17 @@ for protocol, number, runs in configuration.batches(CONFIG):
             wildcard_constraints:
                 protocol=protocol,
                 method=methods_learning_from("teacher"),
+            group:
+                "training"
             conda:
                 COMPUTE_ENV
             threads: CONFIG.jobs.threads
             resources:
-                mem_mb=16000,
-                runtime="12h",
+                mem_mb=memory(CONFIG.backbones.student),
+                runtime=minutes(CONFIG.backbones.student, 6),
+                cpus_per_task=CONFIG.jobs.threads,
                 gpu=GPUS,
+                turn=1,
             params:
                 machine=MACHINE_FLAGS,
                 precision=PRECISION,

@@ -13,13 +13,17 @@ rule evaluate_zero_shot:
         f"{RESULTS}/benchmarks/evaluation/{{protocol}}/{{dataset}}/{{method}}/0shots.tsv"
     wildcard_constraints:
         method=methods_learning_from("nothing"),
+    group:
+        "testing"
     conda:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads
     resources:
-        mem_mb=16000,
-        runtime="4h",
+        mem_mb=memory(CONFIG.backbones.student),
+        runtime=minutes(CONFIG.backbones.student, 1),
+        cpus_per_task=CONFIG.jobs.threads,
         gpu=GPUS,
+        turn=1,
     params:
         template=template,
         machine=MACHINE_FLAGS,
@@ -55,13 +59,17 @@ for protocol, number, runs in configuration.batches(CONFIG):
             f"{RESULTS}/benchmarks/evaluation/{{protocol}}/{{dataset}}/{{method}}/{number}.tsv"
         wildcard_constraints:
             protocol=protocol,
+        group:
+            "testing"
         conda:
             COMPUTE_ENV
         threads: CONFIG.jobs.threads
         resources:
-            mem_mb=16000,
-            runtime="4h",
+            mem_mb=memory(CONFIG.backbones.student),
+            runtime=minutes(CONFIG.backbones.student, 1),
+            cpus_per_task=CONFIG.jobs.threads,
             gpu=GPUS,
+            turn=1,
         params:
             template=template,
             machine=MACHINE_FLAGS,

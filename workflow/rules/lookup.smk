@@ -21,8 +21,9 @@ rule lookup_part:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads
     resources:
-        mem_mb=16000,
-        runtime="12h",
+        mem_mb=memory(CONFIG.backbones.teacher),
+        runtime=minutes(CONFIG.backbones.teacher, 3),
+        cpus_per_task=CONFIG.jobs.threads,
         gpu=GPUS,
     params:
         machine=MACHINE_FLAGS,
@@ -63,8 +64,9 @@ rule lookup:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads
     resources:
-        mem_mb=16000,
-        runtime="12h",
+        mem_mb=memory(CONFIG.backbones.teacher),
+        runtime=minutes(CONFIG.backbones.teacher, 3),
+        cpus_per_task=CONFIG.jobs.threads,
         gpu=GPUS,
     params:
         template=template,
@@ -105,13 +107,17 @@ for protocol, number, runs in configuration.batches(CONFIG):
             f"{RESULTS}/benchmarks/features/{{dataset}}/{{kind}}/{{crops}}regions/{{protocol}}/{number}.tsv"
         wildcard_constraints:
             protocol=protocol,
+        group:
+            "encoding"
         conda:
             COMPUTE_ENV
         threads: CONFIG.jobs.threads
         resources:
-            mem_mb=16000,
-            runtime="6h",
+            mem_mb=memory(CONFIG.backbones.student),
+            runtime=minutes(CONFIG.backbones.student, 2),
+            cpus_per_task=CONFIG.jobs.threads,
             gpu=GPUS,
+            turn=1,
         params:
             machine=MACHINE_FLAGS,
             precision=PRECISION,
@@ -143,13 +149,17 @@ rule test_features:
         f"{RESULTS}/logs/features/{{dataset}}/{{kind}}/test.log",
     benchmark:
         f"{RESULTS}/benchmarks/features/{{dataset}}/{{kind}}/test.tsv"
+    group:
+        "encoding"
     conda:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads
     resources:
-        mem_mb=16000,
-        runtime="4h",
+        mem_mb=memory(CONFIG.backbones.student),
+        runtime=minutes(CONFIG.backbones.student, 1),
+        cpus_per_task=CONFIG.jobs.threads,
         gpu=GPUS,
+        turn=1,
     params:
         machine=MACHINE_FLAGS,
         precision=PRECISION,

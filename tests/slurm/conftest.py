@@ -1,0 +1,31 @@
+"""A real Slurm controller for the tests of this folder."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
+CONFIGURATION = Path("/etc/slurm/slurm.conf")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """A cluster of one node, with two make-believe GPUs; stopped in the end."""
+    path = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin"))
+    missing = [program for program in PROGRAMS if not shutil.which(program, path=path)]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    if os.geteuid() != 0:
+        pytest.skip("Slurm's daemons need root")
+    if CONFIGURATION.exists():
+        pytest.skip("this machine belongs to a cluster already")
+    environment = {**os.environ, "SLURM_STATE": str(tmp_path_factory.mktemp("slurm"))}
+    try:
+        subprocess.run([HERE / "up.sh"], env=environment, check=True)
+        yield
+    finally:
+        subprocess.run([HERE / "up.sh", "down"], env=environment, check=True)

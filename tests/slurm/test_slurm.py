@@ -1,0 +1,141 @@
+"""The miniature DAG through a real Slurm controller: what is asked for, and that killed jobs cost nothing.
+
+`device: auto` asks Slurm for a GPU, which is make-believe here, and then computes on the CPU.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from running import FAST, artifacts, copy_project, run_snakemake, start_snakemake
+
+EXPERIMENT = ("--configfile", FAST, "--config", "device=auto")
+SLURM_RUN = (
+    *("--cores", "all", "--profile", "slurm", *EXPERIMENT),
+    *("--latency-wait", 5, "--slurm-init-seconds-before-status-checks", 2),
+)
+
+
+def started(name):
+    """The ids of the Slurm jobs that run, and whose comment (rule, or group) holds a name."""
+    command = ["squeue", "--noheader", "--states=running", "--format=%i %k"]
+    rows = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [row.split()[0] for row in rows if name in row]
+
+
+def submissions():
+    """Every job that the controller has seen, oldest first, as a mapping of its properties."""
+    shown = subprocess.run(
+        ["scontrol", "show", "job", "--oneliner"], capture_output=True, text=True, check=True
+    ).stdout
+    return [dict(re.findall(r"(\S+?)=(\S+)", line)) for line in shown.splitlines()]
+
+
+def workers(project, command):
+    """The ids of processes of a project that run one of promptdistill's commands."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            own = (process / "cwd").resolve() == project.resolve()
+        except OSError:  # ended meanwhile
+            continue
+        if own and len(words) > 3 and words[1].endswith(b"promptdistill") and words[2] == command.encode():
+            found.append(int(process.name))
+    return found
+
+
+def soon(find, running):
+    """What `find` finds first, while Snakemake runs."""
+    while running.poll() is None:
+        if found := find():
+            return found[0]
+        time.sleep(0.1)
+    raise AssertionError(f"Snakemake ended before there was any: {running.communicate()[0][-3000:]}")
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """A project in which the experiment has run without Slurm."""
+    folder = tmp_path_factory.mktemp("local")
+    copy_project(folder)
+    done = run_snakemake("--cores", 2, *EXPERIMENT, cwd=folder)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def killed_twice(cluster, tmp_path_factory):
+    """A project that ran on the cluster: once a job was cancelled, in the rerun a worker was killed."""
+    folder = tmp_path_factory.mktemp("slurm_project")
+    copy_project(folder)
+    running = start_snakemake(*SLURM_RUN, "--retries", 0, cwd=folder, stderr=subprocess.STDOUT)
+    subprocess.run(["scancel", soon(lambda: started("rule_boost"), running)], check=True)
+    printed, _ = running.communicate()
+    assert running.returncode != 0
+    assert not (folder / "results/tables").exists(), printed[-3000:]
+
+    running = start_snakemake(*SLURM_RUN, cwd=folder, stderr=subprocess.STDOUT)
+    os.kill(soon(lambda: workers(folder, "boost"), running), signal.SIGKILL)
+    printed, _ = running.communicate()
+    assert running.returncode == 0, printed[-3000:]
+    return folder
+
+
+def test_the_results_are_those_of_a_local_run(killed_twice, local):
+    """Byte for byte, tables among them."""
+    own, expected = artifacts(killed_twice), artifacts(local)
+    assert own.keys() == expected.keys()
+    assert [name for name in own if own[name] != expected[name]] == []
+
+
+def test_every_heavy_rule_says_what_it_needs(killed_twice):
+    """The teacher's lookup, a training, and the cutting of regions, which needs no GPU."""
+    jobs = {job["Comment"]: job for job in submissions()}
+
+    def of(name):
+        return next(job for comment, job in jobs.items() if name in comment)
+
+    for name in ("rule_lookup", "group_training", "group_encoding", "group_testing"):
+        assert of(name)["Partition"] == "gpu"
+        assert "gres/gpu=1" in of(name)["TRES"]
+    assert of("rule_regions")["Partition"] == "cpu"
+    assert "gpu" not in of("rule_regions")["TRES"]
+    light = ("data", "split", "draw", "metrics", "table")
+    assert not [comment for comment in jobs if re.match(rf"(rule|group)_({'|'.join(light)})\b", comment)]
+
+
+def test_short_jobs_share_a_submission(killed_twice):
+    """Four methods are tested: with what one of them needs, one after the other."""
+    grouped = [job for job in submissions() if job["Comment"].startswith("group_testing")]
+    assert len(grouped) < 4
+    assert all("gres/gpu=1" in job["TRES"] for job in grouped)
+
+
+def test_a_retry_asks_for_more(killed_twice):
+    asked = [int(job["MinMemoryNode"].rstrip("M")) for job in submissions() if "rule_boost" in job["Comment"]]
+    cancelled, killed, retried = asked
+    assert cancelled == killed
+    assert retried == 2 * killed
+
+
+def test_a_second_run_does_nothing(killed_twice):
+    done = run_snakemake(*SLURM_RUN, cwd=killed_twice)
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_a_failed_job_says_why(killed_twice):
+    """The one sentence of the command, out of a job's log on a node."""
+    image = next((killed_twice / "results/data/mini_patterns/images").rglob("*.png"))
+    content = image.read_bytes()
+    image.write_bytes(b"no picture")
+    try:
+        done = run_snakemake(*SLURM_RUN, "--retries", 0, "-R", "regions", cwd=killed_twice)
+    finally:
+        image.write_bytes(content)
+    assert done.returncode != 0
+    assert image.name in done.stdout + done.stderr
