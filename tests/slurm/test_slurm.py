@@ -3,6 +3,7 @@
 `device: auto` asks Slurm for a GPU, which is make-believe here, and then computes on the CPU.
 """
 
+import json
 import os
 import re
 import signal
@@ -12,6 +13,9 @@ from pathlib import Path
 
 import pytest
 from running import FAST, artifacts, copy_project, run_snakemake, start_snakemake
+
+from promptdistill import footprint
+from promptdistill.config import BackboneConfig
 
 EXPERIMENT = ("--configfile", FAST, "--config", "device=auto")
 SLURM_RUN = (
@@ -93,32 +97,49 @@ def test_the_results_are_those_of_a_local_run(killed_twice, local):
     assert [name for name in own if own[name] != expected[name]] == []
 
 
-def test_every_heavy_rule_says_what_it_needs(killed_twice):
-    """The teacher's lookup, a training, and the cutting of regions, which needs no GPU."""
-    jobs = {job["Comment"]: job for job in submissions()}
+def asked(rule):
+    """The submissions of a rule; a group's comment holds the names of its rules."""
+    return [job for job in submissions() if rule in job["Comment"]]
 
-    def of(name):
-        return next(job for comment, job in jobs.items() if name in comment)
 
-    for name in ("rule_lookup", "group_training", "group_encoding", "group_testing"):
-        assert of(name)["Partition"] == "gpu"
-        assert "gres/gpu=1" in of(name)["TRES"]
-    assert of("rule_regions")["Partition"] == "cpu"
-    assert "gpu" not in of("rule_regions")["TRES"]
+@pytest.mark.parametrize(
+    ("rule", "model"),
+    [
+        ("rule_lookup", "miniature-teacher"),
+        ("features_base_to_novel_0", "miniature-student"),
+        ("rule_boost", "miniature-student"),
+        ("adapt_base_to_novel_0", "miniature-student"),
+        ("evaluate_zero_shot", "miniature-student"),
+    ],
+)
+def test_what_loads_a_model_asks_for_a_gpu_and_its_memory(killed_twice, rule, model):
+    job = asked(rule)[0]
+    assert job["Partition"] == "gpu"
+    assert "gres/gpu=1" in job["TRES"]
+    backbone = BackboneConfig(model=model, pretrained="miniature")
+    assert job["MinMemoryNode"] == f"{footprint.memory_mb(backbone)}M"
+
+
+def test_what_loads_none_goes_elsewhere(killed_twice):
+    job = asked("rule_regions")[0]
+    assert job["Partition"] == "cpu"
+    assert "gpu" not in job["TRES"]
+
+
+def test_light_rules_are_not_submitted(killed_twice):
     light = ("data", "split", "draw", "metrics", "table")
-    assert not [comment for comment in jobs if re.match(rf"(rule|group)_({'|'.join(light)})\b", comment)]
+    assert not [job["Comment"] for job in submissions() if job["Comment"].split("_")[1] in light]
 
 
 def test_short_jobs_share_a_submission(killed_twice):
     """Four methods are tested: with what one of them needs, one after the other."""
-    grouped = [job for job in submissions() if job["Comment"].startswith("group_testing")]
-    assert len(grouped) < 4
-    assert all("gres/gpu=1" in job["TRES"] for job in grouped)
+    tests = asked("evaluate_")
+    assert 0 < len(tests) < 4
+    assert all("gres/gpu=1" in job["TRES"] for job in tests)
 
 
 def test_a_retry_asks_for_more(killed_twice):
-    asked = [int(job["MinMemoryNode"].rstrip("M")) for job in submissions() if "rule_boost" in job["Comment"]]
-    cancelled, killed, retried = asked
+    cancelled, killed, retried = (int(job["MinMemoryNode"].removesuffix("M")) for job in asked("rule_boost"))
     assert cancelled == killed
     assert retried == 2 * killed
 
@@ -130,7 +151,9 @@ def test_a_second_run_does_nothing(killed_twice):
 
 def test_a_failed_job_says_why(killed_twice):
     """The one sentence of the command, out of a job's log on a node."""
-    image = next((killed_twice / "results/data/mini_patterns/images").rglob("*.png"))
+    data = killed_twice / "results"
+    (path, *_), *_ = json.loads((data / "splits/mini_patterns/split.json").read_text())["train"]
+    image = data / "data/mini_patterns/images" / path
     content = image.read_bytes()
     image.write_bytes(b"no picture")
     try:
