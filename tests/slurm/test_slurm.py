@@ -115,7 +115,7 @@ def asked(rule):
 def test_what_loads_a_model_asks_for_a_gpu_and_its_memory(killed_twice, rule, model):
     job = asked(rule)[0]
     assert job["Partition"] == "gpu"
-    assert "gres/gpu=1" in job["TRES"]
+    assert job["TresPerJob"] == "gres:gpu:1"
     backbone = BackboneConfig(model=model, pretrained="miniature")
     assert job["MinMemoryNode"] == f"{footprint.memory_mb(backbone)}M"
 
@@ -123,7 +123,7 @@ def test_what_loads_a_model_asks_for_a_gpu_and_its_memory(killed_twice, rule, mo
 def test_what_loads_none_goes_elsewhere(killed_twice):
     job = asked("rule_regions")[0]
     assert job["Partition"] == "cpu"
-    assert "gpu" not in job["TRES"]
+    assert "TresPerJob" not in job
 
 
 def test_light_rules_are_not_submitted(killed_twice):
@@ -135,7 +135,7 @@ def test_short_jobs_share_a_submission(killed_twice):
     """Four methods are tested: with what one of them needs, one after the other."""
     tests = asked("evaluate_")
     assert 0 < len(tests) < 4
-    assert all("gres/gpu=1" in job["TRES"] for job in tests)
+    assert all(job["TresPerJob"] == "gres:gpu:1" for job in tests)
 
 
 def test_a_retry_asks_for_more(killed_twice):
