@@ -8,7 +8,7 @@
 # The node claims CPUS cores and MEMORY_MB of memory, whatever the machine has.
 set -euo pipefail
 
-STATE=${SLURM_STATE:-/var/tmp/promptdistill-slurm}   # keys, logs, spool
+STATE=${SLURM_STATE:-/var/tmp/promptdistill-slurm}   # keys, logs, spool; all users must be able to enter it
 CPUS=${CPUS:-8}
 MEMORY_MB=${MEMORY_MB:-64000}
 NODE=$(hostname -s)
