@@ -16,6 +16,7 @@ rule regions:
     resources:
         mem_mb=8000,
         runtime="6h",
+        cpus_per_task=max(1, CONFIG.jobs.loader_workers),
     params:
         folder=subpath(output[0], parent=True),
         student=STUDENT,
