@@ -2,6 +2,7 @@
 # make test   the tests
 # make results  every method in every protocol on the miniature benchmark, docs/results-miniature.md
 # make ablation  FDBPL and its variants on the miniature benchmark, docs/ablation.md
+# make pull   versioned results from the DVC remote, so that nothing reruns
 # make bench  ours against the published way, on ViT-B/16 and ViT-L/14 with random weights
 # They set up .venv first when it is missing or outdated.
 
@@ -10,7 +11,7 @@ CORES ?= all
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test results ablation bench lint format schema dag report compare-page clean
+.PHONY: demo test results ablation pull bench lint format schema dag report compare-page clean
 
 demo: $(STAMP)
 	@. $(BIN)/activate && snakemake --cores $(CORES)
@@ -38,6 +39,9 @@ ablation: $(STAMP)
 		'Made by `make ablation` ([config/methods/fdbpl.yaml](../config/methods/fdbpl.yaml)).' \
 		'![Points gained or lost](ablation.png)' > docs/ablation.md
 	@sed 's/^#/##/' results/tables/ablation_fdbpl.md >> docs/ablation.md
+
+pull: $(STAMP)
+	@. $(BIN)/activate && promptdistill pull
 
 # About an hour and 24 GB of memory on two cores; tables and plots go to results/benchmarks.
 bench: $(STAMP)

@@ -66,3 +66,14 @@ rule all:
     input:
         expand(f"{RESULTS}/tables/{{table}}.html", table=configuration.tables(CONFIG)),
         f"{RESULTS}/tracking.json",
+        f"{RESULTS}/overview/metrics.json",
+
+
+# After a run by hand, DVC is told what it made; `dvc repro` does so itself.
+onsuccess:
+    if (
+        Path(".dvc").is_dir()
+        and "DVC_STAGE" not in os.environ
+        and not workflow.config_settings.configfiles
+    ):
+        shell("promptdistill record || true")

@@ -17,16 +17,21 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The git commit of the current folder, with "+changes" where files differ; "unknown" outside git."""
+    """The git commit of the current folder, with "+changes" where files differ; "unknown" outside git.
+
+    What a run itself writes, dvc.lock and the tables, does not count.
+    """
     try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+changes"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        described = _git("describe", "--always", "--abbrev=12", "--exclude=*")
+        made = [f":(exclude){path}" for path in ("dvc.lock", "results")]
+        changes = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *made)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return described + ("+changes" if changes else "")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 

@@ -46,6 +46,7 @@ def test_the_published_tables_are_planned_whole(project):
         "evaluate_zero_shot": 2 * (11 + 11 + 15),
         "metrics": 13 + 14 + 13 - 1,
         "table": 4,
+        "overview": 1,
         "track": 1,
         "all": 1,
     }
@@ -141,7 +142,14 @@ def test_an_edited_method_reruns_alone(finished):
         rules, printed = planned(finished)
     finally:
         source.write_bytes(original)
-    assert rules == {"adapt_base_to_novel_0", "evaluate_base_to_novel_0", "metrics", "table", "track"}
+    assert rules == {
+        "adapt_base_to_novel_0",
+        "evaluate_base_to_novel_0",
+        "metrics",
+        "table",
+        "overview",
+        "track",
+    }
     learned = set(re.findall(r"mini_patterns: learning ([\w+]+)", printed))
     assert learned == {"coop", "coop+caspl"}
 
@@ -202,7 +210,7 @@ def test_another_seed_trains_that_seed_alone(finished, tmp_path):
             assert run_snakemake("--cores", 2, "--configfile", per_seed, cwd=finished).returncode == 0
     done = run_snakemake("-n", "--configfile", per_seed, cwd=finished)
     jobs_of_seed = [f"{rule}_base_to_novel_1" for rule in ("features", "adapt", "evaluate")]
-    rules = ("draw", *jobs_of_seed, "metrics", "table", "track", "all")
+    rules = ("draw", *jobs_of_seed, "metrics", "table", "overview", "track", "all")
     assert set(jobs(done.stdout + done.stderr)) == set(rules)
 
 

@@ -68,6 +68,30 @@ for table in configuration.tables(CONFIG):
             f"{RESULTS}/tables/{table}.html",
 
 
+# The averages of all tables, for `dvc metrics` and `dvc plots`.
+rule overview:
+    input:
+        tables=expand(f"{RESULTS}/tables/{{table}}.csv", table=configuration.tables(CONFIG)),
+        sources=layout.sources("tables"),
+    output:
+        metrics=f"{RESULTS}/overview/metrics.json",
+        plot=f"{RESULTS}/overview/averages.csv",
+    log:
+        f"{RESULTS}/logs/tables/overview.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/overview.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime="30m",
+    message:
+        "gathering the averages"
+    shell:
+        "promptdistill overview {input.tables} --metrics {output.metrics} --plot {output.plot} 2> {log}"
+
+
 # A method beside its variants, and a plot of what each gains or loses.
 rule ablation_table:
     input:

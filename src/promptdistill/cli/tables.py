@@ -98,3 +98,14 @@ def ablation(
     )
     metrics = [row for file in files for row in read_json(file)]
     write_ablation(metrics, request, variants, output, note=note, config_hash=config_hash)
+
+
+@main.command()
+@click.argument("tables", type=PATH, nargs=-1, required=True)
+@click.option("--metrics", type=PATH, required=True, help="JSON: table, method, figure, mean.")
+@click.option("--plot", type=PATH, required=True, help="CSV of one bar a method.")
+def overview(tables: tuple[Path, ...], metrics: Path, plot: Path) -> None:
+    """Gather the averages of some tables' CSV files, for `dvc metrics` and `dvc plots`."""
+    from ..report.overview import write_overview
+
+    write_overview(list(tables), metrics, plot)

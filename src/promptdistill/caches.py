@@ -1,0 +1,164 @@
+"""Results under version control by DVC: what Snakemake made is recorded, what was recorded is restored.
+
+DVC hashes whole folders, Snakemake compares file times and keeps the parameters and code of every output in
+`.snakemake`, which no remote holds.  So a run by hand has to be told to DVC (`record`), and a restored file
+to Snakemake (`pull`).  Both work on the pipeline in the current folder: Snakefile, dvc.yaml, dvc.lock.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc.scm import SCMError
+from dvc.stage import Stage
+
+from .errors import UserError
+
+UP_TO_DATE = "Nothing to be done"
+TOUCH = "--touch --forceall --cores 1 --no-hooks --quiet"
+
+
+def record() -> None:
+    """Tell DVC what a finished run of Snakemake made: dvc.lock, and copies in DVC's cache.
+
+    Raises UserError, and changes nothing, if the default pipeline is not up to date: then dvc.lock would call
+    old results current.
+    """
+    with _opened(None) as repo:
+        if UP_TO_DATE not in _snakemake("snakemake --dry-run"):
+            raise UserError(
+                "The default pipeline is not complete, so DVC was not told of this run: `dvc repro` "
+                "completes and records it."
+            )
+        for output in repo.index.outs:
+            if output.use_cache:  # a layer that the experiment does not need is an empty folder
+                Path(output.fs_path).mkdir(parents=True, exist_ok=True)
+        repo.commit(force=True)
+
+
+def pull(remote: str | None) -> list[str]:
+    """Restore what dvc.lock names, from DVC's cache and a remote (or the default one, if there is one).
+
+    Every downloaded file is checked against its hash.  Afterwards Snakemake takes the restored files for
+    what this configuration and code make.  Returns the layers restored.  Raises UserError, and leaves the
+    results as they were, if configuration or code are not those of dvc.lock, or if something is missing or
+    damaged.
+    """
+    if not Path("dvc.lock").is_file():
+        raise UserError("There is no dvc.lock here: nothing was versioned yet; `dvc repro` makes everything.")
+    with _opened(remote) as repo:
+        _refuse_edits(repo)
+        if remote or repo.config["core"].get("remote"):
+            repo.fetch()
+        _require_all_files(repo)
+        repo.checkout()
+        restored = _whole_stages(repo)
+        # A layer's command, touching: the last one covers the others, if it is there.
+        for stage in restored if len(restored) < len(repo.index.stages) else restored[-1:]:
+            _snakemake(f"{stage.cmd} {TOUCH}")
+    return [stage.name for stage in restored]
+
+
+@contextmanager
+def _opened(remote: str | None) -> Iterator[Repo]:
+    """The DVC repository of the current folder; what DVC refuses becomes a UserError."""
+    if not (Path(".dvc").is_dir() and Path("dvc.yaml").is_file()):
+        raise UserError(f"{Path.cwd()} is no DVC repository: go to the folder of dvc.yaml, or `dvc init`.")
+    try:
+        with Repo(".") as repo:
+            name = remote or repo.config["core"].get("remote")
+        # By itself DVC trusts most remotes, and takes a damaged file for the right one.
+        checked = {"remote": name, "remote_config": {"verify": True}} if name else {}
+        with Repo(".", **checked) as repo:
+            yield repo
+    except (DvcException, SCMError) as error:
+        raise UserError(f"DVC: {error}") from error
+
+
+def _refuse_edits(repo: Repo) -> None:
+    """UserError if an input of the pipeline is not the one that the versioned results were made from."""
+    made = {output.def_path for output in repo.index.outs}
+    edited = {
+        path
+        for changes in repo.status().values()
+        for change in changes
+        for path in _changed_inputs(change)
+        if path not in made
+    }
+    if edited:
+        raise UserError(
+            f"{', '.join(sorted(edited))}: not as in dvc.lock, so results restored now would be taken for "
+            "those of the edited files.  Put the edits aside (git stash), pull, and bring them back "
+            "(git stash pop); or `dvc repro` makes new results."
+        )
+
+
+def _changed_inputs(change: str | dict[str, Any]) -> list[str]:
+    """The inputs in one entry of DVC's status: paths, or a command, which stands in dvc.yaml."""
+    if isinstance(change, str):
+        return ["dvc.yaml"] if change == "changed command" else []
+    return list(change.get("changed deps", {}))
+
+
+def _require_all_files(repo: Repo) -> None:
+    """UserError if DVC's cache lacks a file of the versioned results; damaged ones were thrown away."""
+    absent = list(_absent_files(repo))
+    if absent:
+        # Without its folder's list, DVC looks at each file of the folder again when it pushes.
+        path, *objects = absent[0]
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        raise UserError(
+            f"{path}{more}: missing in the remote, or damaged there, so nothing was restored.  To mend the "
+            f"remote, delete {' and '.join(dict.fromkeys(objects))} in it, if they are there, and `dvc push` "
+            "again from where these results are; or make them anew with `dvc repro`."
+        )
+
+
+def _absent_files(repo: Repo) -> Iterator[tuple[str, str, str]]:
+    """Path of each missing file, and what it and the list of its folder are called in a remote."""
+    for output in repo.index.outs:
+        if not (output.use_cache and output.hash_info):
+            continue
+        listed = _in_remote(output.hash_info.value)
+        folder = output.get_obj()
+        if folder is None:
+            yield output.def_path, listed, listed
+            continue
+        for key, _, found in folder:
+            if not output.cache.exists(found.value):
+                yield "/".join([output.def_path, *key]), _in_remote(found.value), listed
+
+
+def _in_remote(md5: str) -> str:
+    """Where a remote keeps a file of this hash."""
+    return f"files/md5/{md5[:2]}/{md5[2:]}"
+
+
+def _whole_stages(repo: Repo) -> list[Stage]:
+    """The stages of which everything is there as in dvc.lock, in the order of dvc.yaml."""
+    changed = repo.status()
+    return [stage for stage in repo.index.stages if stage.addressing not in changed]
+
+
+def _snakemake(command: str) -> str:
+    """Run a shell command that calls Snakemake, the one beside this Python: what it printed."""
+    folder = Path(sys.executable).parent
+    environment = os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
+    done = subprocess.run(
+        command,
+        shell=True,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise UserError(f"`{command}` failed:\n{done.stdout.strip()}")
+    return done.stdout

@@ -1,0 +1,23 @@
+"""The commands between Snakemake and DVC."""
+
+import click
+
+from .group import main
+
+
+@main.command()
+@click.option("--remote", help="A remote of `dvc remote list`; left out: the default one.")
+def pull(remote: str | None) -> None:
+    """Restore versioned results, so that neither DVC nor Snakemake has anything to do."""
+    from .. import caches
+
+    restored = caches.pull(remote)
+    click.echo(f"Restored: {', '.join(restored) or 'nothing'}.")
+
+
+@main.command()
+def record() -> None:
+    """Tell DVC what a finished run of Snakemake made; a run does so itself."""
+    from .. import caches
+
+    caches.record()

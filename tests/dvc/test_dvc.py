@@ -1,0 +1,138 @@
+"""DVC and Snakemake on one working tree: what each takes for up to date, and what reruns."""
+
+import json
+
+import pytest
+import yaml
+from repositories import (
+    NOTHING,
+    ROOT,
+    UP_TO_DATE,
+    attempt,
+    edit,
+    nothing_to_do,
+    results,
+    run,
+    trained,
+)
+
+from promptdistill import layout
+
+COOP = ("config/config.yaml", "coop: {epochs: 1, batch_size: 4}", "coop: {epochs: 1, batch_size: 8}")
+LAYERS = {
+    "data": [layout.sources("data", "pictures", "split")],
+    "lookup": [layout.sources("regions", "lookup"), layout.sources("adapting", method="promptkd_teacher")],
+    "boosting": [layout.sources("boosting")],
+    "adapting": [layout.sources("features", "adapting", "evaluation")],
+    "tables": [layout.sources("metrics", "tables")],
+}
+
+
+def test_repro_runs_the_default_pipeline(finished):
+    """Every layer once, and then neither has anything to do."""
+    printed = (finished / ".dvc/tmp/repro.log").read_text()
+    assert [layer for layer in LAYERS if f"Running stage '{layer}'" in printed] == list(LAYERS)
+    assert trained(printed) == {"coop", "coop+caspl", "promptsrc"}
+    assert (finished / "results/tables/base_to_novel.md").is_file()
+    assert nothing_to_do(finished)
+    assert "Running stage" not in run("dvc repro", finished)
+
+
+def test_a_hyperparameter_changed_before_repro_reruns_its_method(repository):
+    before = results(repository)
+    edit(repository, *COOP)
+    assert trained(run("dvc repro", repository)) == {"coop"}
+    assert nothing_to_do(repository)
+    after = results(repository)
+    assert before.keys() == after.keys()
+    changed = {path for path in after if before[path] != after[path]}
+    learned = {path for path in changed if path.startswith(("lookup", "boosting", "adapting", "predictions"))}
+    assert learned
+    assert all("/coop/" in path for path in learned)
+
+
+def test_a_hyperparameter_changed_before_snakemake_reruns_its_method(repository):
+    edit(repository, *COOP)
+    assert trained(run("snakemake --cores 2", repository)) == {"coop"}
+    assert nothing_to_do(repository)
+    assert "Running stage" not in run("dvc repro", repository)
+
+
+def test_a_part_of_the_pipeline_is_not_recorded_as_the_whole(repository):
+    """Snakemake trained, but made no table: dvc.lock stays, and repro goes on from there."""
+    edit(repository, *COOP)
+    lock = (repository / "dvc.lock").read_bytes()
+    prompt = "results/adapting/base_to_novel/mini_patterns/coop/2shots_seed1.safetensors"
+    printed = run(f"snakemake --cores 2 {prompt}", repository)
+    assert "The default pipeline is not complete" in printed
+    assert (repository / "dvc.lock").read_bytes() == lock
+    assert trained(run("dvc repro", repository)) == set()
+    assert nothing_to_do(repository)
+
+
+def test_a_comment_reruns_nothing(repository):
+    """DVC, which hashes the whole entry, asks Snakemake, which has nothing to do."""
+    edit(repository, "config/methods/coop.yaml", "hyperparameters:", "# a remark\nhyperparameters:")
+    printed = run("dvc repro", repository)
+    assert NOTHING in printed
+    assert trained(printed) == set()
+    assert nothing_to_do(repository)
+
+
+def test_metrics_and_plots_are_compared_with_the_last_commit(repository):
+    metrics = json.loads(run("dvc metrics show --json", repository))[""]["data"]
+    shown = metrics["results/overview/metrics.json"]["data"]["base_to_novel"]
+    assert set(shown) == {"zero_shot", "coop", "coop+caspl", "promptsrc"}
+    assert all(set(figures) == {"base", "novel", "hm"} for figures in shown.values())
+    edit(repository, *COOP)
+    run("snakemake --cores 2", repository)
+    lines = run("dvc metrics diff", repository).splitlines()
+    compared = [line for line in lines if "metrics.json" in line]
+    assert compared
+    assert all(" base_to_novel.coop." in line for line in compared)
+    plots = json.loads(run("dvc plots diff --json HEAD workspace", repository))
+    name = next(name for name in plots["data"] if "averages.csv" in name)
+    assert {entry["revisions"][0] for entry in plots["data"][name]} >= {"HEAD", "workspace"}
+
+
+def test_results_elsewhere_are_versioned_there(repository):
+    """The folder of results is read from the configuration."""
+    edit(repository, "config/config.yaml", "results: results", "results: elsewhere")
+    assert "elsewhere/adapting" in run("dvc status", repository)
+
+
+def test_the_repository_is_a_dvc_repository():
+    """Without usage statistics, and without anybody's remote."""
+    config = (ROOT / ".dvc/config").read_text()
+    assert "analytics = false" in config
+    assert "remote" not in config
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_depends_on_all_sources_of_its_rules(layer):
+    """Else DVC would skip a layer in which Snakemake has something to do."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    named = [ROOT / path for path in stages[layer]["deps"] if path.startswith("src/")]
+    assert all(path.exists() for path in named)
+    for sources in LAYERS[layer]:
+        for source in sources:
+            found = (ROOT / "src/promptdistill" / source.split("promptdistill/", 1)[1]).resolve()
+            assert any(found.is_relative_to(path) for path in named), f"{layer}: {source}"
+
+
+def test_outside_a_dvc_repository_the_commands_say_so(tmp_path):
+    for command in ("pull", "record"):
+        status, printed = attempt(f"promptdistill {command}", tmp_path)
+        assert status == 1
+        assert "no dvc.lock here" in printed or "is no DVC repository" in printed
+        assert "Traceback" not in printed
+
+
+def test_up_to_date_results_are_recorded_by_hand(repository):
+    """What a killed run did not record."""
+    lock = (repository / "dvc.lock").read_bytes()
+    (repository / "dvc.lock").unlink()
+    assert UP_TO_DATE not in run("dvc status", repository)
+    run("promptdistill record", repository)
+    assert (repository / "dvc.lock").read_bytes() == lock
+    assert nothing_to_do(repository)
