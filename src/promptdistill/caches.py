@@ -21,7 +21,8 @@ from dvc.stage import Stage
 from .errors import UserError
 
 UP_TO_DATE = "Nothing to be done"
-TOUCH = "--touch --forceall --cores 1 --no-hooks --quiet"
+SNAKEMAKE = "snakemake --cores all"  # how each command of dvc.yaml begins
+TOUCH = "snakemake --cores 1 --touch --forceall --no-hooks --quiet"
 
 
 def record() -> None:
@@ -61,7 +62,7 @@ def pull(remote: str | None) -> list[str]:
         restored = _whole_stages(repo)
         # A layer's command, touching: the last one covers the others, if it is there.
         for stage in restored if len(restored) < len(repo.index.stages) else restored[-1:]:
-            _snakemake(f"{stage.cmd} {TOUCH}")
+            _snakemake(stage.cmd.replace(SNAKEMAKE, TOUCH))
     return [stage.name for stage in restored]
 
 

@@ -92,7 +92,7 @@ def test_metrics_and_plots_are_compared_with_the_last_commit(repository):
     assert all(" base_to_novel.coop." in line for line in compared)
     plots = json.loads(run("dvc plots diff --json HEAD workspace", repository))
     name = next(name for name in plots["data"] if "averages.csv" in name)
-    assert {entry["revisions"][0] for entry in plots["data"][name]} >= {"HEAD", "workspace"}
+    assert {rev for entry in plots["data"][name] for rev in entry["revisions"]} == {"HEAD", "workspace"}
 
 
 def test_results_elsewhere_are_versioned_there(repository):
