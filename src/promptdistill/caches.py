@@ -9,11 +9,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dvc.exceptions import DvcException
+from dvc.exceptions import DownloadError, DvcException
 from dvc.repo import Repo
 from dvc.scm import SCMError
 from dvc.stage import Stage
@@ -23,6 +23,7 @@ from .errors import UserError
 UP_TO_DATE = "Nothing to be done"
 SNAKEMAKE = "snakemake --cores all"  # how each command of dvc.yaml begins
 TOUCH = "snakemake --cores 1 --touch --forceall --no-hooks --quiet"
+TRACK = "snakemake --cores 1 --no-hooks track"  # MLflow's store is this machine's own, and in no remote
 
 
 def record() -> None:
@@ -47,22 +48,27 @@ def pull(remote: str | None) -> list[str]:
     """Restore what dvc.lock names, from DVC's cache and a remote (or the default one, if there is one).
 
     Every downloaded file is checked against its hash.  Afterwards Snakemake takes the restored files for
-    what this configuration and code make.  Returns the layers restored.  Raises UserError, and leaves the
-    results as they were, if configuration or code are not those of dvc.lock, or if something is missing or
-    damaged.
+    what this configuration and code make, and MLflow has their runs.  Returns the layers restored.  Raises
+    UserError, and leaves the results as they were, if configuration or code are not those of dvc.lock, or if
+    something is missing or damaged.
     """
     if not Path("dvc.lock").is_file():
         raise UserError("There is no dvc.lock here: nothing was versioned yet; `dvc repro` makes everything.")
     with _opened(remote) as repo:
         _refuse_edits(repo)
-        if remote or repo.config["core"].get("remote"):
-            repo.fetch()
+        if name := repo.config["core"].get("remote"):
+            _require_store(repo, name)
+            with suppress(DownloadError):  # what is absent is named next
+                repo.fetch()
         _require_all_files(repo)
         repo.checkout()
         restored = _whole_stages(repo)
         # A layer's command, touching: the last one covers the others, if it is there.
-        for stage in restored if len(restored) < len(repo.index.stages) else restored[-1:]:
+        complete = len(restored) == len(repo.index.stages)
+        for stage in restored[-1:] if complete else restored:
             _snakemake(stage.cmd.replace(SNAKEMAKE, TOUCH))
+    if complete:
+        _snakemake(TRACK)
     return [stage.name for stage in restored]
 
 
@@ -80,6 +86,23 @@ def _opened(remote: str | None) -> Iterator[Repo]:
             yield repo
     except (DvcException, SCMError) as error:
         raise UserError(f"DVC: {error}") from error
+
+
+def _require_store(repo: Repo, name: str) -> None:
+    """UserError if a remote cannot be reached: DVC would ask for file after file, for minutes."""
+    store = repo.cloud.get_remote_odb(name)
+    address = repo.config["remote"][name]["url"]
+    try:
+        found = store.fs.exists(store.path)
+    except Exception as error:  # every kind of store raises its own
+        raise UserError(
+            f"The remote {name} ({address}) cannot be reached, so nothing was restored: {error}"
+        ) from error
+    if not found:
+        raise UserError(
+            f"The remote {name} ({address}) holds nothing, so nothing was restored: see whether this is its "
+            "address, and `dvc push` from where the results are."
+        )
 
 
 def _refuse_edits(repo: Repo) -> None:
@@ -116,7 +139,7 @@ def _require_all_files(repo: Repo) -> None:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         raise UserError(
             f"{path}{more}: missing in the remote, or damaged there, so nothing was restored.  To mend the "
-            f"remote, delete {' and '.join(dict.fromkeys(objects))} in it, if they are there, and `dvc push` "
+            f"remote, delete {' and '.join(dict.fromkeys(objects))} in it, where it is there, and `dvc push` "
             "again from where these results are; or make them anew with `dvc repro`."
         )
 

@@ -25,9 +25,9 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def repository(finished, tmp_path):
-    """A copy of it to change, times of files included."""
+    """A copy of it to change, times of files included; an MLflow store belongs to its own folder."""
     folder = tmp_path / "repository"
-    shutil.copytree(finished, folder, symlinks=True)
+    shutil.copytree(finished, folder, symlinks=True, ignore=shutil.ignore_patterns("mlflow*"))
     return folder
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from running import ROOT, copy_project
 
 SMALL = Path(__file__).parent / "small.yaml"
+UNVERSIONED = ("logs", "benchmarks", "tracking.json", "mlflow.db", "mlflow.db.lock", "mlflow-artifacts")
 NOTHING = "Nothing to be done"
 UP_TO_DATE = "Data and pipelines are up to date."
 
@@ -102,7 +103,7 @@ def results(folder):
     return {
         str(path.relative_to(made)): path.read_bytes()
         for path in sorted(made.rglob("*"))
-        if path.is_file() and path.relative_to(made).parts[0] not in ("logs", "benchmarks")
+        if path.is_file() and path.relative_to(made).parts[0] not in UNVERSIONED
     }
 
 

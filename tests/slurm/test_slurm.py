@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from running import FAST, artifacts, copy_project, run_snakemake, start_snakemake
 
-from promptdistill import footprint
 from promptdistill.config import BackboneConfig
+from promptdistill.planning import footprint
 
 EXPERIMENT = ("--configfile", FAST, "--config", "device=auto")
 SLURM_RUN = (

@@ -2,7 +2,8 @@
 import json
 import re
 
-from promptdistill import footprint, layout
+from promptdistill import layout
+from promptdistill.planning import footprint
 from promptdistill.tracking.store import store_of
 
 RESULTS = CONFIG.results

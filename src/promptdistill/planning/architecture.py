@@ -10,7 +10,9 @@ from ..config import did_you_mean
 from ..errors import UserError
 from ..miniature import MODELS
 
-_MLP_RATIO = 4.0  # open_clip's default
+# What open_clip takes where a configuration does not say.
+_MLP_RATIO = 4.0
+_VOCABULARY = 49408
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +34,7 @@ class ImageTower(Tower):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Architecture:
-    """A CLIP: its towers, the dimension of its features (D), and the pixels (H, W) that it sees.
+    """A CLIP: its towers, words of its vocabulary, dimension of its features (D), pixels (H, W) that it sees.
 
     `image` is None for a tower that is no plain ViT, such as a ResNet.
     """
@@ -40,6 +42,7 @@ class Architecture:
     name: str
     image: ImageTower | None
     text: Tower
+    vocabulary: int
     dim: int
     size: tuple[int, int]
 
@@ -63,6 +66,7 @@ def read_architecture(model: str) -> Architecture:
         name=model,
         image=_image_tower(vision, height, width),
         text=Tower(**_sizes(text)),
+        vocabulary=text.get("vocab_size", _VOCABULARY),
         dim=content["embed_dim"],
         size=(height, width),
     )

@@ -2,8 +2,8 @@
 
 import pytest
 
-from promptdistill import footprint
 from promptdistill.config import BackboneConfig
+from promptdistill.planning import footprint
 
 
 def backbone(model):

@@ -1,0 +1,54 @@
+"""What a job asks a scheduler for, by the size of the model that it loads: memory and time.
+
+Bounds on the safe side, and no part of any result.  A transformer of width w has 12 w² parameters a layer
+(4 w² attention, 8 w² MLP); its arithmetic on an image is proportional to the parameters times the tokens.
+Memory and time are those of ViT-B/16, scaled by these two numbers.
+"""
+
+from functools import cache
+
+from ..config import BackboneConfig
+from ..errors import UserError
+from .architecture import Architecture, Tower, read_architecture
+
+REFERENCE = "ViT-B-16"
+BASE_MB = 2000  # of any job: Python, torch, and a few images
+REFERENCE_MB = 14000  # more with the reference and up to a thousand classes
+BASE_MINUTES = 15  # of any job: starting up, on a slow file system
+
+
+def memory_mb(backbone: BackboneConfig) -> int:
+    """Main memory, in MB, of a job that loads a model: 16000 for ViT-B/16."""
+    return BASE_MB + round(REFERENCE_MB * parameters(backbone.model) / parameters(REFERENCE))
+
+
+def minutes(backbone: BackboneConfig, hours: float) -> int:
+    """The minutes that a job may take with a model, if it takes at most `hours` with ViT-B/16."""
+    return BASE_MINUTES + round(60 * hours * image_work(backbone.model) / image_work(REFERENCE))
+
+
+def parameters(model: str) -> int:
+    """About how many parameters both towers have together: 150 million for ViT-B/16."""
+    shape = _plain_vit(model)
+    words = shape.vocabulary * shape.text.width
+    return _layers(shape.image) + _layers(shape.text) + words
+
+
+def image_work(model: str) -> int:
+    """What encoding one image costs, in parameters x tokens."""
+    image = _plain_vit(model).image
+    return _layers(image) * (image.patches + 1)  # the class token
+
+
+def _layers(tower: Tower) -> int:
+    return 12 * tower.width**2 * tower.layers
+
+
+@cache
+def _plain_vit(model: str) -> Architecture:
+    """The shape of a model; that of the reference for a ResNet, and for what open_clip does not ship."""
+    try:
+        shape = read_architecture(model)
+    except UserError:
+        return read_architecture(REFERENCE)
+    return shape if shape.image else read_architecture(REFERENCE)
