@@ -91,7 +91,7 @@ class Case:
         """Operations of a step of ours in billions, as `promptdistill plan` counts them."""
         model, entry = read_architecture(self.student), load_method(self.method, CONFIG_DIR)
         learner = Learner.of(self.method, entry, self.fitting_hyperparameters)
-        return learner.step(model, self.classes, self.batch_size) / 1e9
+        return learner.step(model, self.classes, self.batch_size * self.regions_per_image) / 1e9
 
     @property
     def fitting_hyperparameters(self) -> dict:

@@ -77,6 +77,50 @@ def test_a_tuned_teacher_compares_with_its_plain_features():
     assert (steps.what, steps.times) == ("promptkd_teacher", 20 * (12 // 8))
 
 
+def fdbpl(method="fdbpl", **own):
+    """FDBPL or a variant of it alone, on two shots, with hyper-parameters of its own."""
+    return experiment(methods=[method], overrides={"fdbpl": {"depth": 2, "epochs": 6, "batch_size": 4} | own})
+
+
+def test_fdbpl_sees_several_regions_and_two_texts_a_class():
+    """Six epochs on two shots of six base classes: batches of four images with two regions each."""
+    alone = fdbpl()
+    steps, other_seed = work(Adapt, alone)
+    image = image_flops(alone.student, [ImageTokens(4, 2)]).times(4 * 2)
+    text = text_flops(alone.student, 6, prefix=5, own=OWN_TOKENS).times(2)
+    assert steps == other_seed == ("fdbpl", image.step + text.step, 6 * (12 // 4))
+
+
+def test_fdbpl_shows_no_more_regions_than_an_image_has():
+    alone = fdbpl("fdbpl@regions_1", vision_context=0)
+    steps, _ = work(Adapt, alone)
+    image = image_flops(alone.student).times(4)
+    text = text_flops(alone.student, 6, prefix=5, own=OWN_TOKENS).times(2)
+    assert (steps.what, steps.flops) == ("fdbpl", image.forward + text.step)
+    tested = work(Evaluate, alone)
+    assert tested == [(ENCODE, image_flops(alone.student).forward, 480 * 2)]
+
+
+def test_fdbpl_asks_the_zero_shot_teacher_about_its_own_regions():
+    """Other counts and scales are other lookups and stores; boosting's are shared where they are the same."""
+    methods = ["fdbpl", "fdbpl+caspl", "fdbpl@regions_2"]
+    for own, counts in (({}, [1, 2, 6]), ({"region_scale": [0.08, 1.0]}, [1, 2, 6])):
+        several = experiment(
+            methods=methods,
+            overrides={name: {"epochs": 6} | own for name in methods[:2]},
+        )
+        asked = sorted(job.regions.count for job in only(Lookup, several))
+        assert asked == sorted(job.regions.count for job in only(StoredRegions, several)) == counts
+        assert sorted(steps.times for steps in work(Lookup, several)) == [384 * count for count in counts]
+    scaled = experiment(methods=methods, overrides={"fdbpl": {"epochs": 1, "region_scale": [0.3, 0.6]}})
+    scales = {(job.regions.count, job.regions.scale) for job in only(Lookup, scaled)}
+    assert scales == {(1, (0.08, 1.0)), (1, (0.3, 0.6)), (20, (0.08, 1.0))}
+    made = {stage.name: stage for stage in plan(scaled, Pace(read_measured()), tflops=10).stages}
+    dim, classes = scaled.teacher.dim, 12
+    per_lookup = [384 * count * (2 * dim + 20) + classes * 4 * dim for count in (1, 1, 20)]
+    assert made["lookup"].disk_bytes == sum(per_lookup)
+
+
 def test_only_what_changes_an_image_is_encoded_again_in_tests():
     """CoOp's images are looked up; MaPLe's are encoded by every run; CoCoOp's have texts of their own."""
     tested = {}
@@ -101,9 +145,9 @@ def test_hours_and_disk_are_sums():
     (boosting,) = work(Boost, fast)
     seconds = pace.seconds("boosting", boosting.flops) * boosting.times
     assert stages["boosting"].hours == pytest.approx(seconds / 3600)
-    crops = {job.crops for job in only(StoredRegions, fast)}
+    counts = {job.regions.count for job in only(StoredRegions, fast)}
     region = 3 * 32 * 32 + 28
-    assert stages["regions"].disk_bytes == sum(384 * count * region for count in crops)
+    assert stages["regions"].disk_bytes == sum(384 * count * region for count in counts)
     assert stages["metrics"].hours is None
     assert not made.unknown
 

@@ -34,6 +34,19 @@ def test_as_many_jobs_as_snakemake_lists(project, config):
     assert sum(stage["jobs"] for stage in made["stages"]) == sum(listed.values())
 
 
+def test_variants_with_regions_of_their_own(project, tmp_path):
+    """FDBPL's stored regions and lookups are its own where their number or scale is."""
+    config = tmp_path / "config.yaml"
+    text = FAST.read_text().replace(", promptsrc]", ", fdbpl, fdbpl+caspl, fdbpl@regions_2+caspl]")
+    own = "  fdbpl: {epochs: 2, region_scale: [0.3, 0.6]}\n  fdbpl+caspl: {epochs: 3}\n"
+    config.write_text(text.replace("  promptsrc: {depth: 2, epochs: 2}\n", own))
+    done = run_snakemake("-n", "--configfile", config, cwd=project)
+    listed = jobs(done.stdout + done.stderr)
+    del listed["all"]
+    assert planned("--config", config, cwd=project)["rules"] == listed
+    assert listed["lookup"] == 4
+
+
 def test_other_shapes_of_the_workflow(project, tmp_path):
     """Parts of lookups, no stored regions, and one protocol alone with methods of its own."""
     config = tmp_path / "config.yaml"

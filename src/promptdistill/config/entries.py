@@ -112,6 +112,12 @@ class MethodEntry(Strict):
         description="whether every image has text features of its own, as CoCoOp's; `promptdistill plan` "
         "counts what that costs",
     )
+    texts: int = Field(
+        1,
+        ge=1,
+        description="texts of each class that a training step encodes, such as a positive and a negative "
+        "one; `promptdistill plan` counts what they cost",
+    )
     hyperparameters: dict[str, Any] = Field({}, description="as published, base-to-novel")
     with_boosting: dict[str, Any] | None = Field(
         None, description="what differs when cascaded on boosting prompts; none: cannot be cascaded"

@@ -40,20 +40,20 @@ def bytes_of(job: Job, experiment: Experiment) -> int:
 @bytes_of.register
 def _(job: StoredRegions, experiment: Experiment) -> int:
     images, size = experiment.images(job.dataset, "train"), experiment.student.size
-    return stored_bytes(images, job.crops, size, experiment.config.regions.max_gb)
+    return stored_bytes(images, job.regions.count, size, experiment.config.regions.max_gb)
 
 
 @bytes_of.register
 def _(job: Lookup, experiment: Experiment) -> int:
-    dim, classes = experiment.teacher.dim, experiment.classes(job.dataset)
-    classifier = classes * dim * 4
-    return lookup_bytes(experiment.images(job.dataset, "train"), job.crops, dim, _TEACHER) + classifier
+    dim, images = experiment.teacher.dim, experiment.images(job.dataset, "train")
+    classifier = experiment.classes(job.dataset) * dim * 4
+    return lookup_bytes(images, job.regions.count, dim, _TEACHER) + classifier
 
 
 @bytes_of.register
 def _(job: EncodeDraws, experiment: Experiment) -> int:
     images = sum(experiment.drawn_images(job.dataset, job.training, shots) for shots, _ in job.runs)
-    return lookup_bytes(images, job.crops, experiment.student.dim, _STUDENT)
+    return lookup_bytes(images, job.regions.count, experiment.student.dim, _STUDENT)
 
 
 @bytes_of.register

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import layout
-from ..config import Config, MethodEntry, Training, hyperparameters, load_dataset, load_method, split_method
+from ..config import (
+    Config,
+    MethodEntry,
+    Regions,
+    Training,
+    hyperparameters,
+    load_dataset,
+    load_method,
+    split_method,
+)
 from ..data.splits import base_count
 from .architecture import Architecture, read_architecture
 from .learner import Learner
@@ -45,9 +54,9 @@ class Experiment:
         """The data set whose images are learned from: the source, where others are tested."""
         return self.config.protocols.transfer.source if training == "transfer" else dataset
 
-    def regions(self, method: str, dataset: str, training: Training) -> int:
+    def regions(self, method: str, dataset: str, training: Training) -> Regions:
         """Random regions of an image that a training sees."""
-        return layout.region_count(method, dataset, self.config, self.config_dir, training)
+        return layout.regions_of(method, dataset, self.config, self.config_dir, training)
 
     def hyperparameters(self, method: str, dataset: str, training: Training) -> dict[str, Any]:
         """A method's hyper-parameters on one data set in one protocol."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from .. import config as configuration
 from .. import layout
-from ..config import Table, Training
+from ..config import Regions, Table, Training
 from .experiment import Experiment
 
 STAGES = (
@@ -25,6 +25,7 @@ STAGES = (
     "evaluation",
     "metrics",
     "tables",
+    "tracking",
 )
 
 Kind = Literal["plain", "boosted", "boosted_transfer"]
@@ -110,7 +111,7 @@ class StoredRegions(Job):
     stage = "regions"
     rule = "regions"
     dataset: str
-    crops: int
+    regions: Regions
 
     def needs(self, experiment: Experiment) -> Iterable[Job]:
         """The split."""
@@ -131,9 +132,9 @@ class TuneTeacher(Job):
     def needs(self, experiment: Experiment) -> Iterable[Job]:
         """The draw, and stored regions."""
         seed = experiment.config.protocols.chosen()[self.training].seeds[0]
-        crops = experiment.regions(self.METHOD, self.dataset, self.training)
+        regions = experiment.regions(self.METHOD, self.dataset, self.training)
         yield Draw(self.dataset, (self.shots, seed))
-        yield from _stored(experiment, self.dataset, crops)
+        yield from _stored(experiment, self.dataset, regions)
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Lookup(Job):
     stage = "lookup"
     rule = "lookup"
     dataset: str
-    crops: int
+    regions: Regions
     tuned: TuneTeacher | None = None
 
     def needs(self, experiment: Experiment) -> Iterable[Job]:
@@ -156,7 +157,7 @@ class Lookup(Job):
     def answers_need(self, experiment: Experiment) -> Iterable[Job]:
         """The split, the teacher's prompt and stored regions."""
         yield Split(self.dataset)
-        yield from _stored(experiment, self.dataset, self.crops)
+        yield from _stored(experiment, self.dataset, self.regions)
         if self.tuned:
             yield self.tuned
 
@@ -191,9 +192,9 @@ class Boost(Job):
 
     def needs(self, experiment: Experiment) -> Iterable[Job]:
         """The zero-shot teacher's answers, and stored regions."""
-        crops = experiment.regions("boosting", self.dataset, self.training)
-        yield Lookup(self.dataset, crops)
-        yield from _stored(experiment, self.dataset, crops)
+        regions = experiment.regions("boosting", self.dataset, self.training)
+        yield Lookup(self.dataset, regions)
+        yield from _stored(experiment, self.dataset, regions)
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ class EncodeDraws(Batch):
     stage = "features"
     rule = "features"
     kind: Kind
-    crops: int
+    regions: Regions
 
     def needs(self, experiment: Experiment) -> Iterable[Job]:
         """The draws, and the boosting prompt that the images are seen with."""
@@ -236,18 +237,22 @@ class Adapt(Batch):
     method: str
 
     def needs(self, experiment: Experiment) -> Iterable[Job]:
-        """Draws, and what the method has use for: a boosting prompt, stored regions, looked-up features."""
+        """Draws, and what the method has use for: a boosting prompt, stored regions, what is looked up."""
         directory, dataset, training = experiment.config_dir, self.dataset, self.training
+        entry = experiment.entry(self.method)
         yield Split(dataset)
         yield from (Draw(dataset, run) for run in self.runs)
         if experiment.is_cascaded(self.method):
             yield from _boosting(experiment, dataset, layout.boosting_kind(training))
+        if entry.learns_from != "regions":
+            return
+        regions = experiment.regions(self.method, dataset, training)
         if layout.sees_pixels(self.method, directory):
-            yield from _stored(experiment, dataset, experiment.regions(self.method, dataset, training))
-        kind = layout.feature_kind(self.method, directory, training)
-        if kind and experiment.entry(self.method).learns_from == "regions":
-            crops = experiment.regions(self.method, dataset, training)
-            yield EncodeDraws(training, self.number, self.runs, dataset, kind, crops)
+            yield from _stored(experiment, dataset, regions)
+        if entry.asks_teacher:
+            yield Lookup(dataset, regions)
+        if kind := layout.feature_kind(self.method, directory, training):
+            yield EncodeDraws(training, self.number, self.runs, dataset, kind, regions)
 
 
 @dataclass(frozen=True)
@@ -260,11 +265,11 @@ class Distill(Batch):
 
     def needs(self, experiment: Experiment) -> Iterable[Job]:
         """The tuned teacher's answers, and stored regions."""
-        crops = experiment.regions(self.method, self.dataset, self.training)
+        regions = experiment.regions(self.method, self.dataset, self.training)
         tuned_on = experiment.trained_on(self.training, self.dataset)
-        yield Lookup(self.dataset, crops, TuneTeacher(tuned_on, self.training, self.runs[0][0]))
+        yield Lookup(self.dataset, regions, TuneTeacher(tuned_on, self.training, self.runs[0][0]))
         if layout.sees_pixels(self.method, experiment.config_dir):
-            yield from _stored(experiment, self.dataset, crops)
+            yield from _stored(experiment, self.dataset, regions)
 
 
 @dataclass(frozen=True)
@@ -342,10 +347,34 @@ class MakeTable(Job):
         return [Metrics(training, method) for method in rows]
 
 
+@dataclass(frozen=True)
+class Overview(Job):
+    """Gather the averages of all tables."""
+
+    stage = "tables"
+    rule = "overview"
+
+    def needs(self, experiment: Experiment) -> Iterable[Job]:
+        """All tables."""
+        return _tables(experiment)
+
+
+@dataclass(frozen=True)
+class Track(Job):
+    """Import all results into MLflow."""
+
+    stage = "tracking"
+    rule = "track"
+
+    def needs(self, experiment: Experiment) -> Iterable[Job]:
+        """All tables; what they are made from is there then."""
+        return _tables(experiment)
+
+
 def all_jobs(experiment: Experiment) -> list[Job]:
-    """Every job that the tables of an experiment take, from an empty folder; each once."""
+    """Every job that the workflow's target `all` takes, from an empty folder; each once."""
     found: dict[Job, None] = {}
-    waiting: list[Job] = [MakeTable(table) for table in configuration.tables(experiment.config)]
+    waiting: list[Job] = [Overview(), Track()]
     while waiting:
         job = waiting.pop()
         if job not in found:
@@ -354,8 +383,12 @@ def all_jobs(experiment: Experiment) -> list[Job]:
     return list(found)
 
 
-def _stored(experiment: Experiment, dataset: str, crops: int) -> list[Job]:
-    return [StoredRegions(dataset, crops)] if experiment.config.regions.max_gb else []
+def _tables(experiment: Experiment) -> list[Job]:
+    return [MakeTable(table) for table in configuration.tables(experiment.config)]
+
+
+def _stored(experiment: Experiment, dataset: str, regions: Regions) -> list[Job]:
+    return [StoredRegions(dataset, regions)] if experiment.config.regions.max_gb else []
 
 
 def _boosting(experiment: Experiment, dataset: str, kind: Kind) -> list[Job]:

@@ -18,12 +18,15 @@ class Learner:
     """The tokens of a cascade of prompts in both towers.
 
     `prefix` counts the text tokens before a class's own, the start token included; 0: no text is encoded.
-    `conditional`: every image has text features of its own.  `compares`: every step also encodes its images
-    without tokens.
+    `texts` are those of each class.  `image` holds the prompts of the image tower, None where its features
+    are looked up; `learns_on_images`: one of them is learned.  `conditional`: every image has text features
+    of its own.  `compares`: every step also encodes its images without tokens.
     """
 
     prefix: int
-    image: tuple[ImageTokens, ...]
+    texts: int
+    image: tuple[ImageTokens, ...] | None
+    learns_on_images: bool
     conditional: bool
     compares: bool
 
@@ -32,18 +35,21 @@ class Learner:
         """A method alone.
 
         Its tokens are told by the names of its hyper-parameters: `text_context` and `vision_context`, or
-        `context` for both; nothing learns in the image tower if all of its features are looked up.
+        `context` for both.
         """
 
         def whole(key: str, otherwise: int = 0) -> int:
             return whole_number(method, values, key, otherwise)
 
         text = whole("text_context", whole("context"))
-        vision = 0 if entry.looks_up == "cascade" else whole("vision_context", whole("context"))
+        encodes = entry.looks_up != "cascade"
+        vision = whole("vision_context", whole("context")) if encodes else 0
         words = len((values.get("phrase") or "").split())
         return cls(
             prefix=1 + max(text, words) if text else 0,
-            image=(ImageTokens(vision, whole("depth", 1)),) if vision else (),
+            texts=entry.texts,
+            image=((ImageTokens(vision, whole("depth", 1)),) if vision else ()) if encodes else None,
+            learns_on_images=vision > 0,
             conditional=entry.conditional,
             compares="image_weight" in values and entry.looks_up is None,
         )
@@ -51,28 +57,37 @@ class Learner:
     def behind(self, frozen: "Learner") -> "Learner":
         """This prompt in a cascade behind a frozen one."""
         prefix = self.prefix and self.prefix + frozen.prefix - 1
-        # A method without vision tokens looks up its image features, which a frozen prompt does not change.
-        return replace(self, prefix=prefix, image=(*frozen.image, *self.image) if self.image else ())
+        image = None if self.image is None else (*(frozen.image or ()), *self.image)
+        return replace(self, prefix=prefix, image=image)
+
+    @property
+    def learns(self) -> bool:
+        """Whether any of its tokens is known to be learned."""
+        return self.prefix > 0 or self.learns_on_images
 
     def step(self, student: Architecture, classes: int, batch: int) -> float:
-        """Operations of one training step: forward and backward."""
-        image = image_flops(student, self.image).times(batch).step if self.image else 0.0
+        """Operations of one training step of `batch` images or regions: forward and backward."""
+        image = self._image(student).times(batch)
         plain = image_flops(student).times(batch).forward if self.compares else 0.0
-        return image + plain + self._text(student, classes, batch).step
+        seen = image.step if self.learns_on_images else image.forward
+        return seen + plain + self._text(student, classes, batch).step
 
     def image_test(self, student: Architecture, classes: int) -> float:
         """Operations of testing one image against so many classes, where its features are not looked up.
 
         Text features that all images share are left out: they are computed once.
         """
-        image = image_flops(student, self.image).forward if self.image else 0.0
+        image = self._image(student).forward
         return image + (self._text(student, classes, 1).forward if self.conditional else 0.0)
+
+    def _image(self, student: Architecture) -> Flops:
+        return Flops() if self.image is None else image_flops(student, self.image)
 
     def _text(self, student: Architecture, classes: int, batch: int) -> Flops:
         if not self.prefix:
             return Flops()
         sentences = text_flops(student, classes, self.prefix, OWN_TOKENS)
-        return sentences.times(batch if self.conditional else 1)
+        return sentences.times(self.texts * (batch if self.conditional else 1))
 
 
 def whole_number(method: str, values: dict[str, Any], key: str, otherwise: int | None = None) -> int:

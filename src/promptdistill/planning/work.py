@@ -5,7 +5,7 @@ from functools import singledispatch
 from typing import NamedTuple
 
 from .. import layout
-from ..config import Training, split_method
+from ..config import Training, family
 from .architecture import Architecture
 from .experiment import Experiment, UnknownError
 from .flops import image_flops
@@ -49,13 +49,13 @@ def _(job: Lookup, experiment: Experiment) -> Iterator[Work]:
     tuned = job.tuned
     prompt = experiment.learner(tuned.METHOD, tuned.dataset, tuned.training).image if tuned else ()
     flops = image_flops(_vit(experiment.teacher), prompt).forward
-    yield Work(ENCODE, flops, experiment.images(job.dataset, "train") * job.crops)
+    yield Work(ENCODE, flops, experiment.images(job.dataset, "train") * job.regions.count)
 
 
 @work_of.register
 def _(job: EncodeDraws, experiment: Experiment) -> Iterator[Work]:
     images = sum(experiment.drawn_images(job.dataset, job.training, shots) for shots, _ in job.runs)
-    yield Work(ENCODE, _student_flops(experiment, job.dataset, job.kind), images * job.crops)
+    yield Work(ENCODE, _student_flops(experiment, job.dataset, job.kind), images * job.regions.count)
 
 
 @work_of.register
@@ -104,7 +104,7 @@ def _(job: Distill, experiment: Experiment) -> Iterator[Work]:
 def _(job: Evaluate, experiment: Experiment) -> Iterator[Work]:
     source = experiment.trained_on(job.training, job.dataset)
     learner = experiment.learner(job.method, source, job.training)
-    if learner.image:
+    if learner.image is not None:
         _vit(experiment.student)
     classes = experiment.trained_classes(job.dataset, job.training)  # base and novel classes are half each
     flops = learner.image_test(experiment.student, classes)
@@ -125,15 +125,19 @@ def _steps(
     values = experiment.hyperparameters(method, dataset, training)
     batch, epochs = whole_number(method, values, "batch_size"), whole_number(method, values, "epochs")
     learner = experiment.learner(method, dataset, training)
-    if learner.image:
-        _vit(model)
-    flops = learner.step(model, classes, min(batch, images))
-    if not flops:
+    if not learner.learns:
         raise UnknownError(
             f"what a step of {method} computes, whose hyper-parameters are none of context, text_context and "
             "vision_context"
         )
-    return Work(split_method(method)[0], flops, epochs * max(1, images // batch))
+    if learner.image is not None:
+        _vit(model)
+    shown = min(
+        whole_number(method, values, "regions_per_image", 1),
+        experiment.regions(method, dataset, training).count,
+    )
+    flops = learner.step(model, classes, min(batch, images) * shown)
+    return Work(family(method), flops, epochs * max(1, images // batch))
 
 
 def _student_flops(experiment: Experiment, dataset: str, kind: Kind) -> float:
