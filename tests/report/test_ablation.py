@@ -14,7 +14,9 @@ from report_runs import ask, halves
 from promptdistill.cli.tables import ablation as command
 from promptdistill.config import Variant
 from promptdistill.evaluation.metrics import harmonic_mean
+from promptdistill.files import sha256
 from promptdistill.report.ablation import COLUMNS, differences
+from promptdistill.report.origin import read_origin
 from promptdistill.report.render import write_ablation
 from promptdistill.report.summary import select, summarise
 
@@ -125,3 +127,9 @@ def test_the_command(tmp_path):
     assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
     for ending in (".csv", "_seeds.csv", ".html", ".tex"):
         assert (tmp_path / f"ablation{ending}").stat().st_size
+    origin = read_origin(tmp_path / "ablation.csv")
+    assert {file.path: file.sha256 for file in origin.files} == {
+        name: sha256(tmp_path / name) for name in ("ablation.csv", "ablation_seeds.csv")
+    }
+    assert [file.methods for file in origin.metrics] == [["coop", "coop@end", "coop@short"]]
+    assert (set(origin.methods), origin.configuration) == (set(TITLES), None)

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from report_runs import FEW, TRANSFER
 
+from promptdistill import config as configuration
 from promptdistill.cli.tables import table
 from promptdistill.config import TABLES
 from promptdistill.errors import UserError
@@ -32,7 +33,7 @@ def invoke(tmp_path, kind, metrics, *options):
 
 def test_few_shot(tmp_path):
     shots = ["--shots", 1, "--shots", 4, "--seed", 1, "--seed", 2]
-    result = invoke(tmp_path, "few_shot", FEW, *shots, "--note", "Hello.", "--config-hash", "abc")
+    result = invoke(tmp_path, "few_shot", FEW, *shots, "--note", "Hello.")
     assert result.exit_code == 0, result.output
     markdown = (tmp_path / "t.md").read_text()
     assert "| K = 0 | K = 1 | K = 4 |" in markdown
@@ -50,11 +51,16 @@ def test_transfer_with_published_numbers(tmp_path):
 
 
 def test_the_record_of_what_a_table_was_made_from(tmp_path):
-    options = ["--source", "s", "--shots", 16, "--seed", 1, "--seed", 2, "--seed", 3, "--config-hash", "abc"]
+    experiment = configuration.load(configuration.read_yaml(CONFIG / "config.yaml"), CONFIG)
+    options = ["--source", "s", "--shots", 16, "--seed", 1, "--seed", 2, "--seed", 3]
+    options += ["--configuration", experiment.model_dump_json()]
     assert invoke(tmp_path, "cross_dataset", TRANSFER, *options).exit_code == 0
     origin = read_origin(tmp_path / "t.csv")
     assert (origin.kind, origin.datasets, origin.source) == ("cross_dataset", ["a", "b"], "s")
-    assert (origin.shots, origin.seeds, origin.config_sha256) == ([16], [1, 2, 3], "abc")
+    assert (origin.shots, origin.seeds) == ([16], [1, 2, 3])
+    assert origin.configuration == experiment
+    assert origin.config_sha256 == configuration.digest(experiment)
+    assert f"configuration {origin.config_sha256[:12]}, commit " in (tmp_path / "t.md").read_text()
     assert [file.path for file in origin.files] == ["t.csv", "t_seeds.csv", "t_gains.csv"]
     assert all(file.sha256 == sha256(tmp_path / file.path) for file in origin.files)
     assert {Path(file.path).name: file.methods for file in origin.metrics} == {
@@ -69,6 +75,13 @@ def test_the_record_of_what_a_table_was_made_from(tmp_path):
 def test_a_missing_source_is_refused(tmp_path):
     with pytest.raises(UserError, match="needs the data set that was trained on"):
         invoke(tmp_path, "cross_dataset", TRANSFER, "--shots", 16, "--seed", 1)
+
+
+def test_a_configuration_that_is_none(tmp_path):
+    options = ["--shots", 1, "--seed", 1, "--configuration", '{"results": "r"}']
+    with pytest.raises(UserError, match="--configuration: missing key backbones"):
+        invoke(tmp_path, "few_shot", FEW, *options)
+    assert not (tmp_path / "t.csv").exists()
 
 
 def test_the_command_knows_every_kind():

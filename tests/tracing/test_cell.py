@@ -4,15 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
-from report_runs import FEW, HALVES, TRANSFER, ask
+from report_runs import FEW, HALVES, TRANSFER, ask, halves
 
+from promptdistill import config as configuration
+from promptdistill.config import Variant
 from promptdistill.errors import UserError
 from promptdistill.report.origin import write_origin
-from promptdistill.report.render import write_table
+from promptdistill.report.render import write_ablation, write_table
 from promptdistill.tracing.cell import trace_cell
-from promptdistill.tracing.runs import mlflow_run, run_key
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"
+CONFIG = configuration.load(configuration.read_yaml(CONFIG_DIR / "config.yaml"), CONFIG_DIR)
 TABLE = Path("results/tables/t.csv")
 
 
@@ -22,12 +24,16 @@ def make(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
-    def write(metrics, request):
-        file = Path("results/metrics/any/all.json")
+    def write(metrics, request, config=CONFIG, variants=None):
+        file, output = Path("results/metrics/any/all.json"), TABLE.with_suffix("")
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(metrics))
-        write_table(metrics, request, TABLE.with_suffix(""))
-        write_origin(TABLE.with_suffix(""), request, {file: list(request.titles)}, None, "abc")
+        if variants is None:
+            write_table(metrics, request, output)
+            write_origin(output, request, {file: metrics}, config)
+        else:
+            write_ablation(metrics, request, variants, output)
+            write_origin(output, request, {file: metrics}, config, endings=(".csv", "_seeds.csv"))
 
     return write
 
@@ -39,7 +45,8 @@ def cell(dataset, method, shots=None):
 def test_a_cell_has_its_seeds(make):
     make(HALVES, ask())
     trace = cell("a", "coop")
-    assert (trace.table, trace.shots, trace.config_sha256) == ("base_to_novel", 16, "abc")
+    assert (trace.table, trace.shots) == ("t", 16)
+    assert (trace.configuration, trace.config_sha256) == (CONFIG, configuration.digest(CONFIG))
     assert [run.seed for run in trace.runs] == [1, 2, 3]
     assert [run.figures["base"] for run in trace.runs] == [71, 72, 73]
     assert trace.figures["base"] == (72, 1)
@@ -57,6 +64,29 @@ def test_an_average_has_the_runs_of_all_data_sets(make):
     make(HALVES, ask())
     runs = cell("average", "coop").runs
     assert [(run.dataset, run.seed) for run in runs] == [(name, seed) for name in "ab" for seed in (1, 2, 3)]
+
+
+def test_an_average_is_of_the_seeds_that_all_data_sets_have(make):
+    make(HALVES, ask())
+    runs = cell("average", "coop+caspl").runs
+    assert [(run.dataset, run.seed) for run in runs] == [(name, seed) for name in "ab" for seed in (1, 2)]
+
+
+def test_an_ablation_has_averages(make):
+    """Of the method and its variants, at its one number of shots."""
+    titles = {"coop": "CoOp", "coop@short": "4 tokens"}
+    metrics = [halves("a", name, seed, 70 + seed, 50) for name in titles for seed in (1, 2)]
+    variants = {"coop@short": Variant(title="4 tokens", hyperparameters={"context": 4})}
+    make(metrics, ask(datasets=("a",), titles=titles, seeds=(1, 2)), variants=variants)
+    trace = cell("average", "coop@short")
+    assert [(run.dataset, run.seed, run.figures["base"]) for run in trace.runs] == [
+        ("a", 1, 71),
+        ("a", 2, 72),
+    ]
+    assert trace.figures["base"][0] == 71.5
+    assert trace.runs[0].key == "base_to_novel/a/coop@short/16/1"
+    with pytest.raises(UserError, match=r"has no dataset 'a' \(known: average\)"):
+        cell("a", "coop@short")
 
 
 def test_an_average_of_a_transfer_leaves_the_source_out(make):
@@ -120,43 +150,12 @@ def test_another_folder_than_the_workflows(make, tmp_path, monkeypatch):
         trace_cell(tmp_path / TABLE, "a", "coop", None, CONFIG_DIR)
 
 
+def test_a_table_without_its_configuration(make):
+    make(HALVES, ask(), config=None)
+    with pytest.raises(UserError, match=r"t_origin\.json holds no configuration, which says where files lie"):
+        cell("a", "coop")
+
+
 def test_a_table_without_its_record(tmp_path):
     with pytest.raises(UserError, match=r"t_origin.json does not exist, which says what t.csv was made from"):
         trace_cell(tmp_path / "t.csv", "a", "coop", None, CONFIG_DIR)
-
-
-def test_without_a_store_no_run_was_imported(tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert mlflow_run(run_key("few_shot", "a", "coop", 4, 1), tmp_path) is None
-
-
-@pytest.mark.parametrize("user", ["", "someone/"])
-def test_a_run_is_found_by_its_key(tmp_path, monkeypatch, user):
-    """The newest finished one, in the experiment of the folder of results."""
-    mlflow = pytest.importorskip("mlflow")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    names = (f"{user}{tmp_path.as_posix()}", "other")
-    own, other = (client.create_experiment(name, str(tmp_path)) for name in names)
-
-    def run(key, where=own, start=0, finished=True):
-        run_id = client.create_run(where, start, tags={"promptdistill.key": key}).info.run_id
-        if finished:
-            client.set_terminated(run_id)
-        return run_id
-
-    keys = [run_key("few_shot", "a", "coop+caspl", shots, 1) for shots in (1, 4)]
-    runs = {key: run(key, start=10) for key in keys}
-    run(keys[0], start=5)
-    run(keys[0], start=20, finished=False)
-    run(keys[0], other, start=30)
-    assert {key: mlflow_run(key, tmp_path) for key in keys} == runs
-    assert mlflow_run(run_key("few_shot", "b", "coop", 4, 1), tmp_path) is None
-
-
-def test_a_server_that_does_not_answer(tmp_path, monkeypatch):
-    pytest.importorskip("mlflow")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # the discard port
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(UserError, match="The MLflow store could not be asked"):
-        mlflow_run(run_key("few_shot", "a", "coop", 4, 1), tmp_path)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from click.testing import CliRunner
 from running import copy_project, run_snakemake
 
+from promptdistill import config as configuration
 from promptdistill.cli import main
 
 CONFIG = Path(__file__).parent / "trace.yaml"
@@ -20,6 +22,7 @@ LOOKED_UP = {"shard"}
 TRAINED = {"table", "metrics", "predictions", "split", "prompt"}
 ON_SHOTS = TRAINED | LOOKED_UP | {"few-shot draw", "features of the draw", "features of the test images"}
 BOOSTED = ON_SHOTS | {"boosting prompt", "lookup", "classifier"}
+ASKED = TRAINED | LOOKED_UP | {"few-shot draw", "lookup", "classifier"}
 DISTILLED = TRAINED | LOOKED_UP | {"lookup", "classifier", "tuned teacher's prompt", "few-shot draw"}
 
 
@@ -28,7 +31,11 @@ def finished(tmp_path_factory):
     """A project in which the experiment of trace.yaml has run."""
     folder = tmp_path_factory.mktemp("traced")
     copy_project(folder)
-    done = run_snakemake("--cores", 2, "--configfile", CONFIG, cwd=folder)
+    entry = folder / "config/methods/fdbpl.yaml"
+    content = yaml.safe_load(entry.read_text())
+    content["variants"] = {"regions_1": content["variants"]["regions_1"]}
+    entry.write_text(yaml.safe_dump(content))
+    done = run_snakemake("--cores", 2, "--configfile", CONFIG, "--", "all", "ablation", cwd=folder)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return folder
 
@@ -63,7 +70,11 @@ def traced(project, table, cell, *options):
         ("base_to_novel", f"{PATTERNS},coop", [], ON_SHOTS, 2),
         ("base_to_novel", CASCADED, [], BOOSTED, 2),
         ("base_to_novel", "average,coop+caspl", [], BOOSTED, 2),
+        ("base_to_novel", f"{PATTERNS},fdbpl", [], ASKED, 2),
+        ("base_to_novel", f"{PATTERNS},fdbpl+caspl", [], ASKED | {"boosting prompt"}, 2),
         ("base_to_novel", f"{PATTERNS},promptkd", [], DISTILLED, 2),
+        ("ablation_fdbpl", "average,fdbpl", [], ASKED, 2),
+        ("ablation_fdbpl", "average,fdbpl@regions_1", [], ASKED, 2),
         ("few_shot", f"{PATTERNS},coop", ["--shots", "2"], ON_SHOTS, 1),
         ("few_shot", f"{PATTERNS},linear_probe", ["--shots", "1"], ON_SHOTS - {"features of the draw"}, 1),
         (
@@ -75,6 +86,7 @@ def traced(project, table, cell, *options):
         ),
         ("cross_dataset", "mini_shapes,coop+caspl", [], BOOSTED, 1),
         ("cross_dataset", "average,coop+caspl", [], BOOSTED, 1),
+        ("cross_dataset", f"{PATTERNS},fdbpl", [], ASKED, 1),
         ("cross_dataset", f"{PATTERNS},promptkd", [], DISTILLED, 1),
         ("domain_generalization", "mini_shapes_sketch,coop+caspl", [], BOOSTED, 1),
     ],
@@ -100,7 +112,10 @@ def made_for(project, *targets):
     ("table", "cell", "predictions"),
     [
         ("base_to_novel", CASCADED, f"base_to_novel/{PATTERNS}/coop+caspl"),
+        ("base_to_novel", f"{PATTERNS},fdbpl", f"base_to_novel/{PATTERNS}/fdbpl"),
+        ("base_to_novel", f"{PATTERNS},fdbpl+caspl", f"base_to_novel/{PATTERNS}/fdbpl+caspl"),
         ("base_to_novel", f"{PATTERNS},promptkd", f"base_to_novel/{PATTERNS}/promptkd"),
+        ("ablation_fdbpl", "average,fdbpl@regions_1", f"base_to_novel/{PATTERNS}/fdbpl@regions_1"),
         ("cross_dataset", CASCADED, f"transfer/{PATTERNS}/coop+caspl"),
         ("cross_dataset", f"{PATTERNS},promptkd", f"transfer/{PATTERNS}/promptkd"),
     ],
@@ -117,12 +132,13 @@ def test_no_file_of_the_workflow_is_left_out(finished, table, cell, predictions)
 
 
 def test_values_and_provenance_are_the_tables(finished):
-    """Figures of every seed and of the cell, the configuration's hash in full, and packages."""
+    """Figures of every seed and of the cell, the whole configuration, packages, and MLflow's runs."""
     _, trace, files = traced(finished, "base_to_novel", CASCADED)
     rows = pd.read_csv(finished / "results/tables/base_to_novel.csv")
     rows = rows[(rows["dataset"] == PATTERNS) & (rows["method"] == "coop+caspl")].set_index("figure")
     for figure, (mean, deviation) in trace["figures"].items():
         assert (mean, deviation) == tuple(rows.loc[figure, ["mean", "std"]])
+    imported = json.loads((finished / "results/tracking.json").read_text())["runs"]
     for run in trace["runs"]:
         own = next(
             row
@@ -133,9 +149,13 @@ def test_values_and_provenance_are_the_tables(finished):
             name: pytest.approx(own[name], abs=1e-4) for name in ("base", "novel", "hm")
         }
         assert run["key"] == f"base_to_novel/{PATTERNS}/coop+caspl/2/{run['seed']}"
-        assert run["mlflow"] is None
+        assert run["mlflow"] == imported[run["key"]]
     page = (finished / "results/tables/base_to_novel.md").read_text()
     assert f"configuration {trace['config_sha256'][:12]}, commit {trace['commit']}" in page
+    config = configuration.Config.model_validate(trace["configuration"])
+    assert config == configuration.load(configuration.read_yaml(CONFIG), finished / "config")
+    assert configuration.digest(config) == trace["config_sha256"]
+    assert json.loads((finished / trace["origin"]).read_text())["configuration"] == trace["configuration"]
     prompt = next(file for file in files.values() if file["what"] == "prompt")
     assert prompt["facts"]["method"] == "coop+caspl"
     assert prompt["facts"]["versions"] == trace["versions"]
@@ -147,12 +167,25 @@ def test_the_tree_of_the_terminal(finished):
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"base_to_novel: coop+caspl on {PATTERNS}, 2 shots: Base ")
     assert sum(f"{PATTERNS}, seed " in line for line in lines) == 2
-    assert "no MLflow run was imported" in done.stdout
+    assert sum("(MLflow run " in line for line in lines) == 2
+    assert "(whole in results/tables/base_to_novel_origin.json)" in done.stdout
     boosting = f"boosting prompt  results/boosting/{PATTERNS}/boosted.safetensors  "
     (first, *others) = [line for line in lines if boosting in line]
     assert first.endswith("as recorded")
     assert all(line.endswith("(inputs as above)") for line in others)
     assert lines[-1].startswith("All ")
+
+
+def test_a_variant_of_an_ablation(finished):
+    """Its cell's figures; it was asked about regions of its own, and stands in no table that is imported."""
+    status, trace, files = traced(finished, "ablation_fdbpl", "average,fdbpl@regions_1")
+    rows = pd.read_csv(finished / "results/tables/ablation_fdbpl.csv")
+    rows = rows[rows["method"] == "fdbpl@regions_1"].set_index("figure")
+    assert {name: mean for name, (mean, _) in trace["figures"].items()} == rows["mean"].to_dict()
+    assert (status, trace["table"], trace["shots"]) == (0, "ablation_fdbpl", 2)
+    assert [run["mlflow"] for run in trace["runs"]] == [None, None]
+    lookups = {path for path, file in files.items() if file["what"] == "lookup"}
+    assert lookups == {f"results/lookup/{PATTERNS}/zero_shot/1_0.3to0.6regions/manifest.json"}
 
 
 @contextlib.contextmanager
@@ -187,6 +220,7 @@ def test_a_replaced_boosting_prompt(finished):
 
 
 BASE = ("base_to_novel", CASCADED)
+ASKING = ("base_to_novel", f"{PATTERNS},fdbpl")
 STUDENT = ("base_to_novel", f"{PATTERNS},promptkd")
 DRAWN = f"features/{PATTERNS}/boosted/1regions/base_to_novel/2shots_seed1"
 
@@ -206,6 +240,8 @@ DRAWN = f"features/{PATTERNS}/boosted/1regions/base_to_novel/2shots_seed1"
         (f"features/{PATTERNS}/boosted/test/manifest.json", "features of the test images", *BASE),
         (f"lookup/{PATTERNS}/zero_shot/1regions/manifest.json", "lookup", *BASE),
         (f"lookup/{PATTERNS}/zero_shot/1regions/classifier.safetensors", "classifier", *BASE),
+        (f"lookup/{PATTERNS}/zero_shot/2_0.3to0.6regions/manifest.json", "lookup", *ASKING),
+        ("tables/ablation_fdbpl.csv", "table", "ablation_fdbpl", "average,fdbpl"),
         (f"teachers/{PATTERNS}/base_to_novel_2shots.safetensors", "tuned teacher's prompt", *STUDENT),
         ("boosting/mini_shapes/boosted_transfer.safetensors", "boosting prompt", "cross_dataset", CASCADED),
     ],

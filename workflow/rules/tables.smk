@@ -48,14 +48,14 @@ rule table:
         runs=lambda wildcards: runs_flags(configuration.training_of(wildcards.table)),
         published=lambda wildcards, input: layout.flags("published", _listed(input.get("published"))),
         note=layout.flags("note", [CONFIG.note] if CONFIG.note else []),
-        config_hash=configuration.digest(CONFIG),
+        configuration=lambda wildcards: CONFIG.model_dump_json(),
         table=subpath(output[0], strip_suffix=".html"),
     message:
         "writing the table {wildcards.table}"
     shell:
         "promptdistill table {wildcards.table} {params.metrics} {params.source} {params.datasets}"
         " {params.methods} {params.runs} {params.published} --config-dir {CONFIG_DIR}"
-        " --config-hash {params.config_hash} {params.note} --output {params.table} 2> {log}"
+        " --configuration {params.configuration:q} {params.note} --output {params.table} 2> {log}"
 
 
 # `snakemake few_shot` makes that table alone.
@@ -113,7 +113,9 @@ rule ablation_table:
             category="Plots",
             labels={"table": "ablation of {method}"},
         ),
-        multiext(f"{RESULTS}/tables/ablation_{{method}}", ".md", ".tex", ".csv", "_seeds.csv"),
+        multiext(
+            f"{RESULTS}/tables/ablation_{{method}}", ".md", ".tex", ".csv", "_seeds.csv", "_origin.json"
+        ),
     log:
         f"{RESULTS}/logs/tables/ablation_{{method}}.log",
     benchmark:
@@ -129,13 +131,13 @@ rule ablation_table:
         datasets=layout.flags("dataset", CONFIG.datasets),
         runs=lambda wildcards: runs_flags("base_to_novel"),
         note=layout.flags("note", [CONFIG.note] if CONFIG.note else []),
-        config_hash=configuration.digest(CONFIG),
+        configuration=lambda wildcards: CONFIG.model_dump_json(),
         table=subpath(output[0], strip_suffix=".html"),
     message:
         "comparing {wildcards.method} with its variants"
     shell:
         "promptdistill ablation {params.metrics} {params.datasets} --method {wildcards.method} {params.runs}"
-        " --config-dir {CONFIG_DIR} --config-hash {params.config_hash} {params.note} --output {params.table}"
+        " --config-dir {CONFIG_DIR} --configuration {params.configuration:q} {params.note} --output {params.table}"
         " 2> {log}"
 
 

@@ -43,6 +43,18 @@ class JsonType(click.ParamType):
         return parsed
 
 
+class ConfigurationType(JsonType):
+    """The whole configuration of an experiment, as a JSON object."""
+
+    name = "configuration"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> config.Config:
+        """Parse and check it."""
+        if isinstance(value, config.Config):
+            return value
+        return config.validate(config.Config, super().convert(value, param, ctx), "--configuration")
+
+
 def options(*decorators: Callable) -> Callable:
     """Several options as one decorator, in their order."""
 

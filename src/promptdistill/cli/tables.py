@@ -6,7 +6,7 @@ import click
 
 from .. import config
 from .group import main
-from .options import PATH, SEED, options
+from .options import PATH, SEED, ConfigurationType, options
 
 metrics_options = options(
     click.option(
@@ -18,7 +18,11 @@ metrics_options = options(
 page_options = options(
     click.option("--config-dir", type=PATH, default=Path("config"), show_default=True),
     click.option("--note", default="", help="A sentence to print under the table."),
-    click.option("--config-hash", default="", help="Hash of the configuration, for the footnote."),
+    click.option(
+        "--configuration",
+        type=ConfigurationType(),
+        help="JSON of the whole experiment, of which the footnote gives the hash; `trace` needs it.",
+    ),
     click.option("--output", type=PATH, required=True, help="Path without ending; endings are added."),
 )
 
@@ -42,7 +46,7 @@ def table(
     published: Path | None,
     config_dir: Path,
     note: str,
-    config_hash: str,
+    configuration: config.Config | None,
     output: Path,
 ) -> None:
     """Make a table from metrics as CSV, Markdown, HTML, LaTeX and a plot."""
@@ -61,9 +65,9 @@ def table(
     )
     rows = {file: read_json(file) for file in files}
     metrics = [row for own in rows.values() for row in own]
+    config_hash = config.digest(configuration) if configuration else ""
     write_table(metrics, request, output, published=published, note=note, config_hash=config_hash)
-    methods_of = {file: sorted({row["method"] for row in own}) for file, own in rows.items()}
-    write_origin(output, request, methods_of, published, config_hash)
+    write_origin(output, request, rows, configuration, published=published)
 
 
 @main.command()
@@ -79,11 +83,12 @@ def ablation(
     shots: int,
     config_dir: Path,
     note: str,
-    config_hash: str,
+    configuration: config.Config | None,
     output: Path,
 ) -> None:
     """Compare a method with its variants, base to novel, as CSV, Markdown, HTML, LaTeX and a plot."""
     from ..files import read_json
+    from ..report.origin import write_origin
     from ..report.render import write_ablation
     from ..report.request import Request
 
@@ -96,8 +101,11 @@ def ablation(
         shots=(shots,),
         seeds=seeds,
     )
-    metrics = [row for file in files for row in read_json(file)]
+    rows = {file: read_json(file) for file in files}
+    metrics = [row for own in rows.values() for row in own]
+    config_hash = config.digest(configuration) if configuration else ""
     write_ablation(metrics, request, variants, output, note=note, config_hash=config_hash)
+    write_origin(output, request, rows, configuration, endings=(".csv", "_seeds.csv"))
 
 
 @main.command()

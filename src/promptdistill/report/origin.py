@@ -1,10 +1,11 @@
 """What a table was made from: the record beside it that leads from its numbers to files."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
-from ..config import Strict
+from ..config import Config, Strict, digest
 from ..errors import UserError
 from ..files import read_json, sha256, write_json
 from ..provenance import commit, versions
@@ -27,9 +28,10 @@ class MetricsFile(Recorded):
 class Origin(Strict):
     """The content of TABLE_origin.json.
 
-    `files` are the table's CSV files, by their names; paths of `metrics` and `published` are as they were
-    given, and so count from the folder that the table was made in.  `source` is the data set trained on, in
-    tables of transfer.
+    `configuration` is the whole experiment's, with every default, None for a table that was made without
+    one; `config_sha256` its hash.  `files` are the table's CSV files, by their names; paths of `metrics` and
+    `published` are as they were given, and so count from the folder that the table was made in.  `source` is
+    the data set trained on, in tables of transfer.
     """
 
     kind: str
@@ -39,6 +41,7 @@ class Origin(Strict):
     shots: list[int]
     seeds: list[int]
     config_sha256: str
+    configuration: Config | None
     commit: str
     versions: dict[str, str]
     files: list[Recorded]
@@ -52,10 +55,16 @@ def origin_path(table: Path) -> Path:
 
 
 def write_origin(
-    output: Path, request: Request, metrics: dict[Path, list[str]], published: Path | None, config_hash: str
+    output: Path,
+    request: Request,
+    metrics: dict[Path, list[dict[str, Any]]],
+    configuration: Config | None,
+    *,
+    endings: tuple[str, ...] = (".csv", "_seeds.csv", "_gains.csv"),
+    published: Path | None = None,
 ) -> None:
-    """Write the record of a finished table; `metrics` are its files and the methods in each."""
-    files = [output.with_name(output.name + ending) for ending in (".csv", "_seeds.csv", "_gains.csv")]
+    """Write the record of a finished table; `metrics` are its files and their rows, `endings` of its CSVs."""
+    files = [output.with_name(output.name + ending) for ending in endings]
     record = Origin(
         kind=request.kind,
         datasets=list(request.datasets),
@@ -63,13 +72,14 @@ def write_origin(
         methods=list(request.titles),
         shots=list(request.shots),
         seeds=list(request.seeds),
-        config_sha256=config_hash,
+        config_sha256=digest(configuration) if configuration else "",
+        configuration=configuration,
         commit=commit(),
         versions=versions(),
         files=[Recorded(path=file.name, sha256=sha256(file)) for file in files],
         metrics=[
-            MetricsFile(path=str(file), sha256=sha256(file), methods=methods)
-            for file, methods in metrics.items()
+            MetricsFile(path=str(file), sha256=sha256(file), methods=sorted({row["method"] for row in rows}))
+            for file, rows in metrics.items()
         ],
         published=Recorded(path=str(published), sha256=sha256(published)) if published else None,
     )

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .. import layout
-from ..config import Training
+from ..config import Config, Training
 from ..errors import UserError
 from ..evaluation.metrics import read_predictions
 from ..files import read_json, sha256
@@ -22,12 +22,16 @@ from .files import TracedFile
 
 @dataclass(frozen=True, kw_only=True)
 class Tracer:
-    """Finds files below the folder of results `root`; `source` is what tables of transfer were trained on."""
+    """Finds the files of an experiment below its folder of results."""
 
-    root: Path
+    config: Config
     config_dir: Path
-    source: str | None
     _known: dict[Path, str] = field(default_factory=dict)  # SHA-256: one lookup serves many runs
+
+    @property
+    def root(self) -> Path:
+        """The folder of results."""
+        return Path(self.config.results)
 
     def file(self, what: str, path: Path, recorded: str | None) -> TracedFile:
         """A file as it lies here now, without its inputs."""
@@ -66,8 +70,12 @@ class Tracer:
         if header.boosting_sha256:
             kind = layout.boosting_kind(header.protocol)
             inputs.append(self._boosting(header.dataset, kind, header.boosting_sha256))
-        if header.lookup_sha256:
-            inputs.append(self._lookup_of(header))
+        if header.draw_sha256 and header.lookup_sha256:
+            inputs.append(self._draw_features(header))
+        elif header.lookup_sha256:
+            inputs.append(self._answers(header, header.lookup_sha256, tuned=header.phase != "boosting"))
+        if header.teacher_sha256:
+            inputs.append(self._answers(header, header.teacher_sha256, tuned=False))
         facts = header.model_dump(
             include={"method", "dataset", "protocol", "shots", "seed", "hyperparameters", "versions"}
         )
@@ -80,21 +88,28 @@ class Tracer:
         path = self.root / layout.BOOSTING.format(dataset=dataset, kind=kind)
         return self.prompt("boosting prompt", path, recorded)
 
-    def _lookup_of(self, header: Header) -> TracedFile:
-        """What a training looked up: a student's features of its draw, or a teacher's answers."""
-        about = header.model_dump(include={"dataset", "protocol", "shots", "seed"})
-        about["crops"] = header.regions.count if header.regions else None
-        if header.draw_sha256:
-            kind = layout.feature_kind(header.method, self.config_dir, header.protocol)
-            folder = layout.DRAW_FEATURES.format(**about, kind=kind)
-            seen_with = self._seen_with(header.dataset, kind)
-            return self._manifest("features of the draw", folder, header.lookup_sha256, seen_with)
-        tuned = header.phase != "boosting"
-        teacher = layout.TUNED.format(**about) if tuned else "zero_shot"
-        folder = layout.LOOKUP.format(**about, teacher=teacher)
-        source = self.source if header.protocol == "transfer" else header.dataset
-        prompt = ("tuned teacher's prompt", layout.TEACHER_PROMPT.format(**about | {"dataset": source}))
-        return self._manifest("lookup", folder, header.lookup_sha256, prompt if tuned else None)
+    def _about(self, header: Header) -> dict[str, Any]:
+        """What the paths of a training's lookups are made of."""
+        crops = layout.name_of_regions(header.regions, self.config)
+        return header.model_dump(include={"dataset", "protocol", "shots", "seed"}) | {"crops": crops}
+
+    def _draw_features(self, header: Header) -> TracedFile:
+        """The student's features of a draw that a training looked up."""
+        kind = layout.feature_kind(header.method, self.config_dir, header.protocol)
+        folder = layout.DRAW_FEATURES.format(**self._about(header), kind=kind)
+        seen_with = self._seen_with(header.dataset, kind)
+        return self._manifest("features of the draw", folder, header.lookup_sha256, seen_with)
+
+    def _answers(self, header: Header, recorded: str, *, tuned: bool) -> TracedFile:
+        """The answers that a training looked up of a teacher, tuned or as it is."""
+        about, teacher, prompt = self._about(header), "zero_shot", None
+        if tuned:
+            teacher = layout.TUNED.format(**about)
+            source = (
+                self.config.protocols.transfer.source if header.protocol == "transfer" else header.dataset
+            )
+            prompt = ("tuned teacher's prompt", layout.TEACHER_PROMPT.format(**about | {"dataset": source}))
+        return self._manifest("lookup", layout.LOOKUP.format(**about, teacher=teacher), recorded, prompt)
 
     def _test_features(self, origin: dict[str, Any]) -> TracedFile:
         training: Training = origin["protocol"]

@@ -5,14 +5,15 @@ from typing import Any
 
 import pandas as pd
 
-from ..config import Strict, Table, did_you_mean
+from ..config import Config, Strict, did_you_mean
 from ..errors import UserError
 from ..files import read_json
-from ..report.origin import Origin, read_origin
+from ..report.origin import Origin, origin_path, read_origin
 from ..report.request import AVERAGE, KINDS
+from ..tracking.content import key_of
 from .artifacts import Tracer
 from .files import TracedFile
-from .runs import mlflow_run, run_key
+from .runs import mlflow_runs
 
 
 class TracedRun(Strict):
@@ -30,14 +31,20 @@ class TracedRun(Strict):
 
 
 class Trace(Strict):
-    """What a cell was made from; `figures` holds the mean and standard deviation of each, as in the table."""
+    """What a cell was made from.
 
-    table: Table
+    `figures` holds the mean and standard deviation of each, as in the table; `origin` is the path of the
+    table's record, `configuration` the whole experiment's.
+    """
+
+    table: str
     dataset: str
     method: str
     shots: int
     figures: dict[str, tuple[float, float | None]]
+    origin: str
     config_sha256: str
+    configuration: Config
     commit: str
     versions: dict[str, str]
     files: list[TracedFile]
@@ -56,7 +63,8 @@ def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config
     if its files are not those of the folder that the workflow ran in.
     """
     origin = read_origin(table)
-    tracer = Tracer(root=_results(origin, table), config_dir=config_dir, source=origin.source)
+    config = _configuration(origin, table)
+    tracer = Tracer(config=config, config_dir=config_dir)
     files = [
         tracer.file("table", table.with_name(file.path), file.sha256)
         for file in origin.files
@@ -66,12 +74,17 @@ def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config
         if not file.found:
             raise UserError(f"{file.path} does not exist: make the table anew.")
     cells, seeds = (pd.read_csv(file.path, dtype={"seed": "Int64"}) for file in files)
+    if "dataset" not in cells:  # an ablation has averages alone
+        cells = cells.assign(dataset=AVERAGE, shots=origin.shots[0])
     shots = _shots(cells, dataset, method, shots, table)
     chosen = (cells["dataset"] == dataset) & (cells["method"] == method) & (cells["shots"] == shots)
     datasets = origin.datasets if dataset == AVERAGE else [dataset]
     runs = seeds[seeds["dataset"].isin(datasets) & (seeds["method"] == method) & (seeds["shots"] == shots)]
+    # An average is over the seeds that all data sets have.
+    runs = runs[runs.groupby("seed", dropna=False)["dataset"].transform("nunique") == len(datasets)]
+    imported = mlflow_runs(tracer.root)
     return Trace(
-        table=origin.kind,
+        table=table.name.removesuffix(".csv"),
         dataset=dataset,
         method=method,
         shots=shots,
@@ -79,23 +92,30 @@ def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config
             row["figure"]: (row["mean"], None if pd.isna(row["std"]) else row["std"])
             for row in cells[chosen].to_dict("records")
         },
+        origin=str(origin_path(table)),
         config_sha256=origin.config_sha256,
+        configuration=config,
         commit=origin.commit,
         versions=origin.versions,
         files=files,
-        runs=[_run(row, origin, tracer) for row in runs.to_dict("records")],
+        runs=[_run(row, origin, tracer, imported) for row in runs.to_dict("records")],
     )
 
 
-def _results(origin: Origin, table: Path) -> Path:
-    """The folder of results that the recorded paths lead to, from the current folder."""
+def _configuration(origin: Origin, table: Path) -> Config:
+    """The configuration of a table; UserError if none is recorded, or its results are not here."""
+    if origin.configuration is None:
+        raise UserError(
+            f"{origin_path(table)} holds no configuration, which says where files lie: let the workflow make "
+            "the table, or make it with --configuration."
+        )
     paths = [Path(file.path) for file in origin.metrics]
     if not any(path.exists() for path in paths):
         raise UserError(
             f"No file of metrics that {table} was made from is here, such as {paths[0]}: paths count from "
             "the folder that the workflow ran in, so trace in that folder."
         )
-    return Path(*paths[0].parts[:-3])  # RESULTS/metrics/PROTOCOL/METHOD.json
+    return origin.configuration
 
 
 def _shots(cells: pd.DataFrame, dataset: str, method: str, shots: int | None, table: Path) -> int:
@@ -116,17 +136,17 @@ def _shots(cells: pd.DataFrame, dataset: str, method: str, shots: int | None, ta
     return found[0] if shots is None else shots
 
 
-def _run(row: dict[str, Any], origin: Origin, tracer: Tracer) -> TracedRun:
-    """The run of one row of TABLE_seeds.csv."""
+def _run(row: dict[str, Any], origin: Origin, tracer: Tracer, imported: dict[str, str]) -> TracedRun:
+    """The run of one row of TABLE_seeds.csv; `imported` holds the ids of MLflow's runs."""
     kind = KINDS[origin.kind]
     seed = None if pd.isna(row["seed"]) else int(row["seed"])
-    key = run_key(kind.protocol, row["dataset"], row["method"], row["shots"], seed)
+    key = key_of(kind.protocol, row["dataset"], row["method"], row["shots"], seed)
     return TracedRun(
         dataset=row["dataset"],
         seed=seed,
         figures={figure: row[figure] for figure in kind.figures},
         key=key,
-        mlflow=mlflow_run(key, tracer.root),
+        mlflow=imported.get(key),
         metrics=_metrics(row["method"], row["predictions"], origin, tracer),
     )
 

@@ -38,7 +38,8 @@ def _tree(trace: Trace) -> Tree:
     title = f"{trace.table}: {trace.method} on {trace.dataset}, {trace.shots} shots: {figures}"
     tree = Tree(Text(title, "bold"))
     packages = ", ".join(f"{name} {version}" for name, version in trace.versions.items())
-    tree.add(Text(f"configuration {trace.config_sha256[:_DIGITS] or 'not recorded'}, commit {trace.commit}"))
+    tree.add(Text(f"configuration {trace.config_sha256[:_DIGITS]} (whole in {trace.origin})"))
+    tree.add(Text(f"commit {trace.commit}"))
     tree.add(Text(packages))
     shown: set[str] = set()
     for file in trace.files:

@@ -1,0 +1,60 @@
+"""Runs are found in the store that `promptdistill track` fills."""
+
+import subprocess
+import sys
+
+import pytest
+
+from promptdistill.errors import UserError
+from promptdistill.tracing.runs import mlflow_runs
+from promptdistill.tracking.content import Content, key_of
+from promptdistill.tracking.store import store_of
+
+KEYS = [key_of("few_shot", "a", "coop+caspl", shots, 1) for shots in (1, 4)]
+
+
+@pytest.fixture(autouse=True)
+def beside_the_results(monkeypatch):
+    """The SQLite file, whatever a developer has set."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def imported(results, **params):
+    """The receipt of an import of a table's run and one for each key."""
+    from promptdistill.tracking.importing import import_runs
+
+    shared = {"table": "few_shot", "points": [], "files": {}, "params": params}
+    return import_runs([Content(key=key, **shared) for key in ("table/few_shot", *KEYS)], store_of(results))
+
+
+def test_the_runs_that_count(tmp_path):
+    """Those of the receipt, also after another import has replaced them."""
+    first, second = (imported(tmp_path, value=value)["runs"] for value in "ab")
+    assert first != second
+    found = mlflow_runs(tmp_path)
+    assert found == second
+    assert set(KEYS) < set(found)
+
+
+def test_another_experiment_has_none_of_them(tmp_path, monkeypatch):
+    imported(tmp_path)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "other")
+    assert mlflow_runs(tmp_path) == {}
+
+
+def test_without_a_store_mlflow_is_not_imported(tmp_path):
+    code = (
+        "import sys, pathlib, promptdistill.tracing.cell, promptdistill.tracing.runs as runs;"
+        f"print(runs.mlflow_runs(pathlib.Path({str(tmp_path)!r})), 'mlflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["{}", "False"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # the discard port
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(UserError, match=r"MLflow \(http://127\.0\.0\.1:9, experiment .*\) says: "):
+        mlflow_runs(tmp_path)
