@@ -113,9 +113,7 @@ rule ablation_table:
             category="Plots",
             labels={"table": "ablation of {method}"},
         ),
-        multiext(
-            f"{RESULTS}/tables/ablation_{{method}}", ".md", ".tex", ".csv", "_seeds.csv", "_origin.json"
-        ),
+        multiext(f"{RESULTS}/tables/ablation_{{method}}", ".md", ".tex", ".csv", "_seeds.csv", "_origin.json"),
     log:
         f"{RESULTS}/logs/tables/ablation_{{method}}.log",
     benchmark:
