@@ -47,7 +47,7 @@ rule table:
         ),
         runs=lambda wildcards: runs_flags(configuration.training_of(wildcards.table)),
         published=lambda wildcards, input: layout.flags("published", _listed(input.get("published"))),
-        note=layout.flags("note", [CONFIG.note] if CONFIG.note else []),
+        note=lambda wildcards: layout.flags("note", [CONFIG.note] if CONFIG.note else []),
         configuration=lambda wildcards: CONFIG.model_dump_json(),
         table=subpath(output[0], strip_suffix=".html"),
     message:
@@ -128,7 +128,7 @@ rule ablation_table:
         metrics=lambda wildcards, input: layout.flags("metrics", input.metrics),
         datasets=layout.flags("dataset", CONFIG.datasets),
         runs=lambda wildcards: runs_flags("base_to_novel"),
-        note=layout.flags("note", [CONFIG.note] if CONFIG.note else []),
+        note=lambda wildcards: layout.flags("note", [CONFIG.note] if CONFIG.note else []),
         configuration=lambda wildcards: CONFIG.model_dump_json(),
         table=subpath(output[0], strip_suffix=".html"),
     message:
