@@ -116,6 +116,14 @@ def regions_of(
     return validate(Regions, drawn.model_dump() | {"scale": own["region_scale"]}, f"{method}: region_scale")
 
 
+def name_of_runs(runs: Iterable[tuple[int, int]]) -> str:
+    """The name, in paths, of the (shots, seed) that one job trains: "1shots_seed1-2_2shots_seed1"."""
+    seeds: dict[int, list[str]] = {}
+    for shots, seed in runs:
+        seeds.setdefault(shots, []).append(str(seed))
+    return "_".join(RUN.format(shots=shots, seed="-".join(own)) for shots, own in seeds.items())
+
+
 def name_of_regions(regions: Regions, config: Config) -> str:
     """What regions are called in paths: "20", or "20_0.08to1.0" where their scale is not the experiment's."""
     scale = "" if regions.scale == config.regions.scale else "_{}to{}".format(*regions.scale)

@@ -46,7 +46,7 @@ def test_a_search_is_a_curve_over_its_trials(found, results):
 
 def test_time_is_that_of_the_job_and_its_share(found, results):
     coop = by_key(found)[COOP]
-    measured = pd.read_csv(results / f"benchmarks/adapting/{COOP[:-4]}/0.tsv", sep="\t").iloc[0]
+    measured = pd.read_csv(results / f"benchmarks/adapting/{COOP[:-4]}/2shots_seed1-2.tsv", sep="\t").iloc[0]
     assert values(coop, "job/runs") == {0: 2}
     assert values(coop, "job/seconds") == {0: measured["s"]}
     assert values(coop, "job/seconds_per_run") == {0: coop.seconds} == {0: measured["s"] / 2}
@@ -54,7 +54,7 @@ def test_time_is_that_of_the_job_and_its_share(found, results):
 
 
 def test_what_was_not_measured_is_left_out(found, results):
-    tsv = results / f"benchmarks/adapting/{COOP[:-4]}/0.tsv"
+    tsv = results / f"benchmarks/adapting/{COOP[:-4]}/2shots_seed1-2.tsv"
     tsv.write_text("s\tmax_rss\n3.0\tNA\n")
     names = {point.name for point in by_key(found)[COOP].points}
     assert "job/seconds" in names and "job/peak_memory_mb" not in names

@@ -60,7 +60,7 @@ for protocol, number, runs in configuration.batches(CONFIG):
             log:
                 f"{RESULTS}/logs/adapting/{{protocol}}/{{dataset}}/{{method}}/{number}.log",
             benchmark:
-                f"{RESULTS}/benchmarks/adapting/{{protocol}}/{{dataset}}/{{method}}/{number}.tsv"
+                f"{RESULTS}/benchmarks/adapting/{{protocol}}/{{dataset}}/{{method}}/{layout.name_of_runs(runs)}.tsv"
             wildcard_constraints:
                 protocol=protocol,
                 method=methods_learning_from("teacher"),

@@ -12,7 +12,7 @@ from ..config import Training
 from ..errors import UserError
 from ..evaluation.metrics import read_predictions
 from ..files import read_json, sha256, sha256_of_json
-from ..layout import boosting_kind
+from ..layout import ADAPTING, BOOSTING, RUN, SPLIT, boosting_kind, name_of_runs
 from ..report.request import AVERAGE, KINDS
 from ..training.artifact import Header, load_prompt
 from ..training.stages import history_path
@@ -76,20 +76,20 @@ class Results:
 
     def prompt(self, row: dict[str, Any]) -> Path:
         """The prompt of a tested run: it lies under the data set that it was learned on."""
-        return self._of_training("adapting", row) / f"{row['shots']}shots_seed{row['seed']}.safetensors"
+        return self._of_training(ADAPTING, row) / f"{RUN.format(**row)}.safetensors"
 
     def boosting(self, row: dict[str, Any]) -> Path:
         """The boosting prompt that a run's prompt was cascaded on."""
         kind = boosting_kind(row["protocol"])
-        return self.folder / "boosting" / row["source"] / f"{kind}.safetensors"
+        return self.folder / BOOSTING.format(dataset=row["source"], kind=kind)
 
-    def benchmark(self, row: dict[str, Any], job: int) -> Path:
-        """Snakemake's measurements of the training job of this number."""
-        return self._of_training("benchmarks/adapting", row) / f"{job}.tsv"
+    def benchmark(self, row: dict[str, Any], runs: list[tuple[int, int]]) -> Path:
+        """Snakemake's measurements of the job that trained these runs."""
+        return self._of_training(f"benchmarks/{ADAPTING}", row) / f"{name_of_runs(runs)}.tsv"
 
     def split(self, dataset: str) -> Path:
         """The checked split of a data set."""
-        return self.folder / "splits" / dataset / "split.json"
+        return self.folder / SPLIT.format(dataset=dataset)
 
     def sha256(self, path: Path) -> str:
         """Hash of a file, which many runs may share; UserError if it is missing."""
@@ -104,8 +104,8 @@ class Results:
         if self.sha256(path) != expected:
             raise UserError(f"{path} is not the file that {maker} came from: {remedy}.")
 
-    def _of_training(self, stage: str, row: dict[str, Any]) -> Path:
-        return self.folder / stage / row["protocol"] / row["source"] / row["method"]
+    def _of_training(self, folder: str, row: dict[str, Any]) -> Path:
+        return self.folder / folder.format(**row | {"dataset": row["source"]})
 
 
 def key_of(protocol: str, dataset: str, method: str, shots: int, seed: int | None) -> str:
@@ -226,7 +226,7 @@ def _params(row: dict[str, Any], origin: dict[str, Any], header: Header | None) 
         return params | _flat("versions", origin["versions"])
     hashes = {
         name: value[:_SHORT]
-        for name in ("split_sha256", "draw_sha256", "boosting_sha256", "lookup_sha256")
+        for name in ("split_sha256", "draw_sha256", "boosting_sha256", "lookup_sha256", "teacher_sha256")
         if (value := getattr(header, name))
     }
     return {
@@ -264,8 +264,8 @@ def _measured(row: dict[str, Any], results: Results, jobs: Jobs) -> list[Point]:
     Nothing where the job is unknown or was not measured.
     """
     run = [row["shots"], row["seed"]]
-    for number, own in enumerate(jobs.get(row["protocol"], [])):
-        path = results.benchmark(row, number)
+    for own in jobs.get(row["protocol"], []):
+        path = results.benchmark(row, own)
         if run in [list(one) for one in own] and path.is_file():
             last = pd.read_csv(path, sep="\t").iloc[-1]
             values = {
