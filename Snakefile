@@ -46,6 +46,8 @@ localrules:
     metrics,
     table,
     ablation_table,
+    overview,
+    track,
 
 
 include: "workflow/rules/common.smk"

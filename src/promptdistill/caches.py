@@ -10,20 +10,31 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dvc.exceptions import DownloadError, DvcException
 from dvc.repo import Repo
 from dvc.scm import SCMError
-from dvc.stage import Stage
 
+from .config import Config, read_yaml, validate
 from .errors import UserError
+from .files import read_json
 
 UP_TO_DATE = "Nothing to be done"
 SNAKEMAKE = "snakemake --cores all"  # how each command of dvc.yaml begins
 TOUCH = "snakemake --cores 1 --touch --forceall --no-hooks --quiet"
 TRACK = "snakemake --cores 1 --no-hooks track"  # MLflow's store is this machine's own, and in no remote
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What `pull` brought back: layers whole, other layers not, and the data sets without their pictures."""
+
+    layers: list[str]
+    incomplete: list[str]
+    without_pictures: list[str]
 
 
 def record() -> None:
@@ -44,13 +55,13 @@ def record() -> None:
         repo.commit(force=True)
 
 
-def pull(remote: str | None) -> list[str]:
+def pull(remote: str | None) -> Restored:
     """Restore what dvc.lock names, from DVC's cache and a remote (or the default one, if there is one).
 
     Every downloaded file is checked against its hash.  Afterwards Snakemake takes the restored files for
-    what this configuration and code make, and MLflow has their runs.  Returns the layers restored.  Raises
-    UserError, and leaves the results as they were, if configuration or code are not those of dvc.lock, or if
-    something is missing or damaged.
+    what this configuration and code make, and MLflow has their runs.  Raises UserError, and leaves the
+    results as they were, if configuration or code are not those of dvc.lock, if something is missing or
+    damaged, or if results would be lost that were made here and never recorded.
     """
     if not Path("dvc.lock").is_file():
         raise UserError("There is no dvc.lock here: nothing was versioned yet; `dvc repro` makes everything.")
@@ -61,15 +72,16 @@ def pull(remote: str | None) -> list[str]:
             with suppress(DownloadError):  # what is absent is named next
                 repo.fetch()
         _require_all_files(repo)
-        repo.checkout()
-        restored = _whole_stages(repo)
+        _checkout(repo)
+        changed = repo.status()  # a stage with all of its files as in dvc.lock is not in it
+        whole = [stage for stage in repo.index.stages if stage.addressing not in changed]
+        incomplete = [stage.name for stage in repo.index.stages if stage.addressing in changed]
         # A layer's command, touching: the last one covers the others, if it is there.
-        complete = len(restored) == len(repo.index.stages)
-        for stage in restored[-1:] if complete else restored:
+        for stage in whole if incomplete else whole[-1:]:
             _snakemake(stage.cmd.replace(SNAKEMAKE, TOUCH))
-    if complete:
+    if not incomplete:
         _snakemake(TRACK)
-    return [stage.name for stage in restored]
+    return Restored([stage.name for stage in whole], incomplete, _without_pictures())
 
 
 @contextmanager
@@ -164,10 +176,26 @@ def _in_remote(md5: str) -> str:
     return f"files/md5/{md5[:2]}/{md5[2:]}"
 
 
-def _whole_stages(repo: Repo) -> list[Stage]:
-    """The stages of which everything is there as in dvc.lock, in the order of dvc.yaml."""
-    changed = repo.status()
-    return [stage for stage in repo.index.stages if stage.addressing not in changed]
+def _checkout(repo: Repo) -> None:
+    """Bring the versioned results into the folder; UserError if others lie there that nothing else holds."""
+    try:
+        repo.checkout()
+    except DvcException as error:
+        if "unsaved files" not in str(error):
+            raise
+        _, path, *others = str(error).splitlines()
+        more = f" and {len(others)} more files were" if others else " was"
+        raise UserError(
+            f"{path}{more} made here and never recorded, and would be lost, so nothing was restored.  To "
+            "keep them, complete and record them with `dvc repro`; else move them away, and pull again."
+        ) from error
+
+
+def _without_pictures() -> list[str]:
+    """The data sets whose receipts are here and whose folders are not: they lie outside the results."""
+    config = validate(Config, read_yaml(Path("config/config.yaml")), "config/config.yaml")
+    receipts = [read_json(path) for path in sorted(Path(config.results, "data").glob("*.json"))]
+    return [one["dataset"] for one in receipts if not Path(config.data_root, one["folder"]).is_dir()]
 
 
 def _snakemake(command: str) -> str:

@@ -1,6 +1,7 @@
 """DVC and Snakemake on one working tree: what each takes for up to date, and what reruns."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -9,6 +10,8 @@ from repositories import (
     ROOT,
     UP_TO_DATE,
     attempt,
+    clone,
+    commit,
     edit,
     nothing_to_do,
     results,
@@ -24,7 +27,7 @@ LAYERS = {
     "lookup": [layout.sources("regions", "lookup"), layout.sources("adapting", method="promptkd_teacher")],
     "boosting": [layout.sources("boosting")],
     "adapting": [layout.sources("features", "adapting", "evaluation")],
-    "tables": [layout.sources("metrics", "tables")],
+    "tables": [layout.sources("metrics", "tables", "tracking")],
 }
 
 
@@ -96,10 +99,24 @@ def test_metrics_and_plots_are_compared_with_the_last_commit(repository):
     assert {rev for entry in plots["data"][name] for rev in entry["revisions"]} == {"HEAD", "workspace"}
 
 
-def test_results_elsewhere_are_versioned_there(repository):
-    """The folder of results is read from the configuration."""
-    edit(repository, "config/config.yaml", "results: results", "results: elsewhere")
-    assert "elsewhere/adapting" in run("dvc status", repository)
+def test_results_elsewhere_are_versioned_there(repository, tmp_path):
+    """In a folder below, whose tables git holds, too; restored with what lies in none of them."""
+    edit(repository, "config/config.yaml", "results: results", "results: results/deeper")
+    edit(repository, "config/config.yaml", "data_root: results/data", "data_root: pictures")
+    run("snakemake --cores 2", repository)
+    assert nothing_to_do(repository)
+    run(f"dvc remote add --default store {tmp_path / 'remote'}", repository)
+    run("echo /pictures >> .gitignore", repository)
+    commit(repository, "elsewhere")
+    run("dvc push", repository)
+    fresh = clone(repository, tmp_path / "fresh")
+    printed = run("promptdistill pull", fresh)
+    assert "Restored: data, lookup, boosting, adapting, tables." in printed
+    assert "The pictures of mini_patterns are not here" in printed
+    assert nothing_to_do(fresh)
+    run("snakemake --cores 1 --until data --forcerun data", fresh)
+    assert (fresh / "pictures/mini_patterns/images").is_dir()
+    assert nothing_to_do(fresh)
 
 
 def test_the_repository_is_a_dvc_repository():
@@ -119,6 +136,18 @@ def test_a_layer_depends_on_all_sources_of_its_rules(layer):
         for source in sources:
             found = (ROOT / "src/promptdistill" / source.split("promptdistill/", 1)[1]).resolve()
             assert any(found.is_relative_to(path) for path in named), f"{layer}: {source}"
+
+
+def test_every_source_of_a_rule_belongs_to_a_layer(finished):
+    """Inputs of any job of the default pipeline, by Snakemake's own account."""
+    summary = run("snakemake --detailed-summary", finished)
+    sources = set(re.findall(r"src/promptdistill/[\w/-]+\.(?:py|j2|json|safetensors)", summary))
+    assert len(sources) > 40
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
+    named = [path for stage in stages for path in stage["deps"]]
+    assert [
+        one for one in sorted(sources) if not any(f"{one}/".startswith(f"{path}/") for path in named)
+    ] == []
 
 
 def test_outside_a_dvc_repository_the_commands_say_so(tmp_path):

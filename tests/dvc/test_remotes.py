@@ -82,6 +82,19 @@ def test_an_edit_before_the_pull_is_refused(local_remote, tmp_path):
     assert not (fresh / "results/adapting").exists()
 
 
+def test_results_that_were_never_recorded_are_not_lost(local_remote, tmp_path):
+    repository, _ = local_remote
+    fresh = clone(repository, tmp_path / "fresh")
+    own = fresh / "results/boosting/mini_patterns/boosted.safetensors"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"of my own")
+    status, printed = attempt("promptdistill pull", fresh)
+    assert status == 1
+    assert "made here and never recorded" in printed
+    assert own.read_bytes() == b"of my own"
+    assert not (fresh / "results/adapting").exists()
+
+
 def test_a_push_killed_in_the_middle_is_finished_by_the_next(repository, tmp_path):
     remote = tmp_path / "remote"
     run(f"dvc remote add --default store {remote}", repository)

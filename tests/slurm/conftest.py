@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from services import absent
 
 HERE = Path(__file__).parent
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
@@ -18,11 +19,11 @@ def cluster():
     path = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin"))
     missing = [program for program in PROGRAMS if not shutil.which(program, path=path)]
     if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
+        absent(f"not installed: {', '.join(missing)}")
     if os.geteuid() != 0:
-        pytest.skip("Slurm's daemons need root")
+        absent("Slurm's daemons need root")
     if CONFIGURATION.exists():
-        pytest.skip("Slurm is configured already (tests/slurm/up.sh down takes away what it has put there)")
+        absent("Slurm is configured already (tests/slurm/up.sh down takes away what it has put there)")
     try:
         subprocess.run([HERE / "up.sh"], check=True)
         yield

@@ -12,12 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
-from running import FAST, artifacts, copy_project, run_snakemake, start_snakemake
+from running import artifacts, copy_project, run_snakemake, start_snakemake
 
 from promptdistill.config import BackboneConfig
 from promptdistill.planning import footprint
 
-EXPERIMENT = ("--configfile", FAST, "--config", "device=auto")
+EXPERIMENT = ("--configfile", Path(__file__).parent / "experiment.yaml")
+HEAVY = ("regions", "lookup", "lookup_part", "tune_teacher", "boost")
+GROUPS = ("encoding", "training", "testing")
 SLURM_RUN = (
     *("--cores", "all", "--profile", "slurm", *EXPERIMENT),
     *("--latency-wait", 5, "--slurm-init-seconds-before-status-checks", 2),
@@ -105,7 +107,8 @@ def asked(rule):
 @pytest.mark.parametrize(
     ("rule", "model"),
     [
-        ("rule_lookup", "miniature-teacher"),
+        ("rule_lookup_part", "miniature-teacher"),
+        ("rule_tune_teacher", "miniature-teacher"),
         ("features_base_to_novel_0", "miniature-student"),
         ("rule_boost", "miniature-student"),
         ("adapt_base_to_novel_0", "miniature-student"),
@@ -127,14 +130,17 @@ def test_what_loads_none_goes_elsewhere(killed_twice):
 
 
 def test_light_rules_are_not_submitted(killed_twice):
-    light = ("data", "split", "draw", "metrics", "table")
-    assert not [job["Comment"] for job in submissions() if job["Comment"].split("_")[1] in light]
+    """What is submitted is one of the long rules, or a group of short ones."""
+    comments = [job["Comment"] for job in submissions()]
+    kinds = {kind: [c for c in comments if c.startswith(f"rule_{kind}_")] for kind in (*HEAVY, *GROUPS)}
+    assert all(kinds.values())
+    assert {comment for own in kinds.values() for comment in own} == set(comments)
 
 
 def test_short_jobs_share_a_submission(killed_twice):
-    """Four methods are tested: with what one of them needs, one after the other."""
+    """Six methods are tested: with what one of them needs, one after the other."""
     tests = asked("evaluate_")
-    assert 0 < len(tests) < 4
+    assert 0 < len(tests) < 6
     assert all(job["TresPerJob"] == "gres:gpu:1" for job in tests)
 
 

@@ -5,10 +5,12 @@
 #   tests/slurm/up.sh down    stop it, and take its configuration away
 #
 # Needs root, and: apt-get install slurmctld slurmd slurm-client munge
-# The node claims CPUS cores and MEMORY_MB of memory, whatever the machine has.
+# The node claims CPUS cores and MEMORY_MB of memory, whatever the machine has. Keys, logs and spool lie in
+# SLURM_STATE, a new folder which all users must be able to enter, and which `down` deletes.
 set -euo pipefail
 
-STATE=${SLURM_STATE:-/var/tmp/promptdistill-slurm}   # keys, logs, spool; all users must be able to enter it
+STATE=${SLURM_STATE:-/var/tmp/promptdistill-slurm}
+MARK=$STATE/made-by-up.sh
 CPUS=${CPUS:-8}
 MEMORY_MB=${MEMORY_MB:-64000}
 NODE=$(hostname -s)
@@ -31,8 +33,15 @@ check() {
     fail "$ETC/slurm.conf is there already, so this machine belongs to a cluster; nothing was changed."
 }
 
+# Refuse to write into, or to delete, a folder that this script has not made.
+own() {
+  [[ ! -e $STATE || -e $MARK ]] ||
+    fail "$STATE is not a folder of this script's; nothing was changed. Name a new one with SLURM_STATE."
+}
+
 configure() {
   mkdir -p "$STATE"/{controller,node} $ETC
+  touch "$MARK"
   touch "$STATE"/gpu{0,1}
   printf '%s\n' "$OURS" "Name=gpu File=$STATE/gpu[0-1]" > $ETC/gres.conf
   cat > $ETC/slurm.conf <<END
@@ -75,38 +84,48 @@ until_it_works() {
   fail "gave up waiting for: $* (logs are in $STATE)"
 }
 
+nothing_runs() { [[ -z $(squeue --noheader) ]]; }
+
 node_is_ready() { sinfo --noheader --format=%t | grep -Eqx 'idle|mix|alloc'; }
 
-# Start a daemon, unless it runs: start NAME COMMAND...
-start() {
-  local pid_file=$STATE/$1.pid
-  shift
-  if [[ -s $pid_file ]] && kill -0 "$(<"$pid_file")" 2>/dev/null; then return; fi
-  "$@"
+# The process of a daemon of ours, if it runs; after a reboot another program may have its number.
+running() {
+  local pid
+  pid=$(cat "$STATE/$1.pid" 2>/dev/null) || return 1
+  [[ $(cat "/proc/$pid/comm" 2>/dev/null) == "$1" ]] && echo "$pid"
 }
+
+# Start a daemon, unless it runs: start NAME [OPTION...]
+start() { running "$1" >/dev/null || "$@"; }
 
 up() {
   check
+  own
   configure
   if [[ ! -s $STATE/munge.key ]]; then
     (umask 077 && head -c 128 /dev/urandom > "$STATE/munge.key")
   fi
-  start munged munged --socket="$STATE/munge.socket" --key-file="$STATE/munge.key" \
+  start munged --socket="$STATE/munge.socket" --key-file="$STATE/munge.key" \
     --pid-file="$STATE/munged.pid" --log-file="$STATE/munged.log" --seed-file="$STATE/munged.seed"
   until_it_works munge --no-input --socket="$STATE/munge.socket"
-  start slurmctld slurmctld
+  start slurmctld
   until_it_works scontrol ping
-  start slurmd slurmd
+  start slurmd
   until_it_works node_is_ready
   sinfo
 }
 
 down() {
   local daemon pid
+  own
+  if running slurmctld >/dev/null; then
+    scancel --state=pending && scancel --state=running
+    until_it_works nothing_runs
+  fi
   for daemon in slurmd slurmctld munged; do
-    pid=$(cat "$STATE/$daemon.pid" 2>/dev/null) || continue
-    kill "$pid" 2>/dev/null || true
-    for _ in {1..60}; do kill -0 "$pid" 2>/dev/null || break; sleep 0.5; done
+    pid=$(running $daemon) || continue
+    kill "$pid"
+    for _ in {1..60}; do running $daemon >/dev/null || break; sleep 0.5; done
   done
   if grep -qs "$OURS" $ETC/slurm.conf; then rm -f $ETC/slurm.conf $ETC/gres.conf; fi
   rm -rf "$STATE"

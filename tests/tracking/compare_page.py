@@ -19,7 +19,7 @@ WAIT_MS = 120_000  # for a page of a server that shares its processor with other
 
 
 @contextmanager
-def compare_page(uri, experiment_id, run_ids, *, width=1280, height=1700):
+def compare_page(uri, experiment_id, run_ids, *, width=900, height=1700):
     """The page, once it shows the runs' metrics."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -34,11 +34,14 @@ def compare_page(uri, experiment_id, run_ids, *, width=1280, height=1700):
 
 
 def take_picture(page, path):
-    """The page with what differs: without plots, side panels, and what is equal."""
+    """What differs, down to the metrics: without plots, side panels, and what is equal."""
+    page.get_by_role("button", name="Close", exact=True).click()
+    page.get_by_role("button", name="Toggle sidebar").click()
     page.get_by_text("Visualizations").click()
     for switch in page.get_by_role("switch").all():
         switch.click()
-    page.screenshot(path=path)
+    end = page.get_by_role("button", name="Artifacts").bounding_box()["y"]
+    page.screenshot(path=path, clip={"x": 0, "y": 0, "width": page.viewport_size["width"], "height": end})
 
 
 def main(keys, picture):

@@ -1,8 +1,8 @@
 """What MLflow's own page shows of two real runs, read in a real browser from a real server."""
 
-import pytest
 from compare_page import CHROMIUM, compare_page
 from servers import mlflow_server
+from services import absent
 from small_results import CASCADED, COOP
 
 from promptdistill.tracking.experiment import open_experiment
@@ -10,8 +10,9 @@ from promptdistill.tracking.importing import import_runs
 from promptdistill.tracking.store import Store
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_the_page_shows_both_runs_their_parameters_and_metrics(found, tmp_path):
+    if CHROMIUM is None:
+        absent("Chromium is not installed")
     with mlflow_server(tmp_path) as uri:
         store = Store(uri, "page")
         runs = import_runs(found(), store)["runs"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from servers import mlflow_server, postgres_binaries, postgres_server, without_mlflow_settings
+from services import absent
 from small_results import COOP, KEYS
 
 from promptdistill.tracking.experiment import open_experiment
@@ -17,7 +18,6 @@ from promptdistill.tracking.store import Store
 
 HERE = Path(__file__).parent
 IMPORTS = 8
-needs_postgres = pytest.mark.skipif(postgres_binaries() is None, reason="PostgreSQL is not installed")
 
 
 @contextmanager
@@ -28,24 +28,25 @@ def sqlite_file(folder):
 
 @contextmanager
 def server_on_postgres(folder):
+    if postgres_binaries() is None:
+        absent("PostgreSQL is not installed")
     with postgres_server() as database, mlflow_server(folder, database) as uri:
         yield uri
 
 
-STORES = [
-    sqlite_file,
-    mlflow_server,
-    pytest.param(server_on_postgres, marks=needs_postgres),
-]
+STORES = [sqlite_file, mlflow_server, server_on_postgres]
 
 
-def import_at_once(folders, store):
-    """Import each folder's results in a process of its own, all at the same moment; their receipts."""
+def import_at_once(what, folders, store):
+    """Import each folder's results in a process of its own, all at the same moment; their receipts.
+
+    The "whole" of them in each process, or "parts", of which no two have a result in common.
+    """
     environment = without_mlflow_settings() | {
         "MLFLOW_TRACKING_URI": store.uri,
         "MLFLOW_EXPERIMENT_NAME": store.experiment,
     }
-    command = [sys.executable, HERE / "import_at_once.py", *folders]
+    command = [sys.executable, HERE / "import_at_once.py", what, *folders]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-5000:]
     return json.loads(done.stdout)
@@ -69,7 +70,7 @@ def assert_each_key_once(store):
 def test_eight_imports_of_the_same_results(opened, results, tmp_path, found):
     with opened(tmp_path) as uri:
         store = Store(uri, "same")
-        receipts = import_at_once([results] * IMPORTS, store)
+        receipts = import_at_once("whole", [results] * IMPORTS, store)
         runs = assert_each_key_once(store)
         assert {json.dumps(receipt["runs"]) for receipt in receipts} >= {
             json.dumps({content.key: runs[content.key].info.run_id for content in found()})
@@ -90,6 +91,19 @@ def test_eight_imports_of_the_same_results(opened, results, tmp_path, found):
         assert again["done"] == {"new": 0, "replaced": 0, "unchanged": len(KEYS)}
 
 
+@pytest.mark.parametrize("opened", STORES)
+def test_eight_imports_of_different_results_lose_none(opened, results, tmp_path):
+    """Each process has results that no other has, so a lost one would be missed."""
+    with opened(tmp_path) as uri:
+        store = Store(uri, "parts")
+        receipts = import_at_once("parts", [results] * IMPORTS, store)
+        runs = assert_each_key_once(store)
+        own = [{key for key in receipt["runs"] if not key.startswith("table/")} for receipt in receipts]
+        assert sum(map(len, own)) == len(KEYS) - 2
+        for receipt, keys in zip(receipts, own, strict=True):
+            assert {key: receipt["runs"][key] for key in keys} == {key: runs[key].info.run_id for key in keys}
+
+
 def test_imports_of_different_results_leave_one_of_them(results, tmp_path, found):
     """Of what two imports disagree on, one is there, whole; the next import decides."""
     other = tmp_path / "other/results"
@@ -99,7 +113,7 @@ def test_imports_of_different_results_leave_one_of_them(results, tmp_path, found
     history.write_text('[{"epoch": 0, "lr": 0.5, "loss": 0.25}]')
     with mlflow_server(tmp_path) as uri:
         store = Store(uri, "different")
-        import_at_once([results, other] * (IMPORTS // 2), store)
+        import_at_once("whole", [results, other] * (IMPORTS // 2), store)
         run = assert_each_key_once(store)[COOP]
         own = next(content for content in found() if content.key == COOP)
         lasts = [{point.name: point.value for point in own.points}["training/loss"], 0.25]

@@ -103,8 +103,14 @@ def test_what_learns_nothing_has_no_training(found):
 
 def test_what_saw_unlabelled_images_says_so(found):
     runs = by_key(found)
-    assert runs[CASCADED].tags == {"promptdistill.transductive": "images and class names"}
-    assert runs[COOP].tags == {}
+    assert runs[CASCADED].tags["promptdistill.transductive"] == "images and class names"
+    assert "promptdistill.transductive" not in runs[COOP].tags
+
+
+def test_a_run_names_the_predictions_that_it_is_of(found, results):
+    """By their hash: `trace` tells by it whether a run is of a table's own number."""
+    predictions = results / f"predictions/{COOP[:-4]}/2shots_seed1.parquet"
+    assert by_key(found)[COOP].tags["promptdistill.predictions"] == sha256(predictions)
 
 
 def test_a_tables_run_holds_its_averages_and_files(found, results):

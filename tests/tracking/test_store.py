@@ -22,15 +22,19 @@ def test_by_default_a_file_beside_the_results():
     own = store_of(RESULTS)
     assert own.uri == "sqlite:///results/paper/mlflow.db"
     assert own.artifacts == Path.cwd() / "results/paper/mlflow-artifacts"
-    assert str(own) == "sqlite:///results/paper/mlflow.db, experiment results/paper"
+    assert str(own) == "sqlite:///results/paper/mlflow.db, experiment promptdistill"
 
 
-def test_a_server_wins_and_keeps_users_apart(monkeypatch):
+def test_a_server_wins_and_keeps_users_and_folders_apart(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://example.org:5000")
     monkeypatch.setattr(store, "user", lambda: "ada")
-    own = store_of(RESULTS)
-    assert (own.uri, own.experiment) == ("http://example.org:5000", "ada/results/paper")
+    (tmp_path / "home/first").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "home/first")
+    own = store_of(Path("results"))
+    assert (own.uri, own.experiment) == ("http://example.org:5000", "ada/home/first/results")
     assert (own.database, own.artifacts) == (None, None)
+    assert store_of(tmp_path / "home/first/results") == store_of(Path("../first/results")) == own
+    assert store_of(tmp_path / "home/second/results").experiment == "ada/home/second/results"
 
 
 def test_a_named_experiment_wins(monkeypatch):

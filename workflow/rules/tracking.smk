@@ -18,7 +18,6 @@ rule track:
         f"{RESULTS}/logs/tracking.log",
     benchmark:
         f"{RESULTS}/benchmarks/tracking.tsv"
-    localrule: True
     conda:
         "../../envs/cpu.yaml"
     threads: 1

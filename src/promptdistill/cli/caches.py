@@ -12,7 +12,14 @@ def pull(remote: str | None) -> None:
     from .. import caches
 
     restored = caches.pull(remote)
-    click.echo(f"Restored: {', '.join(restored) or 'nothing'}.")
+    click.echo(f"Restored: {', '.join(restored.layers) or 'nothing'}.")
+    if restored.incomplete:
+        click.echo(f"Not complete: {', '.join(restored.incomplete)}; `dvc repro` makes what is missing.")
+    if restored.without_pictures:
+        click.echo(
+            f"The pictures of {', '.join(restored.without_pictures)} are not here, and a change may need "
+            "them: `snakemake --cores all --until data --forcerun data` fetches or draws them."
+        )
 
 
 @main.command()

@@ -16,6 +16,7 @@ from ..layout import ADAPTING, BOOSTING, RUN, SPLIT, boosting_kind, name_of_runs
 from ..report.request import AVERAGE, KINDS
 from ..training.artifact import Header, load_prompt
 from ..training.stages import history_path
+from .experiment import PREDICTIONS
 
 # The runs, (shots, seed), of every training job of a protocol, in the jobs' order.
 Jobs = dict[Training, list[list[tuple[int, int]]]]
@@ -211,11 +212,16 @@ def _result(key: str, table: str, row: dict[str, Any], results: Results, jobs: J
         table=table,
         params={name: str(value) for name, value in params.items()},
         points=[*(Point(name, row[name]) for name in KINDS[table].figures), *points],
-        tags={"promptdistill.transductive": row["transductive"]} if row["transductive"] else {},
+        tags={PREDICTIONS: row["predictions_sha256"]} | _transductive(row),
         files=files,
         datasets=_datasets(row, header, results),
         seconds=seconds,
     )
+
+
+def _transductive(row: dict[str, Any]) -> dict[str, str]:
+    """A tag for what saw the test images while it learned, or nothing."""
+    return {"promptdistill.transductive": row["transductive"]} if row["transductive"] else {}
 
 
 def _params(row: dict[str, Any], origin: dict[str, Any], header: Header | None) -> dict[str, Any]:

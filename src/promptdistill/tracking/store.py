@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 _SQLITE = "sqlite:///"
+_NAMING = 3  # parts of a path: parent, project, results
 _RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 
@@ -51,11 +52,14 @@ class Store:
 def store_of(results: Path) -> Store:
     """The store of a folder of results; MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME win where set.
 
-    An experiment is named after the folder, on a server, which others may use, also after the user.
+    The folder's own file has one experiment.  Elsewhere, where others import too, it is named after the user
+    and the end of the folder's path, however that is spelt.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    name = results.as_posix() if not uri or uri.startswith(_SQLITE) else f"{user()}/{results.as_posix()}"
-    return Store(uri or f"{_SQLITE}{results / 'mlflow.db'}", os.environ.get("MLFLOW_EXPERIMENT_NAME") or name)
+    uri, name = os.environ.get("MLFLOW_TRACKING_URI"), os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    if not uri:
+        return Store(f"{_SQLITE}{results / 'mlflow.db'}", name or "promptdistill")
+    path = Path(os.path.normpath(results.absolute()))
+    return Store(uri, name or "/".join((user(), *path.parts[1:][-_NAMING:])))
 
 
 def user() -> str:

@@ -75,11 +75,18 @@ def train(
             mean_loss = float(total) / per_epoch
             if math.isnan(mean_loss):
                 raise UserError("The loss is not a number: lower the learning rate (lr) of this method.")
-            row = {"epoch": epoch, "lr": lr, "loss": mean_loss}
+            row = {"epoch": epoch, "lr": lr, "loss": mean_loss, **_peak_memory(backbone.device)}
             done = {"epoch": epoch + 1, "step": 0, "loss": 0.0, "history": [*done["history"], row]}
             bar.set_postfix(loss=f"{mean_loss:.4f}")
     save_checkpoint(checkpoint, method, optimizer, done, fingerprint)
     return done["history"]
+
+
+def _peak_memory(device: torch.device) -> dict[str, float]:
+    """The most memory of a GPU that this process has held so far, in MB; nothing on a CPU."""
+    if device.type != "cuda":
+        return {}
+    return {"gpu_peak_memory_mb": torch.cuda.max_memory_allocated(device) / 1e6}
 
 
 def _load(method: Method, dataset: PickedRegions, picks: list[list[Pick]], workers: int) -> Iterator[Batch]:
