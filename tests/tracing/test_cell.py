@@ -1,10 +1,12 @@
 """Which runs stand behind a cell, from the table's own record; the predictions here do not exist."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 from report_runs import FEW, HALVES, TRANSFER, ask, halves
+from rich.console import Console
 
 from promptdistill import config as configuration
 from promptdistill.config import Variant
@@ -12,6 +14,9 @@ from promptdistill.errors import UserError
 from promptdistill.report.origin import write_origin
 from promptdistill.report.render import write_ablation, write_table
 from promptdistill.tracing.cell import trace_cell
+from promptdistill.tracing.show import show
+from promptdistill.tracking.content import Content
+from promptdistill.tracking.store import store_of
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"
 CONFIG = configuration.load(configuration.read_yaml(CONFIG_DIR / "config.yaml"), CONFIG_DIR)
@@ -42,6 +47,29 @@ def cell(dataset, method, shots=None):
     return trace_cell(TABLE, dataset, method, shots, CONFIG_DIR)
 
 
+def in_folder(folder):
+    """The configuration with whole paths: MLflow keeps stores open by their addresses."""
+    return CONFIG.model_copy(update={"results": str(folder / "results")})
+
+
+def imported(folder, key, tags):
+    """The id of a run in the MLflow store of a folder."""
+    from promptdistill.tracking.importing import import_runs
+
+    contents = [
+        Content(key=name, table="base_to_novel", points=[], files={}, params={}, tags=tags)
+        for name in ("table/base_to_novel", key)
+    ]
+    return import_runs(contents, store_of(folder / "results"))["runs"][key]
+
+
+def printed(trace):
+    """The trace, as in a wide terminal."""
+    console = Console(width=1000, record=True, file=io.StringIO())
+    show(trace, console)
+    return console.export_text()
+
+
 def test_a_cell_has_its_seeds(make):
     make(HALVES, ask())
     trace = cell("a", "coop")
@@ -58,6 +86,36 @@ def test_predictions_are_looked_for_where_the_table_says(make):
     make(HALVES, ask())
     (file,) = cell("a", "coop").runs[1].metrics.inputs
     assert (file.path, file.recorded, file.state) == ("a/coop/16/2.parquet", "b" * 64, "missing")
+
+
+@pytest.mark.parametrize(
+    ("tags", "fits", "said"),
+    [
+        ({"promptdistill.predictions": "b" * 64}, True, ")"),
+        ({"promptdistill.predictions": "c" * 64}, False, ", imported before this result: `snakemake track` "),
+        ({}, False, ", imported before this result: `snakemake track` imports it anew)"),
+    ],
+)
+def test_a_run_in_mlflow_is_the_numbers_own_or_an_older_one(make, tmp_path, tags, fits, said):
+    make(HALVES, ask(), config=in_folder(tmp_path))
+    number = imported(tmp_path, "base_to_novel/a/coop/16/1", tags)
+    trace = cell("a", "coop")
+    first, *others = trace.runs
+    assert (first.mlflow, first.mlflow_fits) == (number, fits)
+    assert {(run.mlflow, run.mlflow_fits) for run in others} == {(None, None)}
+    assert f"(MLflow run {number}{said}" in printed(trace)
+    assert "(no MLflow run was imported)" in printed(trace)
+
+
+def test_a_run_in_mlflow_beside_metrics_that_are_others(make, tmp_path):
+    """What the number was predicted by stands in the metrics that are gone."""
+    make(HALVES, ask(), config=in_folder(tmp_path))
+    file = Path("results/metrics/any/all.json")
+    file.write_text(file.read_text() + "\n")
+    imported(tmp_path, "base_to_novel/a/coop/16/1", {})
+    trace = cell("a", "coop")
+    assert trace.runs[0].mlflow_fits is None
+    assert ", of which is not known whether it holds this result)" in printed(trace)
 
 
 def test_an_average_has_the_runs_of_all_data_sets(make):

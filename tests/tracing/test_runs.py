@@ -20,11 +20,12 @@ def beside_the_results(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def imported(results, **params):
-    """The receipt of an import of a table's run and one for each key."""
+def imported(results, predictions=None, **params):
+    """The receipt of an import of a table's run and one for each key, from predictions of this hash."""
     from promptdistill.tracking.importing import import_runs
 
-    shared = {"table": "few_shot", "points": [], "files": {}, "params": params}
+    tags = {"promptdistill.predictions": predictions} if predictions else {}
+    shared = {"table": "few_shot", "points": [], "files": {}, "params": params, "tags": tags}
     return import_runs([Content(key=key, **shared) for key in ("table/few_shot", *KEYS)], store_of(results))
 
 
@@ -33,8 +34,16 @@ def test_the_runs_that_count(tmp_path):
     first, second = (imported(tmp_path, value=value)["runs"] for value in "ab")
     assert first != second
     found = mlflow_runs(tmp_path)
-    assert found == second
+    assert {key: run.id for key, run in found.items()} == second
     assert set(KEYS) < set(found)
+
+
+def test_what_a_run_was_imported_from(tmp_path):
+    """None is known of a run without the tag, which earlier versions imported."""
+    imported(tmp_path)
+    assert mlflow_runs(tmp_path)[KEYS[0]].predictions is None
+    imported(tmp_path, predictions="c" * 64)
+    assert mlflow_runs(tmp_path)[KEYS[0]].predictions == "c" * 64
 
 
 def test_another_experiment_has_none_of_them(tmp_path, monkeypatch):

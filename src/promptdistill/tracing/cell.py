@@ -13,13 +13,14 @@ from ..report.request import AVERAGE, KINDS
 from ..tracking.content import key_of
 from .artifacts import Tracer
 from .files import TracedFile
-from .runs import mlflow_runs
+from .runs import ImportedRun, mlflow_runs
 
 
 class TracedRun(Strict):
     """One run behind a cell: its figures in percent, as the table has them, and the metrics they are from.
 
-    `mlflow` is the id of the run that was imported, None if none was.
+    `mlflow` is the id of the run that was imported, None if none was; `mlflow_fits` says whether it was
+    imported with these predictions, None where that cannot be compared.
     """
 
     dataset: str
@@ -27,6 +28,7 @@ class TracedRun(Strict):
     figures: dict[str, float]
     key: str
     mlflow: str | None
+    mlflow_fits: bool | None
     metrics: TracedFile
 
 
@@ -136,19 +138,27 @@ def _shots(cells: pd.DataFrame, dataset: str, method: str, shots: int | None, ta
     return found[0] if shots is None else shots
 
 
-def _run(row: dict[str, Any], origin: Origin, tracer: Tracer, imported: dict[str, str]) -> TracedRun:
-    """The run of one row of TABLE_seeds.csv; `imported` holds the ids of MLflow's runs."""
+def _run(row: dict[str, Any], origin: Origin, tracer: Tracer, imported: dict[str, ImportedRun]) -> TracedRun:
+    """The run of one row of TABLE_seeds.csv; `imported` holds MLflow's runs by their keys."""
     kind = KINDS[origin.kind]
     seed = None if pd.isna(row["seed"]) else int(row["seed"])
     key = key_of(kind.protocol, row["dataset"], row["method"], row["shots"], seed)
+    metrics = _metrics(row["method"], row["predictions"], origin, tracer)
+    there = imported.get(key)
     return TracedRun(
         dataset=row["dataset"],
         seed=seed,
         figures={figure: row[figure] for figure in kind.figures},
         key=key,
-        mlflow=imported.get(key),
-        metrics=_metrics(row["method"], row["predictions"], origin, tracer),
+        mlflow=there and there.id,
+        mlflow_fits=there and _fits(there, metrics),
+        metrics=metrics,
     )
+
+
+def _fits(run: ImportedRun, metrics: TracedFile) -> bool | None:
+    """Whether a run was imported with the predictions that metrics were computed from; None if none are known."""
+    return any(file.recorded == run.predictions for file in metrics.inputs) if metrics.inputs else None
 
 
 def _metrics(method: str, predictions: str, origin: Origin, tracer: Tracer) -> TracedFile:

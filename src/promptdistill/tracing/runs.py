@@ -1,13 +1,25 @@
 """Where runs stand in MLflow."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
-from ..tracking.store import few_retries, store_of
+from ..tracking.store import PREDICTIONS, few_retries, store_of
 
 
-def mlflow_runs(results: Path) -> dict[str, str]:
-    """Key -> the id of the imported run that counts; none where nothing was imported.
+@dataclass(frozen=True, slots=True)
+class ImportedRun:
+    """A run in MLflow, and the SHA-256 of the predictions that its accuracies come from.
+
+    `predictions` is None for a run that was imported by a version which did not keep it.
+    """
+
+    id: str
+    predictions: str | None
+
+
+def mlflow_runs(results: Path) -> dict[str, ImportedRun]:
+    """Key -> the imported run that counts; none where nothing was imported.
 
     Raises UserError if the store that MLFLOW_TRACKING_URI names does not answer.
     """
@@ -21,4 +33,7 @@ def mlflow_runs(results: Path) -> dict[str, str]:
             experiment = open_experiment(store)
         except UserError:  # there is no such experiment
             return {}
-        return {key: run.info.run_id for key, run in experiment.current().items()}
+        return {
+            key: ImportedRun(run.info.run_id, run.data.tags.get(PREDICTIONS))
+            for key, run in experiment.current().items()
+        }

@@ -52,8 +52,20 @@ def _tree(trace: Trace) -> Tree:
 def _run_line(run: TracedRun) -> Text:
     figures = ", ".join(f"{HEADINGS[name]} {value:.2f}" for name, value in run.figures.items())
     seed = "no seed: nothing is learned" if run.seed is None else f"seed {run.seed}"
-    imported = f"MLflow run {run.mlflow}" if run.mlflow else "no MLflow run was imported"
-    return Text(f"{run.dataset}, {seed}: {figures} ({imported})")
+    line = Text(f"{run.dataset}, {seed}: {figures} (")
+    line.append(*_imported(run))
+    return line.append(")")
+
+
+def _imported(run: TracedRun) -> tuple[str, str]:
+    """The run in MLflow, and the style to print it in."""
+    if run.mlflow is None:
+        return "no MLflow run was imported", ""
+    if run.mlflow_fits is None:
+        return f"MLflow run {run.mlflow}, of which is not known whether it holds this result", "yellow"
+    if run.mlflow_fits:
+        return f"MLflow run {run.mlflow}", ""
+    return f"MLflow run {run.mlflow}, imported before this result: `snakemake track` imports it anew", "yellow"
 
 
 def _add(tree: Tree, file: TracedFile, trace: Trace, shown: set[str]) -> None:

@@ -16,7 +16,7 @@ from ..layout import ADAPTING, BOOSTING, RUN, SPLIT, boosting_kind, name_of_runs
 from ..report.request import AVERAGE, KINDS
 from ..training.artifact import Header, load_prompt
 from ..training.stages import history_path
-from .experiment import PREDICTIONS
+from .store import PREDICTIONS
 
 # The runs, (shots, seed), of every training job of a protocol, in the jobs' order.
 Jobs = dict[Training, list[list[tuple[int, int]]]]

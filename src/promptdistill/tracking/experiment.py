@@ -13,7 +13,6 @@ from ..errors import UserError
 from .store import Store, few_retries
 
 KEY = "promptdistill.key"
-PREDICTIONS = "promptdistill.predictions"  # hash of the file that a run's accuracies come from
 GENERATION = "promptdistill.generation"
 
 # More than an experiment ever holds: a list in pages would miss runs when others are deleted meanwhile.

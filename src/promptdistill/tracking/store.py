@@ -13,6 +13,8 @@ from filelock import FileLock
 _SQLITE = "sqlite:///"
 _NAMING = 3  # parts of a path: parent, project, results
 _RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+# Tag of a run: hash of the file that its accuracies come from.  Here, where no import of MLflow is needed.
+PREDICTIONS = "promptdistill.predictions"
 
 
 @dataclass(frozen=True, slots=True)
