@@ -107,6 +107,16 @@ def test_a_run_in_mlflow_is_the_numbers_own_or_an_older_one(make, tmp_path, tags
     assert "(no MLflow run was imported)" in printed(trace)
 
 
+def test_a_server_that_does_not_answer_is_one_line_of_a_trace(make, monkeypatch):
+    make(HALVES, ask())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # the discard port
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    lines = [line for line in printed(cell("a", "coop")).splitlines() if "MLflow" in line]
+    assert len(lines) == 1
+    assert "no MLflow runs: http://127.0.0.1:9, experiment " in lines[0]
+    assert lines[0].endswith(" did not answer: Connection refused.")
+
+
 def test_a_run_in_mlflow_beside_metrics_that_are_others(make, tmp_path):
     """What the number was predicted by stands in the metrics that are gone."""
     make(HALVES, ask(), config=in_folder(tmp_path))

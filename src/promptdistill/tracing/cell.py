@@ -36,7 +36,8 @@ class Trace(Strict):
     """What a cell was made from.
 
     `figures` holds the mean and standard deviation of each, as in the table; `origin` is the path of the
-    table's record, `configuration` the whole experiment's.
+    table's record, `configuration` the whole experiment's.  `no_mlflow` says why none of the runs is known to
+    MLflow, where that could not be found out, or its experiment is not there.
     """
 
     table: str
@@ -50,6 +51,7 @@ class Trace(Strict):
     commit: str
     versions: dict[str, str]
     files: list[TracedFile]
+    no_mlflow: str | None
     runs: list[TracedRun]
 
     def all_files(self) -> list[TracedFile]:
@@ -100,7 +102,8 @@ def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config
         commit=origin.commit,
         versions=origin.versions,
         files=files,
-        runs=[_run(row, origin, tracer, imported) for row in runs.to_dict("records")],
+        no_mlflow=imported.why_none,
+        runs=[_run(row, origin, tracer, imported.by_key) for row in runs.to_dict("records")],
     )
 
 
@@ -157,7 +160,7 @@ def _run(row: dict[str, Any], origin: Origin, tracer: Tracer, imported: dict[str
 
 
 def _fits(run: ImportedRun, metrics: TracedFile) -> bool | None:
-    """Whether a run was imported with the predictions that metrics were computed from; None if none are known."""
+    """Whether a run was imported with the predictions behind some metrics; None if these are not known."""
     return any(file.recorded == run.predictions for file in metrics.inputs) if metrics.inputs else None
 
 

@@ -44,28 +44,30 @@ def _tree(trace: Trace) -> Tree:
     shown: set[str] = set()
     for file in trace.files:
         _add(tree, file, trace, shown)
+    if trace.no_mlflow:
+        tree.add(Text(f"no MLflow runs: {trace.no_mlflow}", "yellow"))
     for run in trace.runs:
-        _add(tree.add(_run_line(run)), run.metrics, trace, shown)
+        _add(tree.add(_run_line(run, trace)), run.metrics, trace, shown)
     return tree
 
 
-def _run_line(run: TracedRun) -> Text:
+def _run_line(run: TracedRun, trace: Trace) -> Text:
     figures = ", ".join(f"{HEADINGS[name]} {value:.2f}" for name, value in run.figures.items())
     seed = "no seed: nothing is learned" if run.seed is None else f"seed {run.seed}"
-    line = Text(f"{run.dataset}, {seed}: {figures} (")
-    line.append(*_imported(run))
-    return line.append(")")
+    line = Text(f"{run.dataset}, {seed}: {figures}")
+    return line if trace.no_mlflow else line.append(" (").append(*_imported(run)).append(")")
 
 
 def _imported(run: TracedRun) -> tuple[str, str]:
     """The run in MLflow, and the style to print it in."""
     if run.mlflow is None:
         return "no MLflow run was imported", ""
+    named = f"MLflow run {run.mlflow}"
     if run.mlflow_fits is None:
-        return f"MLflow run {run.mlflow}, of which is not known whether it holds this result", "yellow"
+        return f"{named}, of which is not known whether it holds this result", "yellow"
     if run.mlflow_fits:
-        return f"MLflow run {run.mlflow}", ""
-    return f"MLflow run {run.mlflow}, imported before this result: `snakemake track` imports it anew", "yellow"
+        return named, ""
+    return f"{named}, imported before this result: `snakemake track` imports it anew", "yellow"
 
 
 def _add(tree: Tree, file: TracedFile, trace: Trace, shown: set[str]) -> None:
