@@ -58,7 +58,7 @@ def test_the_record_of_what_a_table_was_made_from(tmp_path):
     origin = read_origin(tmp_path / "t.csv")
     assert (origin.kind, origin.datasets, origin.source) == ("cross_dataset", ["a", "b"], "s")
     assert (origin.shots, origin.seeds) == ([16], [1, 2, 3])
-    assert origin.configuration == experiment
+    assert origin.configuration == experiment.model_dump(mode="json")
     assert origin.config_sha256 == configuration.digest(experiment)
     assert f"configuration {origin.config_sha256[:12]}, commit " in (tmp_path / "t.md").read_text()
     assert [file.path for file in origin.files] == ["t.csv", "t_seeds.csv", "t_gains.csv"]

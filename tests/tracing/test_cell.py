@@ -74,7 +74,8 @@ def test_a_cell_has_its_seeds(make):
     make(HALVES, ask())
     trace = cell("a", "coop")
     assert (trace.table, trace.shots) == ("t", 16)
-    assert (trace.configuration, trace.config_sha256) == (CONFIG, configuration.digest(CONFIG))
+    assert trace.configuration == CONFIG.model_dump(mode="json")
+    assert trace.config_sha256 == configuration.digest(CONFIG)
     assert [run.seed for run in trace.runs] == [1, 2, 3]
     assert [run.figures["base"] for run in trace.runs] == [71, 72, 73]
     assert trace.figures["base"] == (72, 1)
@@ -221,6 +222,33 @@ def test_another_folder_than_the_workflows(make, tmp_path, monkeypatch):
 def test_a_table_without_its_configuration(make):
     make(HALVES, ask(), config=None)
     with pytest.raises(UserError, match=r"t_origin\.json holds no configuration, which says where files lie"):
+        cell("a", "coop")
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "message"),
+    [
+        (
+            ["configuration", "jobs"],
+            "thread",
+            r"configuration: unknown key jobs\.thread \(did you mean threads\?\)",
+        ),
+        (["configuration", "backbones"], "studnt", r"configuration: unknown key backbones\.studnt "),
+        ([], "comit", r"unknown key comit \(did you mean commit\?\)"),
+    ],
+)
+def test_a_record_of_another_version(make, place, key, message):
+    """The unknown key is named, and what helps."""
+    make(HALVES, ask())
+    path = TABLE.with_name("t_origin.json")
+    record = json.loads(path.read_text())
+    part = record
+    for name in place:
+        part = part[name]
+    part[key] = 1
+    path.write_text(json.dumps(record))
+    helps = "the table was made by another version of this program, so make the table anew"
+    with pytest.raises(UserError, match=rf"t_origin\.json: {message}.*: {helps}\.$"):
         cell("a", "coop")
 
 

@@ -1,15 +1,15 @@
 """What a table was made from: the record beside it that leads from its numbers to files."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
-from ..config import Config, Strict, digest
+from ..config import Config, Strict, digest, validate
 from ..errors import UserError
 from ..files import read_json, sha256, write_json
 from ..provenance import commit, versions
 from .request import Request
+
+Model = TypeVar("Model", bound=Strict)
 
 
 class Recorded(Strict):
@@ -28,10 +28,10 @@ class MetricsFile(Recorded):
 class Origin(Strict):
     """The content of TABLE_origin.json.
 
-    `configuration` is the whole experiment's, with every default, None for a table that was made without
-    one; `config_sha256` its hash.  `files` are the table's CSV files, by their names; paths of `metrics` and
+    `configuration` is the whole experiment's, with every default, as the version had it that made the table,
+    None for a table that was made without one; `config_sha256` its hash.  `files` are the table's CSV files, by their names; paths of `metrics` and
     `published` are as they were given, and so count from the folder that the table was made in.  `source` is
-    the data set trained on, in tables of transfer.
+    the data set trained on, in tables of transfer.  `commit` and `versions` are those of the table's making.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Origin(Strict):
     shots: list[int]
     seeds: list[int]
     config_sha256: str
-    configuration: Config | None
+    configuration: dict[str, Any] | None
     commit: str
     versions: dict[str, str]
     files: list[Recorded]
@@ -73,7 +73,7 @@ def write_origin(
         shots=list(request.shots),
         seeds=list(request.seeds),
         config_sha256=digest(configuration) if configuration else "",
-        configuration=configuration,
+        configuration=configuration.model_dump(mode="json") if configuration else None,
         commit=commit(),
         versions=versions(),
         files=[Recorded(path=file.name, sha256=sha256(file)) for file in files],
@@ -87,14 +87,32 @@ def write_origin(
 
 
 def read_origin(table: Path) -> Origin:
-    """The record of a table's CSV file; UserError if there is none, or it is no such record."""
+    """The record of a table's CSV file; UserError if there is none, or it is none of this version."""
     path = origin_path(table)
     if not path.is_file():
         raise UserError(
             f"{path} does not exist, which says what {table.name} was made from: name the CSV file of a "
             "table, such as results/tables/base_to_novel.csv, and make the table anew if it is an older one."
         )
+    return _of_this_version(Origin, read_json(path), str(path))
+
+
+def read_configuration(origin: Origin, table: Path) -> Config:
+    """The configuration of a table; UserError if none is recorded, or it is none of this version."""
+    path = origin_path(table)
+    if origin.configuration is None:
+        raise UserError(
+            f"{path} holds no configuration, which says where files lie: let the workflow make the table, or "
+            "make it with --configuration."
+        )
+    return _of_this_version(Config, origin.configuration, f"{path}: configuration")
+
+
+def _of_this_version(schema: type[Model], content: Any, where: str) -> Model:
     try:
-        return Origin.model_validate(read_json(path))
-    except ValidationError:
-        raise UserError(f"{path} is no record of a table: make the table anew.") from None
+        return validate(schema, content, where)
+    except UserError as error:
+        raise UserError(
+            f"{str(error).removesuffix('.')}: the table was made by another version of this program, so make "
+            "the table anew."
+        ) from None

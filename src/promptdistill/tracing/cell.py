@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..config import Config, Strict, did_you_mean
+from ..config import Strict, did_you_mean
 from ..errors import UserError
 from ..files import read_json
-from ..report.origin import Origin, origin_path, read_origin
+from ..report.origin import Origin, origin_path, read_configuration, read_origin
 from ..report.request import AVERAGE, KINDS
 from ..tracking.content import key_of
 from .artifacts import Tracer
@@ -47,7 +47,7 @@ class Trace(Strict):
     figures: dict[str, tuple[float, float | None]]
     origin: str
     config_sha256: str
-    configuration: Config
+    configuration: dict[str, Any]
     commit: str
     versions: dict[str, str]
     files: list[TracedFile]
@@ -67,8 +67,8 @@ def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config
     if its files are not those of the folder that the workflow ran in.
     """
     origin = read_origin(table)
-    config = _configuration(origin, table)
-    tracer = Tracer(config=config, config_dir=config_dir)
+    tracer = Tracer(config=read_configuration(origin, table), config_dir=config_dir)
+    _require_results(origin, table)
     files = [
         tracer.file("table", table.with_name(file.path), file.sha256)
         for file in origin.files
@@ -98,7 +98,7 @@ def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config
         },
         origin=str(origin_path(table)),
         config_sha256=origin.config_sha256,
-        configuration=config,
+        configuration=origin.configuration,
         commit=origin.commit,
         versions=origin.versions,
         files=files,
@@ -107,20 +107,14 @@ def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config
     )
 
 
-def _configuration(origin: Origin, table: Path) -> Config:
-    """The configuration of a table; UserError if none is recorded, or its results are not here."""
-    if origin.configuration is None:
-        raise UserError(
-            f"{origin_path(table)} holds no configuration, which says where files lie: let the workflow make "
-            "the table, or make it with --configuration."
-        )
+def _require_results(origin: Origin, table: Path) -> None:
+    """UserError if none of the results that a table was made from is here."""
     paths = [Path(file.path) for file in origin.metrics]
     if not any(path.exists() for path in paths):
         raise UserError(
             f"No file of metrics that {table} was made from is here, such as {paths[0]}: paths count from "
             "the folder that the workflow ran in, so trace in that folder."
         )
-    return origin.configuration
 
 
 def _shots(cells: pd.DataFrame, dataset: str, method: str, shots: int | None, table: Path) -> int:
