@@ -81,6 +81,7 @@ def test_a_cell_has_its_seeds(make):
     assert trace.figures["base"] == (72, 1)
     assert trace.runs[0].key == "base_to_novel/a/coop/16/1"
     assert [file.state for file in trace.files] == ["as recorded"] * 2
+    assert f"table made at commit {trace.commit}, with python " in printed(trace)
 
 
 def test_predictions_are_looked_for_where_the_table_says(make):

@@ -36,8 +36,9 @@ class Trace(Strict):
     """What a cell was made from.
 
     `figures` holds the mean and standard deviation of each, as in the table; `origin` is the path of the
-    table's record, `configuration` the whole experiment's.  `no_mlflow` says why none of the runs is known to
-    MLflow, where that could not be found out, or its experiment is not there.
+    table's record, `configuration` the whole experiment's, `commit` and `versions` those that the table was
+    made with.  `no_mlflow` says why none of the runs is known to MLflow, where that could not be found out, or
+    its experiment is not there.
     """
 
     table: str

@@ -39,8 +39,7 @@ def _tree(trace: Trace) -> Tree:
     tree = Tree(Text(title, "bold"))
     packages = ", ".join(f"{name} {version}" for name, version in trace.versions.items())
     tree.add(Text(f"configuration {trace.config_sha256[:_DIGITS]} (whole in {trace.origin})"))
-    tree.add(Text(f"commit {trace.commit}"))
-    tree.add(Text(packages))
+    tree.add(Text(f"table made at commit {trace.commit}, with {packages}"))
     shown: set[str] = set()
     for file in trace.files:
         _add(tree, file, trace, shown)
