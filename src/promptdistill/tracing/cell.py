@@ -37,8 +37,7 @@ class Trace(Strict):
 
     `figures` holds the mean and standard deviation of each, as in the table; `origin` is the path of the
     table's record, `configuration` the whole experiment's, `commit` and `versions` those that the table was
-    made with.  `no_mlflow` says why none of the runs is known to MLflow, where that could not be found out, or
-    its experiment is not there.
+    made with.  `no_mlflow` says why no run is known, where MLflow did not answer or has no such experiment.
     """
 
     table: str
