@@ -1,8 +1,9 @@
 """Seconds and memory of one training step: ours against the published way, on the same inputs.
 
 Each way runs in a process of its own, so that its peak memory is its own; their steps alternate.
-Before any step is timed, losses and gradients of both must agree to 1e-4.
-Run: .venv/bin/python benchmarks/steps.py  (about 30 minutes on two cores; 500 classes need 20 GB)
+Before any step is timed, losses and gradients of both must agree to 1e-4.  Both models' encoding of an image,
+which is what lookups and tests take, is timed too: `promptdistill plan --measured` reads the whole file.
+Run: .venv/bin/python benchmarks/steps.py  (about 35 minutes on two cores; 500 classes need 20 GB)
 """
 
 import multiprocessing
@@ -20,8 +21,13 @@ import pandas as pd
 import torch
 
 from pictures import some_images
-from promptdistill.config import load_method
-from ways import CONFIG_DIR, PLAIN, WAYS, Case, Ours, Plain
+from promptdistill.clip.prompted import PromptedClip
+from promptdistill.config import LookupConfig, load_method
+from promptdistill.lookup.build import Encoder
+from promptdistill.planning.architecture import read_architecture
+from promptdistill.planning.flops import image_flops
+from promptdistill.planning.work import ENCODE
+from ways import CONFIG_DIR, PLAIN, WAYS, Case, Ours, Plain, backbone
 
 mpl.use("Agg")
 
@@ -46,13 +52,14 @@ def work(way: str, case: Case, folder: Path, pipe: Connection) -> None:
     pipe.send((float(loss.detach()), gradients))
     for step in iter(pipe.recv, None):
         pipe.send(timed_step(trainer, optimizer, step, cuda))
+    pipe.send(peak_bytes(cuda))
+
+
+def peak_bytes(cuda: bool) -> int:
+    """The most memory that this process has taken, of the GPU where it computes on one."""
     # Linux counts ru_maxrss in kilobytes.
-    peak = (
-        torch.cuda.max_memory_allocated()
-        if cuda
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
-    pipe.send(peak)
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return torch.cuda.max_memory_allocated() if cuda else own
 
 
 def timed_step(trainer: Ours | Plain, optimizer: torch.optim.Optimizer, step: int, cuda: bool) -> list[float]:
@@ -122,8 +129,42 @@ def measure(case: Case, folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def encode(model: str, machine: dict, batches: int, pipe: Connection) -> None:
+    """The process that encodes images: answers with the median seconds of an image, and peak memory.
+
+    Images are encoded in batches of a lookup's usual size, from pixels in memory to features there.
+    """
+    torch.set_num_threads(machine["threads"])
+    images = LookupConfig().batch_size
+    encoder = Encoder(clip=PromptedClip(backbone(model, machine["device"], machine["precision"]), []))
+    shape = (images, 3, *encoder.backbone.size)
+    pixels = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    encoder.encode(pixels)  # a first time, which sets up what the others find
+    seconds = []
+    for _ in range(batches):
+        start = time.perf_counter()
+        encoder.encode(pixels)
+        seconds.append(time.perf_counter() - start)
+    pipe.send((float(np.median(seconds)) / images, peak_bytes(machine["device"] == "cuda")))
+
+
+def measure_encoding(model: str, machine: dict, batches: int) -> pd.DataFrame:
+    """One row, of one image through a model's image tower, as planning/measured.csv has them."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=encode, args=(model, machine, batches, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    seconds, peak = ours.recv()
+    process.join()
+    gflop = image_flops(read_architecture(model)).forward / 1e9
+    row = {"method": ENCODE, "way": "ours", "batch": 1, "seconds": seconds, "images/s": 1 / seconds}
+    return pd.DataFrame([row | {"student": model} | machine | {"gflop": gflop, "peak GB": peak / 1e9}])
+
+
 def plot(table: pd.DataFrame, path: Path) -> None:
     """Seconds a step, both ways side by side on a logarithmic scale, with the ratio above."""
+    table = table[table["method"] != ENCODE]
     counts = sorted(table["classes"].unique())
     figure, axes = plt.subplots(1, len(counts), figsize=(5.5 * len(counts), 4), sharey=True, squeeze=False)
     for axis, classes in zip(axes[0], counts, strict=True):
@@ -159,7 +200,7 @@ def plot(table: pd.DataFrame, path: Path) -> None:
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default=OUTPUT, show_default=True)
 def main(methods: tuple[str, ...], classes: tuple[int, ...], steps: int, output: Path, **options) -> None:
-    """Measure both ways for each method and number of classes; write a CSV file and a plot."""
+    """Measure both ways for each method and number of classes, and encoding; write a CSV file and a plot."""
     tables = []
     with TemporaryDirectory() as scratch:
         images = some_images(32, Path(scratch))
@@ -171,7 +212,11 @@ def main(methods: tuple[str, ...], classes: tuple[int, ...], steps: int, output:
                 )
                 tables.append(measure(case, Path(scratch) / f"{method}_{count}"))
                 print(tables[-1].to_string(index=False, float_format="{:,.4g}".format), flush=True)
+    machine = {key: options[key] for key in ("device", "threads", "precision")}
+    models = dict.fromkeys((options["student"], options["teacher"]))
+    tables += [measure_encoding(model, machine, steps) for model in models]
     table = pd.concat(tables, ignore_index=True)
+    table["classes"] = table["classes"].astype("Int64")
     keys = ["method", "classes"]
     table["ratio"] = table.groupby(keys)["seconds"].transform("first") / table["seconds"]
     output.parent.mkdir(parents=True, exist_ok=True)

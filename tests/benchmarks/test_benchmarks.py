@@ -7,6 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from promptdistill.planning.architecture import read_architecture
+from promptdistill.planning.flops import image_flops
+from promptdistill.planning.pace import read_measured
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 STUDENT = ("--student", "miniature-student")
 TEACHER = ("--teacher", "miniature-teacher")
@@ -22,12 +26,19 @@ def run(script, output, *options):
 
 @pytest.mark.parametrize("method", ["coop", "cocoop", "maple", "promptsrc"])
 def test_steps(tmp_path, method):
-    """Both ways agree, else the benchmark stops; and the plot is drawn."""
+    """Both ways agree, else the benchmark stops; the plot is drawn; and planning takes the file."""
     options = ("--method", method, "--classes", "5", "--steps", "1", "--threads", "1")
     table = run("steps.py", tmp_path / "steps.csv", *options, *STUDENT, *TEACHER)
-    assert list(table["way"]) == ["plain", "ours"]
-    assert (table[["seconds", "images/s", "peak GB", "ratio"]] > 0).all(axis=None)
+    assert list(table["method"]) == [method, method, "encode", "encode"]
+    assert list(table["way"]) == ["plain", "ours", "ours", "ours"]
+    assert (table[["seconds", "images/s", "peak GB"]] > 0).all(axis=None)
+    assert (table["ratio"][:2] > 0).all()
     assert (tmp_path / "steps.png").stat().st_size > 0
+    measured = read_measured(tmp_path / "steps.csv")
+    models = ["miniature-student", "miniature-teacher"]
+    assert [(row.method, row.student) for row in measured[1:]] == [("encode", model) for model in models]
+    for row in measured[1:]:
+        assert row.gflop * 1e9 == pytest.approx(image_flops(read_architecture(row.student)).forward)
 
 
 def test_training_time(tmp_path):

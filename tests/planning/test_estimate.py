@@ -1,9 +1,11 @@
 """Work, disk and downloads of whole experiments, against figures worked out by hand."""
 
+import io
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from promptdistill import config as configuration
 from promptdistill.errors import UserError
@@ -11,9 +13,19 @@ from promptdistill.planning.downloads import downloads
 from promptdistill.planning.estimate import plan
 from promptdistill.planning.experiment import Experiment, UnknownError
 from promptdistill.planning.flops import ImageTokens, image_flops, text_flops
-from promptdistill.planning.jobs import Adapt, Boost, Evaluate, Lookup, StoredRegions, TuneTeacher, all_jobs
+from promptdistill.planning.jobs import (
+    Adapt,
+    Boost,
+    Evaluate,
+    Lookup,
+    StoredRegions,
+    TuneTeacher,
+    ablation_jobs,
+    all_jobs,
+)
 from promptdistill.planning.learner import OWN_TOKENS
-from promptdistill.planning.pace import Pace, read_measured
+from promptdistill.planning.pace import Measured, Pace, read_measured
+from promptdistill.planning.show import show
 from promptdistill.planning.work import ENCODE, work_of
 
 ROOT = Path(__file__).parents[2]
@@ -115,7 +127,7 @@ def test_fdbpl_asks_the_zero_shot_teacher_about_its_own_regions():
     scaled = experiment(methods=methods, overrides={"fdbpl": {"epochs": 1, "region_scale": [0.3, 0.6]}})
     scales = {(job.regions.count, job.regions.scale) for job in only(Lookup, scaled)}
     assert scales == {(1, (0.08, 1.0)), (1, (0.3, 0.6)), (20, (0.08, 1.0))}
-    made = {stage.name: stage for stage in plan(scaled, Pace(read_measured()), tflops=10).stages}
+    made = {stage.name: stage for stage in plan(scaled, read_measured(), tflops=10).stages}
     dim, classes = scaled.teacher.dim, 12
     per_lookup = [384 * count * (2 * dim + 20) + classes * 4 * dim for count in (1, 1, 20)]
     assert made["lookup"].disk_bytes == sum(per_lookup)
@@ -136,7 +148,7 @@ def test_only_what_changes_an_image_is_encoded_again_in_tests():
 
 def test_hours_and_disk_are_sums():
     fast, pace = experiment(), Pace(read_measured())
-    made = plan(fast, pace, tflops=5)
+    made = plan(fast, read_measured(), tflops=5)
     stages = {stage.name: stage for stage in made.stages}
     works = [work for job in all_jobs(fast) for work in work_of(job, fast)]
     flops = sum(work.flops * work.times for work in works)
@@ -150,6 +162,86 @@ def test_hours_and_disk_are_sums():
     assert stages["regions"].disk_bytes == sum(384 * count * region for count in counts)
     assert stages["metrics"].hours is None
     assert not made.unknown
+
+
+def row(device, method, seconds):
+    """A measured step of a thousand million operations."""
+    return Measured(
+        method=method, student="M", device=device, threads=1, precision="float32", gflop=1, seconds=seconds
+    )
+
+
+ON_GPU = [row("cuda", "coop", 2e-4), row("cuda", ENCODE, 1e-4)]
+ON_CPU = [row("cpu", "coop", 3), row("cpu", ENCODE, 7)]
+
+
+def test_hours_on_a_gpu_are_those_of_steps_measured_on_one():
+    """In each column a method's steps, and encodings, at their own pace, scaled by operations."""
+    made = plan(experiment(), [*ON_CPU, *ON_GPU], tflops=10)
+    assert made.tflops is None
+    stages = {stage.name: stage for stage in made.stages}
+    for name, cpu, gpu in (("lookup", 7, 1e-4), ("features", 7, 1e-4), ("boosting", 3, 2e-4)):
+        giga = stages[name].flops / 1e9
+        assert stages[name].hours == pytest.approx(giga * cpu / 3600)
+        assert stages[name].gpu_hours == pytest.approx(giga * gpu / 3600)
+    assert (made.pacing.machines, made.gpu_pacing.machines) == (
+        ["M on cpu (1 thread), float32"],
+        ["M on cuda, float32"],
+    )
+    assert "boosting" in made.gpu_pacing.not_measured
+    assert ENCODE not in made.gpu_pacing.not_measured
+
+
+def test_hours_of_steps_measured_on_a_gpu_alone():
+    """One column: there is no other pace."""
+    made = plan(experiment(), ON_GPU, tflops=10)
+    assert (made.pacing, made.tflops, made.total.hours) == (None, None, None)
+    assert made.total.gpu_hours == plan(experiment(), [*ON_CPU, *ON_GPU], tflops=10).total.gpu_hours > 0
+    header, *_, notes = shown(made).partition("\n\n")
+    assert " GPU hours " in header
+    assert header.count("hours") == 1
+    assert "\nhours: " not in notes
+    assert "assumed" not in notes
+
+
+def test_hours_on_a_gpu_where_none_was_measured_are_called_assumed():
+    made = plan(experiment(), ON_CPU, tflops=10)
+    assert (made.gpu_pacing, made.tflops) == (None, 10)
+    assert "GPU hours: at 10 TFLOP/s achieved, which is assumed (--tflops)" in shown(made)
+    assert "hours: at the pace of steps measured with M on cpu (1 thread), float32, " in shown(made)
+
+
+def shown(made):
+    console = Console(width=200, record=True, file=io.StringIO())
+    show(made, console)
+    return console.export_text()
+
+
+def test_weights_that_ship_are_not_downloaded():
+    """Nor random ones; a teacher's only where it is asked."""
+    openai = {"model": "ViT-B-16", "pretrained": "openai"}
+    assert plan(experiment(), ON_CPU, tflops=10).weights == []
+    assert "Weights" not in shown(plan(experiment(), ON_CPU, tflops=10))
+    both = plan(experiment(backbones={"student": openai, "teacher": openai}), ON_CPU, tflops=10)
+    assert both.weights == ["ViT-B-16 (openai)"] * 2
+    asking = {"backbones": {"teacher": openai}, "methods": ["coop"]}
+    assert plan(experiment(**asking), ON_CPU, tflops=10).weights == []
+
+
+def test_an_ablation_adds_what_is_not_there_yet():
+    """Its base-to-novel runs, where the tables have the method or not; nothing where nothing is compared."""
+    assert plan(experiment(), ON_CPU, tflops=10).ablation is None
+    settings = {"ablation": ["fdbpl"], "overrides": {"fdbpl": {"depth": 2, "epochs": 6}}}
+    alone = experiment(methods=["coop"], **settings)
+    beside = experiment(methods=["coop", "fdbpl"], **settings)
+    jobs = ablation_jobs(alone)
+    assert set(jobs) == set(ablation_jobs(beside))
+    more = [job for job in jobs if job not in all_jobs(alone)]
+    made = plan(alone, ON_CPU, tflops=10)
+    assert made.ablation.jobs == len(more) > plan(beside, ON_CPU, tflops=10).ablation.jobs
+    flops = sum(work.flops * work.times for job in more for work in work_of(job, alone))
+    assert made.ablation.flops == pytest.approx(flops)
+    assert f"`snakemake ablation` takes, beyond these: {len(more)} jobs, " in shown(made)
 
 
 @pytest.fixture
@@ -167,9 +259,8 @@ def own(tmp_path):
 def test_what_no_entry_says_is_said(own):
     """Jobs are counted all the same, and what the other data set takes."""
     config = configuration.merged(FAST, {"datasets": ["mini_patterns", "own"]})
-    pace = Pace(read_measured())
-    both = plan(Experiment(configuration.load(config, own), own), pace, tflops=10)
-    alone = plan(experiment(), pace, tflops=10)
+    both = plan(Experiment(configuration.load(config, own), own), read_measured(), tflops=10)
+    alone = plan(experiment(), read_measured(), tflops=10)
     assert both.total.flops == alone.total.flops
     assert both.total.jobs > alone.total.jobs
     assert any(what.startswith("the train images of own") for what in both.unknown)
@@ -178,8 +269,16 @@ def test_what_no_entry_says_is_said(own):
 
 def test_a_resnets_operations_are_not_known():
     fast = experiment(backbones={"student": {"model": "RN50"}}, methods=["zero_shot", "coop"])
-    made = plan(fast, Pace(read_measured()), tflops=10)
+    made = plan(fast, read_measured(), tflops=10)
     assert made.unknown == ["what the image tower of RN50 computes, which is no plain ViT"]
+    stages = {stage.name: stage for stage in made.stages}
+    assert (stages["features"].flops, stages["features"].hours, stages["features"].gpu_hours) == (None,) * 3
+    assert stages["adapting"].hours > 0
+    assert made.total.hours == stages["adapting"].hours
+    nothing = plan(
+        experiment(backbones=fast.config.backbones.model_dump(), methods=["zero_shot"]), ON_CPU, 10
+    )
+    assert (nothing.total.flops, nothing.total.hours, nothing.total.gpu_hours) == (None,) * 3
 
 
 def test_a_step_whose_tokens_are_called_otherwise(own):
@@ -196,7 +295,7 @@ def test_a_step_whose_tokens_are_called_otherwise(own):
 def test_a_hyperparameter_that_is_no_number():
     fast = experiment(overrides={"coop": {"batch_size": "many"}})
     with pytest.raises(UserError, match="coop: batch_size is 'many', but must be a whole number"):
-        plan(fast, Pace(read_measured()), tflops=10)
+        plan(fast, read_measured(), tflops=10)
 
 
 def test_downloads(own):

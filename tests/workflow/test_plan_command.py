@@ -4,10 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from running import FAST, copy_project, jobs, run_snakemake
+from running import FAST, ROOT, copy_project, jobs, run_snakemake
+
+from promptdistill import config as configuration
+from promptdistill.planning.experiment import Experiment
+from promptdistill.planning.jobs import ablation_jobs
+from promptdistill.planning.pace import SHIPPED
 
 MATRIX = Path(__file__).parent / "matrix.yaml"
 
@@ -32,6 +38,35 @@ def test_as_many_jobs_as_snakemake_lists(project, config):
     made = planned("--config", config, cwd=project)
     assert made["rules"] == listed
     assert sum(stage["jobs"] for stage in made["stages"]) == sum(listed.values())
+
+
+def test_an_ablation_asked_alone_and_beside_the_tables(project):
+    """What both targets take in an empty folder, less what `all` takes alone, is what the ablation adds."""
+    config = "config/paper.yaml"
+    asked = {}
+    for targets in (["ablation"], ["all", "ablation"]):
+        done = run_snakemake("-n", "--configfile", config, "--", *targets, cwd=project)
+        asked[len(targets)] = jobs(done.stdout + done.stderr)
+        for target in targets:
+            del asked[len(targets)][target]
+    configured = configuration.load(configuration.read_yaml(ROOT / config), ROOT / "config")
+    alone = Counter(job.name for job in ablation_jobs(Experiment(configured, ROOT / "config")))
+    assert alone == asked[1]
+    made = planned("--config", config, cwd=project)
+    assert made["ablation"]["jobs"] == sum(asked[2].values()) - made["total"]["jobs"]
+
+
+def test_steps_measured_on_a_gpu_and_a_rate_that_is_assumed(project):
+    """They contradict each other."""
+    measured = project / "gpu.csv"
+    measured.write_text(SHIPPED.read_text().replace(",cpu,", ",cuda,"))
+    made = planned("--measured", measured, cwd=project)
+    assert made["pacing"] is None
+    assert made["total"]["gpu_hours"] == planned(cwd=project)["total"]["hours"]
+    done = run_plan("--measured", measured, "--tflops", "25", cwd=project)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "--tflops: " in done.stderr
+    assert "gpu.csv has steps measured on a GPU: drop it." in done.stderr
 
 
 def test_variants_with_regions_of_their_own(project, tmp_path):
@@ -95,7 +130,7 @@ def test_the_terminal_shows_what_json_says(project):
     for stage in made["stages"]:
         assert rows[stage["name"]][0] == f"{stage['jobs']:,}"
     assert len(rows["metrics"]) == 1
-    assert "At 25 TFLOP/s achieved, which is assumed (--tflops): nothing was measured on a GPU" in done.stdout
+    assert "at 25 TFLOP/s achieved, which is assumed (--tflops): nothing was measured on a GPU" in done.stdout
     assert "ViT-B-16-quickgelu on cpu (2 threads), float32" in done.stdout
     assert "to be placed by hand: imagenet" in done.stdout
     assert "stanford_cars/mirror.zip" in done.stdout

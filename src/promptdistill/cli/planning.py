@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from .. import config as configuration
+from ..errors import UserError
 from .group import main
 from .options import PATH
 
@@ -17,13 +18,14 @@ _TFLOPS = 10.0  # about half of what an A100 can do at most in float32 (19.5)
 @click.option(
     "--tflops",
     type=click.FloatRange(0, min_open=True),
-    default=_TFLOPS,
-    show_default=True,
-    help="Operations that a GPU achieves, in 10^12 a second.",
+    help="Operations that a GPU achieves, in 10^12 a second, where no step was measured on one.  "
+    f"[default: {_TFLOPS:g}]",
 )
-@click.option("--measured", type=PATH, help="CSV of benchmarks/steps.py: another machine's pace.")
+@click.option("--measured", type=PATH, help="CSV of benchmarks/steps.py: your machine's pace.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def plan(config_file: Path, config_dir: Path, tflops: float, measured: Path | None, as_json: bool) -> None:
+def plan(
+    config_file: Path, config_dir: Path, tflops: float | None, measured: Path | None, as_json: bool
+) -> None:
     """Say how many jobs, hours, bytes of disk and downloads an experiment takes; nothing is run."""
     from rich.console import Console
 
@@ -32,8 +34,10 @@ def plan(config_file: Path, config_dir: Path, tflops: float, measured: Path | No
     from ..planning.show import show
 
     config = configuration.load(configuration.read_yaml(config_file), config_dir)
-    measured_pace = pace.Pace(pace.read_measured(measured or pace.SHIPPED))
-    made = estimate.plan(Experiment(config, config_dir), measured_pace, tflops)
+    steps = pace.read_measured(measured or pace.SHIPPED)
+    if tflops and any(step.on_gpu for step in steps):
+        raise UserError(f"--tflops: {measured or pace.SHIPPED} has steps measured on a GPU: drop it.")
+    made = estimate.plan(Experiment(config, config_dir), steps, tflops or _TFLOPS)
     if as_json:
         click.echo(made.model_dump_json(indent=1))
     else:

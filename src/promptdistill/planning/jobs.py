@@ -348,6 +348,20 @@ class MakeTable(Job):
 
 
 @dataclass(frozen=True)
+class MakeAblation(Job):
+    """Compare a method with its variants."""
+
+    stage = "tables"
+    rule = "ablation_table"
+    method: str
+
+    def needs(self, experiment: Experiment) -> Iterable[Job]:
+        """The metrics of all of them."""
+        variants = configuration.ablations(experiment.config, experiment.config_dir)[self.method]
+        return [Metrics("base_to_novel", method) for method in (self.method, *variants)]
+
+
+@dataclass(frozen=True)
 class Overview(Job):
     """Gather the averages of all tables."""
 
@@ -373,8 +387,19 @@ class Track(Job):
 
 def all_jobs(experiment: Experiment) -> list[Job]:
     """Every job that the workflow's target `all` takes, from an empty folder; each once."""
+    return _with_needs([Overview(), Track()], experiment)
+
+
+def ablation_jobs(experiment: Experiment) -> list[Job]:
+    """Every job that the workflow's target `ablation` takes, from an empty folder; each once."""
+    compared = configuration.ablations(experiment.config, experiment.config_dir)
+    return _with_needs([MakeAblation(method) for method in compared], experiment)
+
+
+def _with_needs(wanted: list[Job], experiment: Experiment) -> list[Job]:
+    """Some jobs, and all whose results they read, each once."""
     found: dict[Job, None] = {}
-    waiting: list[Job] = [Overview(), Track()]
+    waiting = [*wanted]
     while waiting:
         job = waiting.pop()
         if job not in found:

@@ -33,6 +33,11 @@ class Measured(Strict):
     seconds: float = Field(gt=0)
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether it was measured on a GPU."""
+        return self.device.startswith("cuda")
+
+    @property
     def machine(self) -> str:
         """What was measured on, in words."""
         cores = f" ({self.threads} thread{'s' * (self.threads > 1)})" if self.device == "cpu" else ""

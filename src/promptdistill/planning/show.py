@@ -4,28 +4,33 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from .estimate import Plan, Stage
+from .estimate import Pacing, Plan, Stage
 
 
 def show(plan: Plan, console: Console) -> None:
     """Print a plan as a table of stages, and under it what its numbers rest on."""
     table = Table(show_footer=True, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    total = _cells(plan.total)
-    headings = ("stage", "jobs", "PFLOP", "hours (1)", "GPU hours (2)", "disk (3)")
-    for heading, footer in zip(headings, total, strict=True):
-        justify = "left" if heading == "stage" else "right"
-        table.add_column(heading, footer=footer, justify=justify, footer_style="bold", no_wrap=True)
+    for number, (heading, total) in enumerate(_cells(plan, plan.total).items()):
+        justify = "right" if number else "left"
+        table.add_column(heading, footer=total, justify=justify, footer_style="bold", no_wrap=True)
     for stage in plan.stages:
-        table.add_row(*_cells(stage))
+        table.add_row(*_cells(plan, stage).values())
     console.print(table)
-    for line in ("", *_notes(plan)):
+    for line in ("", *_ablation(plan), *_notes(plan)):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _cells(stage: Stage) -> tuple[str, ...]:
+def _cells(plan: Plan, stage: Stage) -> dict[str, str]:
+    """A stage's row, by the headings of the columns: no hours where all steps were measured on a GPU."""
     flops = None if stage.flops is None else stage.flops / 1e15
-    numbers = (_number(value) for value in (flops, stage.hours, stage.gpu_hours))
-    return stage.name, f"{stage.jobs:,}", *numbers, decimal(stage.disk_bytes) if stage.disk_bytes else ""
+    return {
+        "stage": stage.name,
+        "jobs": f"{stage.jobs:,}",
+        "PFLOP": _number(flops),
+        **({"hours": _number(stage.hours)} if plan.pacing else {}),
+        "GPU hours": _number(stage.gpu_hours),
+        "disk": decimal(stage.disk_bytes) if stage.disk_bytes else "",
+    }
 
 
 def _number(value: float | None) -> str:
@@ -35,19 +40,37 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.01 or not value else "< 0.01"
 
 
+def _ablation(plan: Plan) -> list[str]:
+    """What `snakemake ablation` adds to the table, if anything."""
+    if plan.ablation is None:
+        return []
+    cells = _cells(plan, plan.ablation)
+    amounts = [f"{cell} {heading}" for heading, cell in cells.items() if cell and heading != "stage"]
+    return [f"`snakemake ablation` takes, beyond these: {', '.join(amounts)}.", ""]
+
+
 def _notes(plan: Plan) -> list[str]:
-    others = f" ({', '.join(plan.not_measured)}: at that of the others)" if plan.not_measured else ""
-    on_gpu = any("cuda" in machine for machine in plan.machines)
+    gpu = _pacing(plan.gpu_pacing) if plan.gpu_pacing else _assumption(plan)
     notes = [
-        f"(1) At the pace of steps measured with {'; '.join(plan.machines)}, scaled by operations{others}.",
-        f"(2) At {plan.tflops:g} TFLOP/s achieved, which is assumed (--tflops)"
-        f"{'' if on_gpu else ': nothing was measured on a GPU'}. "
-        "It is a lower bound: steps of few images leave a GPU waiting.",
-        "    Loading images and models is in neither; every job starts a process, which takes some seconds.",
-        "(3) Of lookups, looked-up features and stored regions; not of data sets, prompts and predictions.",
+        *([f"hours: {_pacing(plan.pacing)}"] if plan.pacing else []),
+        f"GPU hours: {gpu}",
+        "Not in hours: loading images and models, and the start of every job's process, some seconds each.",
+        "disk: lookups, looked-up features and stored regions; not data sets, prompts and predictions.",
         _downloads(plan),
     ]
     return notes + [f"Not known, so missing above: {what}." for what in plan.unknown]
+
+
+def _assumption(plan: Plan) -> str:
+    return (
+        f"at {plan.tflops:g} TFLOP/s achieved, which is assumed (--tflops): nothing was measured on a GPU. "
+        "Steps of few images may reach less, bfloat16 more."
+    )
+
+
+def _pacing(pacing: Pacing) -> str:
+    others = f" ({', '.join(pacing.not_measured)}: at that of the others)" if pacing.not_measured else ""
+    return f"at the pace of steps measured with {'; '.join(pacing.machines)}, scaled by operations{others}."
 
 
 def _downloads(plan: Plan) -> str:
@@ -59,4 +82,6 @@ def _downloads(plan: Plan) -> str:
         parts.append(f"; to be placed by hand: {', '.join(loads.by_hand)}")
     if loads.drawn:
         parts.append(f"; drawn here: {', '.join(loads.drawn)}")
-    return "".join(parts) + ". Weights of the models come on top."
+    if plan.weights:
+        parts.append(f". Weights come on top: {', '.join(plan.weights)}")
+    return "".join(parts) + "."

@@ -29,7 +29,7 @@ class Origin(Strict):
     """The content of TABLE_origin.json.
 
     `configuration` is the whole experiment's, with every default, as the version had it that made the table,
-    None for a table that was made without one; `config_sha256` its hash.  `commit` and `versions` are those of
+    None for one made without any; `config_sha256` its hash.  `commit` and `versions` are those of
     the table's making.  `files` are the table's CSV files, by their names; paths of `metrics` and `published`
     are as they were given, and so count from the folder that the table was made in.  `source` is the data set
     trained on, in tables of transfer.
