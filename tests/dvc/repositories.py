@@ -103,7 +103,7 @@ def results(folder):
     return {
         str(path.relative_to(made)): path.read_bytes()
         for path in sorted(made.rglob("*"))
-        if path.is_file() and path.relative_to(made).parts[0] not in UNVERSIONED
+        if path.is_file() and path.relative_to(made).parts[0] not in (*UNVERSIONED, ".gitignore")
     }
 
 

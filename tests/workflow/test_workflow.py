@@ -120,11 +120,11 @@ def test_another_experiment_of_mlflow_is_filled_without_any_other_job(finished):
 
 
 def test_no_training_job_loads_the_teacher(finished):
-    """Only the lookup's command names it."""
+    """Only the lookup's command names it; a table's keeps the whole configuration for `trace`."""
     done = run_snakemake(*FAST_RUN, "-n", "-F", "-p", cwd=finished)
     commands = [line for line in done.stdout.splitlines() if "promptdistill " in line]
     named = {re.search(r"promptdistill (\w+)", line)[1] for line in commands if "teacher" in line}
-    assert named == {"lookup"}
+    assert named == {"lookup", "table"}
 
 
 def planned(project, *arguments):

@@ -52,7 +52,7 @@ def _by_key(key: str, current: dict[str, Run], store: Store) -> Run:
     if key in current:
         return current[key]
     near = difflib.get_close_matches(key, current, n=3)
-    example = max(current, key=lambda name: name.count("/"), default="base_to_novel/mini_shapes/coop/16/1")
+    example = max(sorted(current), key=lambda name: name.count("/"), default="base_to_novel/dtd/coop/16/1")
     hint = f"did you mean {' or '.join(near)}?" if near else f"a key looks like {example}"
     raise UserError(f"There is no run {key} in {store} ({hint}).")
 
