@@ -75,6 +75,7 @@ rule all:
 onsuccess:
     if (
         Path(".dvc").is_dir()
+        and Path(".git").exists()
         and "DVC_STAGE" not in os.environ
         and not workflow.config_settings.configfiles
     ):

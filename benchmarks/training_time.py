@@ -145,7 +145,7 @@ def main(classes: tuple[int, ...], steps: int, threads: int, output: Path, **opt
         images = tuple(some_images(2 * batch, Path(scratch)))
         for count in classes:
             case = {"method": "fdbpl", "classes": count, "images": images, "steps": steps + 1} | options
-            case |= {"threads": threads, "precision": "float32", "lookup_dtype": "float32"}
+            case |= {"threads": threads, "precision": "float32"}
             folder = Path(scratch) / str(count)
             lookup = teacher_lookup(Case(**case), folder)
             threshold = median_top_probability(lookup)

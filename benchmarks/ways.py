@@ -19,7 +19,7 @@ from promptdistill.clip.backbone import Backbone, load_backbone
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.prompts import DeepPrompt
 from promptdistill.compat import import_open_clip
-from promptdistill.config import BackboneConfig, FeatureType, LookupConfig, Precision, Regions, load_method
+from promptdistill.config import BackboneConfig, LookupConfig, Precision, Regions, load_method
 from promptdistill.data.images import draw_region, normalise, open_image
 from promptdistill.data.region_build import store_regions
 from promptdistill.data.region_store import open_store
@@ -63,7 +63,6 @@ class Case:
     precision: Precision
     boosting: DeepPrompt | None = None
     overrides: dict = field(default_factory=dict)
-    lookup_dtype: FeatureType = "float16"
 
     @cached_property
     def hyperparameters(self) -> dict:
@@ -181,7 +180,7 @@ def _build(case: Case, encoder: Encoder, folder: Path) -> Build:
         image_folder=Path(),
         encoder=encoder,
         regions=case.drawn,
-        config=LookupConfig(dtype=case.lookup_dtype),
+        config=LookupConfig(dtype="float32"),  # exact, so that nothing but the way differs
         folder=folder,
     )
 

@@ -24,7 +24,7 @@ def run(script, output, *options):
     return pd.read_csv(output)
 
 
-@pytest.mark.parametrize("method", ["coop", "cocoop", "maple", "promptsrc"])
+@pytest.mark.parametrize("method", ["boosting", "coop", "cocoop", "maple", "promptsrc"])
 def test_steps(tmp_path, method):
     """Both ways agree, else the benchmark stops; the plot is drawn; and planning takes the file."""
     options = ("--method", method, "--classes", "5", "--steps", "1", "--threads", "1")

@@ -11,8 +11,8 @@ from .jobs import EncodeDraws, EncodeTest, Job, Lookup, StoredRegions
 
 _GEOMETRY = 5 * 4
 _CHECKSUM = 8
-_TEACHER = 2  # bytes of a number: half precision
-_STUDENT = 4  # single precision, since these features stand in for a forward pass
+_BYTES = {"float16": 2, "float32": 4}  # of a number
+_STUDENT = _BYTES["float32"]  # since these features stand in for a forward pass
 
 
 def lookup_bytes(images: int, regions: int, dim: int, number: int) -> int:
@@ -47,7 +47,8 @@ def _(job: StoredRegions, experiment: Experiment) -> int:
 def _(job: Lookup, experiment: Experiment) -> int:
     dim, images = experiment.teacher.dim, experiment.images(job.dataset, "train")
     classifier = experiment.classes(job.dataset) * dim * 4
-    return lookup_bytes(images, job.regions.count, dim, _TEACHER) + classifier
+    number = _BYTES[experiment.config.lookup.dtype]
+    return lookup_bytes(images, job.regions.count, dim, number) + classifier
 
 
 @bytes_of.register
