@@ -13,7 +13,7 @@ import torch
 from promptdistill import config
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.data.splits import read_split
-from promptdistill.lookup.store import RegionLookup, SomeAnswers
+from promptdistill.lookup.store import LookupSubset, RegionLookup
 
 PARTS = {"least sure tenth": (0.0, 0.1), "lower half": (0.0, 0.5), "upper half": (0.5, 1.0)}
 
@@ -25,7 +25,7 @@ def row(dataset: str, results: Path, scale: torch.Tensor) -> dict[str, float | s
     base = set(split.base_labels)
     numbers = [number for number, item in enumerate(split.train) if item.label in base]
     places = [split.labels.index(label) for label in split.base_labels]
-    answers = SomeAnswers(lookup, numbers, places, lookup.regions)
+    answers = LookupSubset(lookup, numbers, places, lookup.regions)
     images, regions = answers.every_region()
     logits = answers.logits(images, regions, scale)
     place = {label: number for number, label in enumerate(split.base_labels)}

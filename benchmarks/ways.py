@@ -27,9 +27,9 @@ from promptdistill.data.splits import Item
 from promptdistill.lookup.build import Build, Encoder, build_student_lookup, build_teacher_lookup
 from promptdistill.lookup.store import MANIFEST, RegionLookup
 from promptdistill.methods import Method, find_method, parse_hyperparameters
-from promptdistill.methods.base import Batch, Task
+from promptdistill.methods.base import Batch, MethodContext
 from promptdistill.planning.architecture import read_architecture
-from promptdistill.planning.learner import Learner
+from promptdistill.planning.compute_cost import ComputeCost
 from promptdistill.training.batches import Pick, PickedRegions, load_batches, name_batches
 
 CONFIG_DIR = Path(__file__).parents[1] / "config"
@@ -89,16 +89,16 @@ class Case:
     def gflop(self) -> float:
         """Operations of a step of ours in billions, as `promptdistill plan` counts them."""
         model, entry = read_architecture(self.student), load_method(self.method, CONFIG_DIR)
-        learner = Learner.of(self.method, entry, self.fitting_hyperparameters)
-        return learner.step(model, self.classes, self.batch_size * self.regions_per_image) / 1e9
+        cost = ComputeCost.of(self.method, entry, self.fitting_hyperparameters)
+        return cost.step(model, self.classes, self.batch_size * self.regions_per_image) / 1e9
 
     @property
     def fitting_hyperparameters(self) -> dict:
         """With no more layers than the student has: small models have fewer than the published depths."""
         model = read_architecture(self.student)
-        depth = self.hyperparameters.get("depth")
+        depth = self.hyperparameters.get("prompt_depth")
         fewest = min(model.text.layers, model.image.layers)
-        return self.hyperparameters | ({"depth": min(depth, fewest)} if depth else {})
+        return self.hyperparameters | ({"prompt_depth": min(depth, fewest)} if depth else {})
 
     @property
     def drawn(self) -> Regions:
@@ -125,9 +125,9 @@ class Case:
         each = self.regions_per_image
         return [(image, visit * each + nth) for visit, image in visits for nth in range(each)]
 
-    def learner(self, **looked_up: Any) -> Method:
+    def compute_cost(self, **looked_up: Any) -> Method:
         """The method with its initial prompt, which is the same at every call."""
-        task = Task(
+        task = MethodContext(
             backbone=backbone(self.student, self.device, self.precision),
             class_names=self.class_names,
             template=TEMPLATE,
@@ -162,7 +162,7 @@ def frozen_text(model: str, device: str, precision: Precision, classes: int) -> 
         threads=1,
         precision=precision,
     )
-    return case.learner().frozen_text
+    return case.compute_cost().frozen_text
 
 
 def teacher_lookup(case: Case, folder: Path) -> RegionLookup:
@@ -195,7 +195,7 @@ class Ours:
         self.case = case
         self.folder = folder
         self.student = backbone(case.student, case.device, case.precision)
-        self.method = case.learner(**self._looked_up())
+        self.method = case.compute_cost(**self._looked_up())
         if case.method == "promptsrc":
             self.method.frozen_text = frozen_text(case.student, case.device, case.precision, case.classes)
         self.learning = dict(self.method.prompt.named_parameters())
@@ -241,13 +241,13 @@ class Plain:
     def __init__(self, case: Case, folder: Path) -> None:
         self.case = case
         self.student = backbone(case.student, case.device, case.precision)
-        learner = case.learner()
+        cost = case.compute_cost()
         self.learning = {
-            name: value.detach().clone().requires_grad_() for name, value in learner.prompt.named_parameters()
+            name: value.detach().clone().requires_grad_() for name, value in cost.prompt.named_parameters()
         }
         options = {"boosting": dict(case.boosting.state_dict())} if case.boosting else {}
         if case.method == "maple":
-            options["fixed_words"] = learner.prompt.fixed_words
+            options["fixed_words"] = cost.prompt.fixed_words
         if case.method == "promptsrc":
             options["frozen_text"] = frozen_text(case.student, case.device, case.precision, case.classes)
         if case.asks_teacher:

@@ -13,7 +13,7 @@ from promptdistill.compat import import_open_clip
 from promptdistill.config import BackboneConfig, Regions
 from promptdistill.data.splits import Item, Split
 from promptdistill.miniature.pictures import Subject, draw
-from promptdistill.training.stages import Setting
+from promptdistill.training.stages import TrainingInputs
 
 settings.register_profile("default", deadline=None)  # machines differ; no test is about time
 settings.load_profile("default")
@@ -67,7 +67,7 @@ def tiny(tmp_path_factory):
 def setting(tiny, student):
     """What training on the tiny data set needs to know: two regions of each image."""
     folder, split = tiny
-    return Setting(
+    return TrainingInputs(
         dataset="tiny",
         split=split,
         split_sha256="split",

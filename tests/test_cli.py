@@ -123,7 +123,7 @@ def test_every_lookup_by_hand(own):
     """Stored regions, the teacher's lookup, and features of a draw and of test images; then used."""
     promptdistill(*split_command(own))
     split = ["--split", own / "split.json"]
-    values = {"epochs": 2, "batch_size": 2, "lr": 0.1, "context": 2}
+    values = {"epochs": 2, "batch_size": 2, "lr": 0.1, "n_ctx": 2}
     adapt = adapt_command(own, "coop", **values)
     store = ["regions", *flags(own), *split, *STUDENT[:2], *REGIONS, "--max-gb", "1", "--output", own / "r"]
     stored = ["--stored-regions", own / "r"]
@@ -199,7 +199,7 @@ def test_a_half_without_test_images(own):
 
 def test_vision_prompts_for_a_text_only_model(own):
     promptdistill(*split_command(own))
-    values = {"epochs": 1, "batch_size": 2, "lr": 0.1, "text_context": 2, "vision_context": 2, "depth": 1}
+    values = {"epochs": 1, "batch_size": 2, "lr": 0.1, "n_ctx_text": 2, "n_ctx_vision": 2, "prompt_depth": 1}
     said = sentence(*adapt_command(own, "ivlp", ["--student", "RN50-quickgelu:random"], **values))
     assert "takes no prompt tokens: use a text-only method such as coop, or a model with a ViT" in said
 
@@ -207,7 +207,7 @@ def test_vision_prompts_for_a_text_only_model(own):
 def test_a_learned_method_needs_its_own_prompt(own):
     """None, or one of another method, is refused instead of evaluated as something else."""
     promptdistill(*split_command(own))
-    values = {"epochs": 1, "batch_size": 2, "lr": 0.1, "context": 2}
+    values = {"epochs": 1, "batch_size": 2, "lr": 0.1, "n_ctx": 2}
     done = promptdistill(*adapt_command(own, "coop", **values))
     assert done.returncode == 0, done.stderr
     no_prompt = ["--method", "coop", "--hyperparameters", json.dumps(values)]

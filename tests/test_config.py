@@ -83,7 +83,7 @@ def test_hyperparameters_in_their_order():
     experiment = config.validate(config.Config, changed(overrides={"coop+caspl": {"lr": 9}}), "test")
     plain = config.hyperparameters("coop", "mini_shapes", experiment, CONFIG_DIR)
     cascaded = config.hyperparameters("coop+caspl", "mini_shapes", experiment, CONFIG_DIR)
-    assert (plain["context"], cascaded["context"]) == (16, 8)
+    assert (plain["n_ctx"], cascaded["n_ctx"]) == (16, 8)
     assert (plain["lr"], cascaded["lr"]) == (0.002, 9)
     assert config.hyperparameters("boosting", "dtd", experiment, CONFIG_DIR)["batch_size"] == 4
     assert config.hyperparameters("boosting", "imagenet", experiment, CONFIG_DIR)["batch_size"] == 128
@@ -117,7 +117,7 @@ def test_every_method_entry_fits_its_module(path):
 def test_promptsrc_in_each_protocol(method, dataset, training, expected):
     """Epochs, depth and the two numbers of the average over epochs, as published."""
     own = config.hyperparameters(method, dataset, PAPER, CONFIG_DIR, training)
-    assert tuple(own[key] for key in ("epochs", "depth", "gpa_mean", "gpa_std")) == expected
+    assert tuple(own[key] for key in ("epochs", "prompt_depth", "gpa_mean", "gpa_std")) == expected
 
 
 def test_other_methods_in_each_protocol():
@@ -125,24 +125,29 @@ def test_other_methods_in_each_protocol():
         own = config.hyperparameters(method, dataset, PAPER, CONFIG_DIR, training)
         return tuple(own[key] for key in keys)
 
-    boosting = ("text_context", "vision_context", "depth", "batch_size")
+    boosting = ("n_ctx_text", "n_ctx_vision", "prompt_depth", "batch_size")
     assert values("boosting", "base_to_novel", *boosting, dataset="dtd") == (8, 8, 12, 4)
     assert values("boosting", "transfer", *boosting) == (4, 4, 1, 128)
-    assert values("maple", "base_to_novel", "epochs", "depth") == (5, 9)
-    assert values("maple", "transfer", "epochs", "depth") == (2, 3)
+    assert values("maple", "base_to_novel", "epochs", "prompt_depth") == (5, 9)
+    assert values("maple", "transfer", "epochs", "prompt_depth") == (2, 3)
     assert values("promptkd", "base_to_novel", "weight", dataset="dtd") == (200,)
     assert values("promptkd", "base_to_novel", "weight", dataset="eurosat") == (1000,)
 
 
 def test_a_variant_changes_what_the_experiment_makes_of_its_method():
     """Overrides of the method reach its variants; a variant's own come last."""
-    own = {"fdbpl": {"depth": 2, "temperature": 3.0}, "fdbpl@regions_4": {"epochs": 7}}
+    own = {"fdbpl": {"prompt_depth": 2, "temperature": 3.0}, "fdbpl@regions_4": {"epochs": 7}}
     experiment = config.load(changed(methods=["fdbpl", "fdbpl@regions_4"], overrides=own), CONFIG_DIR)
     usual, variant = (
         config.hyperparameters(name, "mini_night", experiment, CONFIG_DIR)
         for name in ("fdbpl", "fdbpl@regions_4")
     )
-    assert (usual["depth"], usual["temperature"], usual["regions"], usual["epochs"]) == (2, 3, None, 20)
+    assert (usual["prompt_depth"], usual["temperature"], usual["regions"], usual["epochs"]) == (
+        2,
+        3,
+        None,
+        20,
+    )
     assert variant == usual | {"regions": 4, "epochs": 7}
     assert layout.regions_of("fdbpl@regions_4", "mini_night", experiment, CONFIG_DIR).count == 4
 
@@ -174,10 +179,10 @@ def test_wrong_variants(own, message):
 def test_a_variant_of_an_unknown_hyperparameter(tmp_path):
     (tmp_path / "methods").mkdir()
     entry = config.read_yaml(CONFIG_DIR / "methods" / "coop.yaml")
-    entry["variants"] = {"short": {"title": "short", "hyperparameters": {"contex": 4}}}
+    entry["variants"] = {"short": {"title": "short", "hyperparameters": {"n_ct": 4}}}
     (tmp_path / "methods" / "coop.yaml").write_text(json.dumps(entry))
     message = (
-        r"coop\.yaml: .*variants\.short: there is no hyper-parameter 'contex' \(did you mean context\?\)"
+        r"coop\.yaml: .*variants\.short: there is no hyper-parameter 'n_ct' \(did you mean n_ctx\?\)"
     )
     with pytest.raises(UserError, match=message):
         config.load_method("coop", tmp_path)
@@ -243,7 +248,7 @@ def test_jobs_take_runs_seed_by_seed():
 
 
 def test_wrong_hyperparameters():
-    with pytest.raises(UserError, match="hyper-parameters of coop: missing key context"):
+    with pytest.raises(UserError, match="hyper-parameters of coop: missing key n_ctx"):
         parse_hyperparameters("coop", {"epochs": 1, "batch_size": 1, "lr": 0.1})
     with pytest.raises(UserError, match="no method 'coup' \\(did you mean coop\\?\\)"):
         parse_hyperparameters("coup", {})
@@ -296,6 +301,6 @@ def test_merged(first, second):
 
 
 def test_schema_file_is_in_step():
-    """workflow/schemas/config.schema.json is what the code says; `make schema` writes it anew."""
+    """workflow/schemas/config.schema.json is what the code says; `make schema` writes it again."""
     path = CONFIG_DIR.parent / "workflow/schemas/config.schema.json"
     assert json.loads(path.read_text()) == config.Config.model_json_schema(), "run `make schema`"

@@ -48,7 +48,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}); delete it and make it anew.") from None
+        raise UserError(f"{path} is not valid JSON ({error}); delete it and make it again.") from None
 
 
 def sha256(path: Path) -> str:

@@ -1,6 +1,6 @@
 """Shards: safetensors files sealed with a hash of what they were made from and of what they hold.
 
-A build that is interrupted goes on with the shards that are whole, and makes the others anew.
+A build that is interrupted goes on with the shards that are whole, and makes the others again.
 """
 
 import hashlib
@@ -76,7 +76,7 @@ def verify(path: Path, expected: str, manifest: str) -> None:
     fault = "damaged (its checksum is wrong)" if path.is_file() else "missing"
     if fault == "missing" or sha256(path) != expected:
         raise UserError(
-            f"{path} is {fault}: delete {manifest} beside it and run again; only what is wrong is made anew."
+            f"{path} is {fault}: delete {manifest} beside it and run again; only what is wrong is made again."
         )
 
 

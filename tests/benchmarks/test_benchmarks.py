@@ -9,7 +9,7 @@ import pytest
 
 from promptdistill.planning.architecture import read_architecture
 from promptdistill.planning.flops import image_flops
-from promptdistill.planning.pace import read_measured
+from promptdistill.planning.throughput import read_measured
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 STUDENT = ("--student", "miniature-student")

@@ -17,26 +17,26 @@ from promptdistill.clip.prompts import phrase_embedding, random_prompt
 from promptdistill.config import BackboneConfig
 from promptdistill.data.images import Region, normalise, open_image, region_pixels
 from promptdistill.methods import find_method, parse_hyperparameters
-from promptdistill.methods.base import Batch, Task
+from promptdistill.methods.base import Batch, MethodContext
 
 NAMES = ["star", "ring_shape", "heart"]
 TEMPLATE = "a photo of a {}, a type of shape."
 COMMON = {"epochs": 3, "batch_size": 4, "lr": 0.05}
-DEEP = {**COMMON, "text_context": 4, "vision_context": 2, "depth": 2}
+DEEP = {**COMMON, "n_ctx_text": 4, "n_ctx_vision": 2, "prompt_depth": 2}
 FDBPL_PARTS = ("label", "positive", "negative", "difference", "intra", "inter")
 THRESHOLD = 0.5  # between the random teacher's top probabilities for the four regions
 IMAGES = [0, 0, 1, 1]
 FAST = {
-    "coop": {**COMMON, "context": 5},
-    "ivlp": {**DEEP, "phrase": "a photo of a"},
+    "coop": {**COMMON, "n_ctx": 5},
+    "ivlp": {**DEEP, "ctx_init": "a photo of a"},
     "promptsrc": {**DEEP, "gpa_mean": 2, "gpa_std": 1},
     "boosting": DEEP,
-    "cocoop": {**COMMON, "context": 4, "phrase": "a photo of a"},
-    "maple": {**COMMON, "context": 2, "depth": 2, "phrase": "a photo of a"},
-    "promptkd": {**COMMON, "vision_context": 2, "depth": 2, "weight": 10.0},
+    "cocoop": {**COMMON, "n_ctx": 4, "ctx_init": "a photo of a"},
+    "maple": {**COMMON, "n_ctx": 2, "prompt_depth": 2, "ctx_init": "a photo of a"},
+    "promptkd": {**COMMON, "n_ctx_vision": 2, "prompt_depth": 2, "weight": 10.0},
     "fdbpl": {
         **DEEP,
-        **{"phrase": "a photo of a", "negative_phrase": "a photo without a"},
+        **{"ctx_init": "a photo of a", "negative_ctx_init": "a photo without a"},
         **{"regions": None, "region_scale": None, "regions_per_image": 2, "region_aware": True},
         **{"informative_by": "top", "threshold": THRESHOLD, "uninformative": 0.5},
         **{"temperature": 1.0, "top_k": None, "inference": "positive"},
@@ -98,7 +98,7 @@ class OnlineTunedTeacher:
 
 def frozen_prompt(backbone):
     generator = torch.Generator().manual_seed(2)
-    prompt = random_prompt(backbone, generator, text_context=3, vision_context=3, depth=3)
+    prompt = random_prompt(backbone, generator, n_ctx_text=3, n_ctx_vision=3, prompt_depth=3)
     return prompt.requires_grad_(False)
 
 
@@ -149,7 +149,7 @@ def both_ways(name, cascade, student, teacher, pixels):
     """One method, fast and plain, with the same initial prompt; and the plain one's learning tensors."""
     frozen = [frozen_prompt(student)] if cascade else []
     known, options = teacher_of(name, teacher, pixels)
-    task = Task(
+    task = MethodContext(
         backbone=student,
         class_names=NAMES,
         template=TEMPLATE,

@@ -141,7 +141,7 @@ def test_real_sizes(model):
     backbone = load_backbone(BackboneConfig(model=model, pretrained="random"))
     clip, pixels = backbone.model, torch.randn(1, 3, 224, 224)
     prompt = random_prompt(
-        backbone, torch.Generator().manual_seed(0), text_context=8, vision_context=8, depth=12
+        backbone, torch.Generator().manual_seed(0), n_ctx_text=8, n_ctx_vision=8, prompt_depth=12
     )
     tokens = tokens_for(backbone, [prompt.text_block()], NAMES[:2])
     with torch.no_grad():
@@ -165,7 +165,7 @@ def test_cascade_order(random_student):
     """Text: adapting before boosting; vision: boosting before adapting (CasPL)."""
     generator = torch.Generator().manual_seed(3)
     boosting, adapting = (
-        random_prompt(random_student, generator, text_context=n, vision_context=n, depth=d)
+        random_prompt(random_student, generator, n_ctx_text=n, n_ctx_vision=n, prompt_depth=d)
         for n, d in ((3, 3), (2, 2))
     )
     clip = PromptedClip(random_student, [boosting, adapting])
@@ -188,7 +188,7 @@ def test_class_name_too_long(random_student):
 def test_vision_prompts_on_a_resnet_are_refused():
     backbone = load_backbone(BackboneConfig(model="RN50-quickgelu", pretrained="random"))
     with pytest.raises(UserError, match="takes no prompt tokens: use a text-only method"):
-        random_prompt(backbone, torch.Generator(), text_context=4, vision_context=4, depth=1)
+        random_prompt(backbone, torch.Generator(), n_ctx_text=4, n_ctx_vision=4, prompt_depth=1)
     pixels = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
         expected = backbone.model.encode_image(pixels, normalize=True)
@@ -212,4 +212,4 @@ def test_unusable_models_are_refused(model, pretrained, message):
 
 def test_depth_beyond_the_tower(random_student):
     with pytest.raises(UserError, match="depth 4 does not fit: the text tower has 3 layers"):
-        random_prompt(random_student, torch.Generator(), text_context=1, vision_context=0, depth=4)
+        random_prompt(random_student, torch.Generator(), n_ctx_text=1, n_ctx_vision=0, prompt_depth=4)

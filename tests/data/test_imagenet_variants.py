@@ -78,7 +78,7 @@ def assert_read(name, data_root):
         test=[Item(f"{first}/{image}", 2, "animal 102"), Item(f"{second}/{image}", 10, "animal 110")],
     )
     assert split.labels == [2, 10]
-    assert [item.label for item in splits.of_labels(split.test, split.labels)] == [0, 1]
+    assert [item.label for item in splits.select_and_relabel(split.test, split.labels)] == [0, 1]
     image_folder = data_root / dataset.folder / dataset.images
     splits.check_files(split, image_folder)
     for item in split.test:
@@ -152,7 +152,7 @@ def test_any_subset_of_classes_keeps_its_labels_and_names(subset, by_label):
     assert split.labels == sorted(subset)
     assert [item.label for item in split.test] == sorted(subset)
     assert split.class_names(split.labels) == [NAMES[IDS[label]] for label in sorted(subset)]
-    assert [i.label for i in splits.of_labels(split.test, split.labels)] == list(range(len(subset)))
+    assert [i.label for i in splits.select_and_relabel(split.test, split.labels)] == list(range(len(subset)))
 
 
 @given(order=st.permutations(["b.jpg", "a.JPEG", "c.png", "d.jpeg", "e.JPG", "f.PNG"]))

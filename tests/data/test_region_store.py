@@ -94,7 +94,7 @@ def test_damage_is_named(copy, tiny):
     with pytest.raises(UserError, match=r"shard-00001\.safetensors is missing: delete manifest\.json"):
         open_store(copy, train, REGIONS, SIZE)
     (copy / MANIFEST).write_text("{}")
-    with pytest.raises(UserError, match="is no manifest of stored regions; cut them anew"):
+    with pytest.raises(UserError, match="is not a manifest of stored regions; cut them again"):
         open_store(copy, train, REGIONS, SIZE)
 
 

@@ -103,7 +103,7 @@ def test_halves_partition_the_labels(split):
     assert base + novel == split.labels
     assert len(base) - len(novel) in (0, 1)
     for labels in (base, novel):
-        kept = splits.of_labels(split.test, labels)
+        kept = splits.select_and_relabel(split.test, labels)
         assert {item.label for item in kept} <= set(range(len(labels)))
         assert [split.class_names(labels)[item.label] for item in kept] == [i.class_name for i in kept]
 
@@ -120,7 +120,10 @@ def test_labels_with_the_same_name_stay_apart():
     items = [Item(f"{label}.jpg", label, name) for label, name in enumerate(["crane", "a", "crane", "b"])]
     split = Split(train=items, val=[], test=items)
     assert split.class_names(split.novel_labels) == ["crane", "b"]
-    assert splits.of_labels(items, split.novel_labels) == [Item("2.jpg", 0, "crane"), Item("3.jpg", 1, "b")]
+    assert splits.select_and_relabel(items, split.novel_labels) == [
+        Item("2.jpg", 0, "crane"),
+        Item("3.jpg", 1, "b"),
+    ]
 
 
 ROW = ["a.jpg", 0, "a"]
@@ -131,9 +134,9 @@ OTHER = ["b.jpg", 1, "b"]
     ("content", "message"),
     [
         ("{", "is not valid JSON"),
-        ("[]", "is no split file: it must hold"),
-        (json.dumps({"train": [["a.jpg", 0]]}), "is no split file: it must hold"),
-        (json.dumps({"train": [["a.jpg", "0", "a"]]}), "is no split file: it must hold"),
+        ("[]", "is not a split file: it must hold"),
+        (json.dumps({"train": [["a.jpg", 0]]}), "is not a split file: it must hold"),
+        (json.dumps({"train": [["a.jpg", "0", "a"]]}), "is not a split file: it must hold"),
         (json.dumps({"train": [ROW]}), "has 1 class\\(es\\); a split needs at least 2"),
         (json.dumps({"train": [ROW, ["b.jpg", 0, "b"]]}), "label 0 is called both 'a' and 'b'"),
         (json.dumps({"train": [ROW, ["b.jpg", -1, "b"]]}), "has the label -1"),

@@ -154,7 +154,7 @@ def test_outside_a_dvc_repository_the_commands_say_so(tmp_path):
     for command in ("pull", "record"):
         status, printed = attempt(f"promptdistill {command}", tmp_path)
         assert status == 1
-        assert "no dvc.lock here" in printed or "is no DVC repository" in printed
+        assert "no dvc.lock here" in printed or "is not a DVC repository" in printed
         assert "Traceback" not in printed
 
 

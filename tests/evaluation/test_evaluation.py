@@ -131,7 +131,7 @@ def test_damaged_and_one_sided_predictions(frames, tmp_path):
     predict.write_predictions(path, frames[0], ORIGIN)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match="is no predictions file, or is damaged"):
+    with pytest.raises(UserError, match="is not a predictions file, or is damaged"):
         metrics.metrics_of(path)
     base_only = frames[0][frames[0]["subset"] == "base"]
     predict.write_predictions(path, base_only, ORIGIN)

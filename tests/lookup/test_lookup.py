@@ -17,7 +17,7 @@ from promptdistill.data.region_store import images_sha256
 from promptdistill.data.splits import Split
 from promptdistill.errors import UserError
 from promptdistill.lookup import build, store
-from promptdistill.lookup.store import RegionLookup, keep_top
+from promptdistill.lookup.store import RegionLookup, smooth_top_k
 
 REGIONS = Regions(count=3, seed=5)
 CONFIG = LookupConfig(batch_size=7, shard_images=10)
@@ -104,7 +104,7 @@ def test_a_truncated_a_missing_and_a_foreign_file_are_named(copy):
     with pytest.raises(UserError, match=r"shard-00002\.safetensors is missing: delete manifest\.json"):
         RegionLookup(copy)
     (copy / "manifest.json").write_text("{}")
-    with pytest.raises(UserError, match="is no lookup manifest; build the lookup anew"):
+    with pytest.raises(UserError, match="is not a lookup manifest: build the lookup again"):
         RegionLookup(copy)
 
 
@@ -138,7 +138,7 @@ def test_logits_of_any_label_set(built, student):
 def test_top_logits(logits, k):
     """The k greatest probabilities stay; the others share what is left."""
     logits = torch.from_numpy(logits).float() / 2
-    before, after = logits.softmax(1), keep_top(logits, k).softmax(1)
+    before, after = logits.softmax(1), smooth_top_k(logits, k).softmax(1)
     for old, new in zip(before, after, strict=True):
         top = old.argsort(descending=True)[:k]
         torch.testing.assert_close(new[top], old[top])
@@ -215,7 +215,7 @@ def test_shards_of_other_code_are_not_reused(copy, tiny, random_student, monkeyp
 
 
 def test_changed_pictures_are_encoded_again(copy, tiny, random_student, tmp_path):
-    """Another picture under the same name: its shard is made anew, and no other."""
+    """Another picture under the same name: its shard is made again, and no other."""
     folder, split = tiny
     images = shutil.copytree(folder, tmp_path / "images")
     shutil.copy(images / split.train[0].path, images / split.train[12].path)

@@ -12,7 +12,7 @@ from promptdistill.config import BackboneConfig, LookupConfig, Regions, load_met
 from promptdistill.lookup.build import Build, Encoder, build_teacher_lookup
 from promptdistill.lookup.store import RegionLookup
 from promptdistill.methods import find_method, parse_hyperparameters
-from promptdistill.methods.base import Task
+from promptdistill.methods.base import MethodContext
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"
 
@@ -53,7 +53,7 @@ def published():
 
     def make(name, backbone, class_names, values, **parts):
         base_name = split_method(name)[0]
-        task = Task(
+        task = MethodContext(
             backbone=backbone,
             class_names=class_names,
             template="a photo of a {}.",

@@ -30,7 +30,7 @@ def test_tokens_behind_the_patches_have_no_order(random_student):
     """They get no position, so boosting before or behind adapting is the same, at any depth."""
     generator = torch.Generator().manual_seed(4)
     deep, shallow = (
-        random_prompt(random_student, generator, text_context=0, vision_context=n, depth=d)
+        random_prompt(random_student, generator, n_ctx_text=0, n_ctx_vision=n, prompt_depth=d)
         for n, d in ((2, 3), (3, 2))
     )
     pixels = torch.randn(2, 3, 32, 32, generator=generator)

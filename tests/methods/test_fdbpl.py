@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import softplus
 
 from promptdistill.errors import UserError
-from promptdistill.lookup.store import SomeAnswers
+from promptdistill.lookup.store import LookupSubset
 from promptdistill.methods import fdbpl, parse_hyperparameters
 from promptdistill.methods.base import Batch
 
@@ -25,7 +25,7 @@ def logits():
 @pytest.fixture
 def make(published, student, teacher_lookup):
     def method(**own):
-        values = published.hyperparameters("fdbpl", depth=2)
+        values = published.hyperparameters("fdbpl", prompt_depth=2)
         return published.make("fdbpl", student, NAMES, {**values, **own}, teacher=teacher_lookup)
 
     return method
@@ -161,7 +161,7 @@ def test_inference(make, student):
 
 def test_without_vision_tokens(make, batch):
     """The image tower stays as it is, and only texts learn."""
-    method = make(vision_context=0)
+    method = make(n_ctx_vision=0)
     torch.testing.assert_close(method.image_features(batch), method.plain_image_features(batch))
     method.loss(batch).backward()
     assert {name.split(".")[0] for name, _ in method.prompt.named_parameters()} == {"text", "negative"}
@@ -170,7 +170,7 @@ def test_without_vision_tokens(make, batch):
 
 def test_rejection_moves_the_negative_texts_alone(make, batch):
     weights = {f"{name}_weight": float(name == "negative") for name in WEIGHTS}
-    method = make(threshold=2.0, vision_context=0, **weights)  # no region is informative
+    method = make(threshold=2.0, n_ctx_vision=0, **weights)  # no region is informative
     method.loss(batch).backward()
     assert all(tensor.grad is None or not tensor.grad.any() for tensor in method.prompt.text)
     assert all(tensor.grad.any() for tensor in method.prompt.negative)
@@ -185,7 +185,7 @@ def test_initial_texts(make, student):
 
 
 def test_answers_for_some_images_and_classes(teacher_lookup, student):
-    some = SomeAnswers(teacher_lookup, [7, 0, 23], [3, 1], regions=1)
+    some = LookupSubset(teacher_lookup, [7, 0, 23], [3, 1], regions=1)
     images, regions = torch.tensor([2, 0, 1]), torch.tensor([0, 1, 1])
     expected = teacher_lookup.logits(torch.tensor([23, 7, 0]), regions, student.logit_scale)[:, [3, 1]]
     torch.testing.assert_close(some.logits(images, regions, student.logit_scale), expected)

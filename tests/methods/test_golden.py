@@ -13,15 +13,15 @@ from promptdistill.clip.templates import template_features
 from promptdistill.compat import import_open_clip
 from promptdistill.config import BackboneConfig
 from promptdistill.methods import find_method, parse_hyperparameters
-from promptdistill.methods.base import Batch, Task
+from promptdistill.methods.base import Batch, MethodContext
 
 open_clip = import_open_clip()
 
 TRAINING = {"epochs": 20, "lr": 0.0025}
-DEEP = {"text_context": 3, "vision_context": 3, "depth": 4}
+DEEP = {"n_ctx_text": 3, "n_ctx_vision": 3, "prompt_depth": 4}
 RUNS = {
-    "coop": ("coop", 8, {"context": 4}),
-    "ivlp": ("ivlp", 4, {"text_context": 4, "vision_context": 2, "depth": 3, "phrase": "a photo of a"}),
+    "coop": ("coop", 8, {"n_ctx": 4}),
+    "ivlp": ("ivlp", 4, {"n_ctx_text": 4, "n_ctx_vision": 2, "prompt_depth": 3, "ctx_init": "a photo of a"}),
     "caspl_boosting": ("boosting", 4, DEEP),
     "caspl_promptsrc": ("promptsrc", 4, {**DEEP, "gpa_mean": 15, "gpa_std": 1}),
 }
@@ -106,7 +106,7 @@ def test_retraces_recorded_run(run, golden, shared):
         }
         frozen = [DeepPrompt(**towers).requires_grad_(False)]
     boosting = name == "boosting"
-    task = Task(
+    task = MethodContext(
         backbone=backbone,
         class_names=golden.CLASSES,
         template="a photo of a {}.",

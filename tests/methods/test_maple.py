@@ -19,7 +19,7 @@ def read_sentences(monkeypatch):
 
 
 def maple(published, backbone, name, frozen=()):
-    values = published.hyperparameters(name, depth=2)
+    values = published.hyperparameters(name, prompt_depth=2)
     return published.make(name, backbone, NAMES, values, frozen=list(frozen))
 
 
@@ -34,7 +34,7 @@ def test_alone_two_words_learn_and_two_stay(published, random_student, read_sent
 
 def test_before_training_it_reads_the_whole_phrase(published, random_student):
     """At layer 0: with a depth of 1, the text tower sees "a photo of a star."."""
-    values = published.hyperparameters("maple", depth=1)
+    values = published.hyperparameters("maple", prompt_depth=1)
     method = published.make("maple", random_student, NAMES, values)
     sentences = [f"a photo of a {name.replace('_', ' ')}." for name in NAMES]
     expected = random_student.model.encode_text(random_student.tokenizer(sentences), normalize=True)
@@ -44,7 +44,7 @@ def test_before_training_it_reads_the_whole_phrase(published, random_student):
 def test_in_a_cascade_no_word_stays(published, random_student, read_sentences):
     """8 random adapting tokens and 8 boosting tokens stand right before the class name."""
     generator = torch.Generator().manual_seed(1)
-    frozen = random_prompt(random_student, generator, text_context=8, vision_context=8, depth=3)
+    frozen = random_prompt(random_student, generator, n_ctx_text=8, n_ctx_vision=8, prompt_depth=3)
     method = maple(published, random_student, "maple+caspl", [frozen.requires_grad_(False)])
     method.class_features(NAMES)
     context = " ".join(["X"] * 16)

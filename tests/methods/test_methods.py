@@ -9,17 +9,17 @@ from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.templates import openai_templates
 from promptdistill.compat import import_open_clip
 from promptdistill.methods import find_method, parse_hyperparameters
-from promptdistill.methods.base import Batch, Task
+from promptdistill.methods.base import Batch, MethodContext
 from promptdistill.methods.boosting import distillation_loss
 from promptdistill.methods.promptsrc import gaussian_weights
 
 NAMES = ["star", "ring_shape", "heart"]
 COMMON = {"epochs": 3, "batch_size": 4, "lr": 0.05}
-DEEP = {**COMMON, "text_context": 4, "vision_context": 2, "depth": 2}
+DEEP = {**COMMON, "n_ctx_text": 4, "n_ctx_vision": 2, "prompt_depth": 2}
 
 
 def make(name, backbone, **values):
-    task = Task(
+    task = MethodContext(
         backbone=backbone,
         class_names=NAMES,
         template="a photo of a {}.",
@@ -39,12 +39,12 @@ def batch():
 @pytest.mark.parametrize(
     ("name", "values", "tokens"),
     [
-        ("coop", {**COMMON, "context": 16}, (16, 0)),
+        ("coop", {**COMMON, "n_ctx": 16}, (16, 0)),
         ("ivlp", DEEP, (8, 4)),
         ("promptsrc", {**DEEP, "gpa_mean": 2, "gpa_std": 1}, (8, 4)),
         ("boosting", DEEP, (8, 4)),
-        ("kgcoop", {**COMMON, "context": 4}, (4, 0)),
-        ("lasp", {**COMMON, "context": 4, "templates": 5, "weight": 20}, (4, 0)),
+        ("kgcoop", {**COMMON, "n_ctx": 4}, (4, 0)),
+        ("lasp", {**COMMON, "n_ctx": 4, "templates": 5, "weight": 20}, (4, 0)),
         ("zero_shot", {}, (0, 0)),
         ("zero_shot_ensemble", {}, (0, 0)),
     ],
@@ -57,7 +57,7 @@ def test_number_of_learning_parameters(random_student, name, values, tokens):
 
 def test_initial_phrase(random_student):
     """ "a photo of a" starts from the embeddings of its words."""
-    prompt = make("ivlp", random_student, **DEEP, phrase="a photo of a").prompt
+    prompt = make("ivlp", random_student, **DEEP, ctx_init="a photo of a").prompt
     tokens = random_student.tokenizer(["a photo of a"])[0, 1:5]
     expected = random_student.model.token_embedding.weight[tokens]
     assert torch.equal(prompt.text[0].detach(), expected)
@@ -67,7 +67,7 @@ def test_initial_phrase_of_another_length(random_student):
     from promptdistill.errors import UserError
 
     with pytest.raises(UserError, match="'a photo of' has 3 tokens, but the context has 4"):
-        make("ivlp", random_student, **DEEP, phrase="a photo of")
+        make("ivlp", random_student, **DEEP, ctx_init="a photo of")
 
 
 def test_promptsrc_loss(random_student, batch):
@@ -95,7 +95,7 @@ def test_promptsrc_loss(random_student, batch):
 
 def test_kgcoop_loss(random_student, batch):
     """Cross-entropy, and 8 times the mean squared distance from the template's features."""
-    method = make("kgcoop", random_student, **COMMON, context=4)
+    method = make("kgcoop", random_student, **COMMON, n_ctx=4)
     clip, tokenizer = random_student.model, random_student.tokenizer
     sentences = ["a photo of a star.", "a photo of a ring shape.", "a photo of a heart."]
     with torch.no_grad():
@@ -110,7 +110,7 @@ def test_kgcoop_loss(random_student, batch):
 
 def test_lasp_loss(random_student, batch):
     """Cross-entropy, and that of each class's learned text among each template's texts."""
-    method = make("lasp", random_student, **COMMON, context=4, templates=3, weight=2)
+    method = make("lasp", random_student, **COMMON, n_ctx=4, templates=3, weight=2)
     plain = PromptedClip(random_student, [])
     scale = random_student.logit_scale
     with torch.no_grad():
@@ -130,11 +130,11 @@ def test_lasp_loss(random_student, batch):
 def test_number_of_learning_parameters_of_nets_and_maps(random_student):
     """CoCoOp: two linear layers d -> d/16 -> d_t.  MaPLe: a map d_t -> d_v a layer."""
     d, d_t, d_v = random_student.feature_dim, random_student.text_width, random_student.vision_width
-    cocoop = make("cocoop", random_student, **COMMON, context=4, phrase="a photo of a")
+    cocoop = make("cocoop", random_student, **COMMON, n_ctx=4, ctx_init="a photo of a")
     hidden = d // 16
     expected = 4 * d_t + (d * hidden + hidden) + (hidden * d_t + d_t)
     assert sum(p.numel() for p in cocoop.parameters()) == expected
-    maple = make("maple", random_student, **COMMON, context=2, depth=3, phrase="a photo of a")
+    maple = make("maple", random_student, **COMMON, n_ctx=2, prompt_depth=3, ctx_init="a photo of a")
     assert sum(p.numel() for p in maple.parameters()) == 3 * (2 * d_t + d_t * d_v + d_v)
     assert maple.prompt.fixed_words == "of a"
 

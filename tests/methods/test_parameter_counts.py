@@ -56,7 +56,7 @@ def vit_b_16():
 @pytest.fixture(scope="module")
 def boosting(vit_b_16):
     generator = torch.Generator().manual_seed(0)
-    prompt = random_prompt(vit_b_16, generator, text_context=8, vision_context=8, depth=12)
+    prompt = random_prompt(vit_b_16, generator, n_ctx_text=8, n_ctx_vision=8, prompt_depth=12)
     return prompt.requires_grad_(False)
 
 

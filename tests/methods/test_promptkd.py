@@ -27,7 +27,7 @@ IMAGES, REGIONS = torch.tensor([0, 9, 10, 23, 5]), torch.tensor([0, 1, 0, 1, 1])
 @pytest.fixture
 def promptkd(published, student, teacher_lookup):
     def make(**own):
-        values = published.hyperparameters("promptkd", **{"depth": 2, **own})
+        values = published.hyperparameters("promptkd", **{"prompt_depth": 2, **own})
         lookup = {"teacher": teacher_lookup, "teacher_text": teacher_lookup.text}
         return published.make("promptkd", student, NAMES, values, **lookup)
 
@@ -139,7 +139,7 @@ def tuned_lookup(published, setting, teacher, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tuned")
     write_draw(draw_few_shot(setting.split, 4, 1), folder / "draw.json")
     run = Run(seed=1, output=folder / "teacher.safetensors", shots=4, draw=folder / "draw.json")
-    values = published.hyperparameters("promptkd_teacher", depth=2, epochs=2, gpa_mean=2)
+    values = published.hyperparameters("promptkd_teacher", prompt_depth=2, epochs=2, gpa_mean=2)
     larger = replace(setting, student=teacher)
     train_adapting(larger, [run], "promptkd_teacher", values, None, protocol="base_to_novel")
     build = Build(
@@ -158,7 +158,7 @@ def tuned_lookup(published, setting, teacher, tmp_path_factory):
 def finished(published, setting, tuned_lookup, tmp_path_factory):
     """A student's finished prompt."""
     output = tmp_path_factory.mktemp("student") / "promptkd.safetensors"
-    values = published.hyperparameters("promptkd", depth=2, epochs=3)
+    values = published.hyperparameters("promptkd", prompt_depth=2, epochs=3)
     run = Run(seed=1, output=output, shots=4)
     train_distilled(setting, [run], "promptkd", values, tuned_lookup, protocol="base_to_novel")
     return output
@@ -201,10 +201,10 @@ def test_the_tuned_teachers_text_goes_all_the_way(finished, tuned_lookup, teache
 
 def test_what_is_refused(published, setting, teacher_lookup, finished, student, tmp_path):
     """A teacher without a prompt of its own, and classes that it was not asked for."""
-    values = published.hyperparameters("promptkd", depth=2, epochs=1)
+    values = published.hyperparameters("promptkd", prompt_depth=2, epochs=1)
     run = Run(seed=1, output=tmp_path / "x.safetensors", shots=4)
     with pytest.raises(UserError, match="has no text features of the teacher for these classes and its own"):
         folder = teacher_lookup.folder
         train_distilled(setting, [run], "promptkd", values, folder, protocol="base_to_novel")
-    with pytest.raises(UserError, match="for the class 'sun': PromptKD is trained anew on each data set"):
+    with pytest.raises(UserError, match="for the class 'sun': PromptKD is trained again on each data set"):
         restored(student, finished).classifier(["star", "sun"])

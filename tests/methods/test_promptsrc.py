@@ -37,7 +37,7 @@ def test_average_of_four_epochs(published, setting, tmp_path, after_epochs, mean
     output = tmp_path / "prompt.safetensors"
     run = Run(seed=1, output=output, shots=4, draw=tmp_path / "draw.json")
     values = published.hyperparameters(
-        "promptsrc", depth=2, epochs=4, lr=0.05, gpa_mean=mean, gpa_std=std, phrase=None
+        "promptsrc", prompt_depth=2, epochs=4, lr=0.05, gpa_mean=mean, gpa_std=std, ctx_init=None
     )
     train_adapting(setting, [run], "promptsrc", values, None, protocol="base_to_novel")
     assert [row["epoch"] for row in json.loads(output.with_suffix(".history.json").read_text())] == [

@@ -36,12 +36,12 @@ def learn(method, pixels):
 
 def make(published, name, student, teacher_lookup):
     generator = torch.Generator().manual_seed(5)
-    frozen = random_prompt(student, generator, text_context=2, vision_context=2, depth=3)
+    frozen = random_prompt(student, generator, n_ctx_text=2, n_ctx_vision=2, prompt_depth=3)
     return published.make(
         name,
         student,
         ["star", "ring", "heart", "moon"],
-        published.hyperparameters(name, depth=2, templates=3),
+        published.hyperparameters(name, prompt_depth=2, templates=3),
         frozen=[frozen.requires_grad_(False)] if split_method(name)[1] else [],
         teacher=teacher_lookup,
         teacher_text=teacher_lookup.text,

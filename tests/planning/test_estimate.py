@@ -9,6 +9,7 @@ from rich.console import Console
 
 from promptdistill import config as configuration
 from promptdistill.errors import UserError
+from promptdistill.planning.compute_cost import OWN_TOKENS
 from promptdistill.planning.downloads import downloads
 from promptdistill.planning.estimate import plan
 from promptdistill.planning.experiment import Experiment, UnknownError
@@ -23,9 +24,8 @@ from promptdistill.planning.jobs import (
     ablation_jobs,
     all_jobs,
 )
-from promptdistill.planning.learner import OWN_TOKENS
-from promptdistill.planning.pace import Measured, Pace, read_measured
 from promptdistill.planning.show import show
+from promptdistill.planning.throughput import Measured, Throughput, read_measured
 from promptdistill.planning.work import ENCODE, work_of
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ def test_adapting_on_looked_up_features_encodes_text_alone():
 
     A cascaded prompt of 8 tokens stands before the 5 of the boosting prompt.
     """
-    fast = experiment(methods=["coop", "coop+caspl"], overrides={"boosting": {"text_context": 5}})
+    fast = experiment(methods=["coop", "coop+caspl"], overrides={"boosting": {"n_ctx_text": 5}})
     trained = [steps for job in only(Adapt, fast) for steps in work_of(job, fast)]
     plain, cascaded = (
         text_flops(fast.student, 6, prefix=prefix, own=OWN_TOKENS).step for prefix in (1 + 16, 1 + 8 + 5)
@@ -81,7 +81,7 @@ def test_a_lookup_counts_once_also_in_parts():
 
 def test_a_tuned_teacher_compares_with_its_plain_features():
     """PromptKD's teacher is the larger model, and nothing of it is looked up."""
-    fast = experiment(methods=["promptkd"], overrides={"promptkd_teacher": {"depth": 2}})
+    fast = experiment(methods=["promptkd"], overrides={"promptkd_teacher": {"prompt_depth": 2}})
     (steps,) = work(TuneTeacher, fast)
     prompted = image_flops(fast.teacher, [ImageTokens(4, 2)]).times(8).step
     text = text_flops(fast.teacher, 6, prefix=5, own=OWN_TOKENS).step
@@ -91,7 +91,9 @@ def test_a_tuned_teacher_compares_with_its_plain_features():
 
 def fdbpl(method="fdbpl", **own):
     """FDBPL or a variant of it alone, on two shots, with hyper-parameters of its own."""
-    return experiment(methods=[method], overrides={"fdbpl": {"depth": 2, "epochs": 6, "batch_size": 4} | own})
+    return experiment(
+        methods=[method], overrides={"fdbpl": {"prompt_depth": 2, "epochs": 6, "batch_size": 4} | own}
+    )
 
 
 def test_fdbpl_sees_several_regions_and_two_texts_a_class():
@@ -104,7 +106,7 @@ def test_fdbpl_sees_several_regions_and_two_texts_a_class():
 
 
 def test_fdbpl_shows_no_more_regions_than_an_image_has():
-    alone = fdbpl("fdbpl@regions_1", vision_context=0)
+    alone = fdbpl("fdbpl@regions_1", n_ctx_vision=0)
     steps, _ = work(Adapt, alone)
     image = image_flops(alone.student).times(4)
     text = text_flops(alone.student, 6, prefix=5, own=OWN_TOKENS).times(2)
@@ -147,7 +149,7 @@ def test_only_what_changes_an_image_is_encoded_again_in_tests():
 
 
 def test_hours_and_disk_are_sums():
-    fast, pace = experiment(), Pace(read_measured())
+    fast, pace = experiment(), Throughput(read_measured())
     made = plan(fast, read_measured(), tflops=5)
     stages = {stage.name: stage for stage in made.stages}
     works = [work for job in all_jobs(fast) for work in work_of(job, fast)]
@@ -231,7 +233,7 @@ def test_weights_that_ship_are_not_downloaded():
 def test_an_ablation_adds_what_is_not_there_yet():
     """Its base-to-novel runs, where the tables have the method or not; nothing where nothing is compared."""
     assert plan(experiment(), ON_CPU, tflops=10).ablation is None
-    settings = {"ablation": ["fdbpl"], "overrides": {"fdbpl": {"depth": 2, "epochs": 6}}}
+    settings = {"ablation": ["fdbpl"], "overrides": {"fdbpl": {"prompt_depth": 2, "epochs": 6}}}
     alone = experiment(methods=["coop"], **settings)
     beside = experiment(methods=["coop", "fdbpl"], **settings)
     jobs = ablation_jobs(alone)
@@ -270,7 +272,7 @@ def test_what_no_entry_says_is_said(own):
 def test_a_resnets_operations_are_not_known():
     fast = experiment(backbones={"student": {"model": "RN50"}}, methods=["zero_shot", "coop"])
     made = plan(fast, read_measured(), tflops=10)
-    assert made.unknown == ["what the image tower of RN50 computes, which is no plain ViT"]
+    assert made.unknown == ["what the image tower of RN50 computes, which is not a plain ViT"]
     stages = {stage.name: stage for stage in made.stages}
     assert (stages["features"].flops, stages["features"].hours, stages["features"].gpu_hours) == (None,) * 3
     assert stages["adapting"].hours > 0
@@ -283,7 +285,7 @@ def test_a_resnets_operations_are_not_known():
 
 def test_a_step_whose_tokens_are_called_otherwise(own):
     entry = configuration.read_yaml(own / "methods/coop.yaml")
-    entry["hyperparameters"]["tokens"] = entry["hyperparameters"].pop("context")
+    entry["hyperparameters"]["tokens"] = entry["hyperparameters"].pop("n_ctx")
     del entry["with_boosting"]
     (own / "methods/mine.yaml").write_text(yaml.safe_dump(entry))
     config = configuration.merged(FAST, {"methods": ["mine"]})

@@ -26,7 +26,7 @@ def counted(work):
 def clip_with(student, cascade):
     generator = torch.Generator().manual_seed(0)
     prompts = [
-        random_prompt(student, generator, text_context=text, vision_context=vision, depth=depth)
+        random_prompt(student, generator, n_ctx_text=text, n_ctx_vision=vision, prompt_depth=depth)
         for text, vision, depth in cascade
     ]
     return PromptedClip(student, prompts)

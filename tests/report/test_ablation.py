@@ -22,9 +22,9 @@ from promptdistill.report.summary import select, summarise
 
 TITLES = {"coop": "CoOp", "coop@short": "4 tokens", "coop@end": "names first", "coop@none": "not run"}
 VARIANTS = {
-    "coop@short": Variant(title="4 tokens", group="Tokens", hyperparameters={"context": 4}),
-    "coop@end": Variant(title="names first", group="Place", hyperparameters={"phrase": None}),
-    "coop@none": Variant(title="not run", group="Place", hyperparameters={"context": 1}),
+    "coop@short": Variant(title="4 tokens", group="Tokens", hyperparameters={"n_ctx": 4}),
+    "coop@end": Variant(title="names first", group="Place", hyperparameters={"ctx_init": None}),
+    "coop@none": Variant(title="not run", group="Place", hyperparameters={"n_ctx": 1}),
 }
 FIGURES = {  # data set -> seed -> (base, novel)
     "coop": {"a": {1: (80, 60), 2: (82, 60)}, "b": {1: (70, 50), 2: (70, 54)}},

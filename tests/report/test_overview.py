@@ -53,7 +53,11 @@ def test_averages_nest_by_table_method_and_figure(tables, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "does not exist: make this table first"), (b"", "is no table"), (b"a,b\n1,2\n", "is no table")],
+    [
+        (None, "does not exist: make this table first"),
+        (b"", "is not a table"),
+        (b"a,b\n1,2\n", "is not a table"),
+    ],
 )
 def test_what_is_no_table_is_named(tmp_path, content, message):
     path = tmp_path / "base_to_novel.csv"

@@ -98,7 +98,7 @@ def test_a_transfer_stands_only_beside_one_from_the_same_source(beside):
     ("text", "message"),
     [
         ("nonsense\n", "lacks the columns method, dataset, shots, backbone, base, novel, hm"),
-        ("", "is no CSV file"),
+        ("", "is not a CSV file"),
         (HEADER + "coop,a,16,x,50,59,ViT-B-16:openai,p\n", "must be numbers"),
         (HEADER + "coop,a,16,1,2,3,ViT-B-16:openai,p\n" * 2, "gives coop on a twice"),
     ],

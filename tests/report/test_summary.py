@@ -142,7 +142,7 @@ def test_two_students_are_refused():
     ("changed", "message"),
     [
         ({"transductive": "a bit"}, "say 'a bit' for transductive"),
-        ({"hm": None}, "have no hm: make the metrics anew"),
+        ({"hm": None}, "have no hm: make the metrics again"),
         ({"seed": 1}, "hold one run twice, from .* drop one"),
     ],
 )
@@ -153,7 +153,7 @@ def test_unusable_runs_are_refused(changed, message):
 
 def test_lacking_keys_and_empty_metrics_are_refused():
     lacking = {key: value for key, value in HALVES[2].items() if key not in ("source", "student_sha256")}
-    with pytest.raises(UserError, match="lack source, student_sha256: make the metrics anew"):
+    with pytest.raises(UserError, match="lack source, student_sha256: make the metrics again"):
         select([lacking], ask())
     with pytest.raises(UserError, match="hold no few_shot result"):
         select(HALVES, ask("few_shot"))

@@ -15,7 +15,7 @@ import pytest
 from running import artifacts, copy_project, run_snakemake, start_snakemake
 
 from promptdistill.config import BackboneConfig
-from promptdistill.planning import footprint
+from promptdistill.planning import job_resources
 
 EXPERIMENT = ("--configfile", Path(__file__).parent / "experiment.yaml")
 HEAVY = ("regions", "lookup", "lookup_part", "tune_teacher", "boost")
@@ -120,7 +120,7 @@ def test_what_loads_a_model_asks_for_a_gpu_and_its_memory(killed_twice, rule, mo
     assert job["Partition"] == "gpu"
     assert job["TresPerJob"] == "gres:gpu:1"
     backbone = BackboneConfig(model=model, pretrained="miniature")
-    assert job["MinMemoryNode"] == f"{footprint.memory_mb(backbone)}M"
+    assert job["MinMemoryNode"] == f"{job_resources.memory_mb(backbone)}M"
 
 
 def test_what_loads_none_goes_elsewhere(killed_twice):

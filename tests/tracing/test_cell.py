@@ -95,7 +95,7 @@ def test_predictions_are_looked_for_where_the_table_says(make):
     [
         ({"promptdistill.predictions": "b" * 64}, True, ")"),
         ({"promptdistill.predictions": "c" * 64}, False, ", imported before this result: `snakemake track` "),
-        ({}, False, ", imported before this result: `snakemake track` imports it anew)"),
+        ({}, False, ", imported before this result: `snakemake track` imports it again)"),
     ],
 )
 def test_a_run_in_mlflow_is_the_numbers_own_or_an_older_one(make, tmp_path, tags, fits, said):
@@ -146,7 +146,7 @@ def test_an_ablation_has_averages(make):
     """Of the method and its variants, at its one number of shots."""
     titles = {"coop": "CoOp", "coop@short": "4 tokens"}
     metrics = [halves("a", name, seed, 70 + seed, 50) for name in titles for seed in (1, 2)]
-    variants = {"coop@short": Variant(title="4 tokens", hyperparameters={"context": 4})}
+    variants = {"coop@short": Variant(title="4 tokens", hyperparameters={"n_ctx": 4})}
     make(metrics, ask(datasets=("a",), titles=titles, seeds=(1, 2)), variants=variants)
     trace = cell("average", "coop@short")
     assert [(run.dataset, run.seed, run.figures["base"]) for run in trace.runs] == [
@@ -248,7 +248,7 @@ def test_a_record_of_another_version(make, place, key, message):
         part = part[name]
     part[key] = 1
     path.write_text(json.dumps(record))
-    helps = "the table was made by another version of this program, so make the table anew"
+    helps = "the table was made by another version of this program, so make the table again"
     with pytest.raises(UserError, match=rf"t_origin\.json: {message}.*: {helps}\.$"):
         cell("a", "coop")
 

@@ -38,7 +38,7 @@ def test_parameters_that_differ_and_all_metrics(runs, compare, results):
     assert COOP in output and CASCADED in output
     assert cells(output, "id") == [runs[COOP], runs[CASCADED]]
     assert cells(output, "method") == ["coop", "coop+caspl"]
-    assert cells(output, "boosting.depth") == ["-", "3"]
+    assert cells(output, "boosting.prompt_depth") == ["-", "3"]
     assert "hyperparameters.epochs" not in output
     assert "parameters are equal: --all shows them." in output
     plain, cascaded = (current[key].data.metrics["hm"] for key in (COOP, CASCADED))

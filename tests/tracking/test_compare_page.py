@@ -22,7 +22,7 @@ def test_the_page_shows_both_runs_their_parameters_and_metrics(found, tmp_path):
         plain, cascaded = (experiment.client.get_run(runs[key]).data for key in (COOP, CASCADED))
     assert {COOP, CASCADED} <= set(lines)
     assert "method\tcoop\tcoop+caspl" in lines
-    assert f"boosting.depth\t\t{cascaded.params['boosting.depth']}" in lines
+    assert f"boosting.prompt_depth\t\t{cascaded.params['boosting.prompt_depth']}" in lines
     for name in ("base", "novel", "hm"):
         assert name in lines
         for run in (plain, cascaded):

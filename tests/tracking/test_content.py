@@ -73,7 +73,7 @@ def test_parameters_are_those_of_the_prompt(found):
     }
     expected |= {
         "hyperparameters.epochs": "2",
-        "boosting.depth": "3",
+        "boosting.prompt_depth": "3",
         "student": "miniature-student:miniature",
     }
     assert params.items() >= expected.items()
@@ -183,7 +183,7 @@ def empty_table(results):
         (other_boosting, r"boosted.safetensors is not the file that .*2shots_seed1.safetensors came from"),
         (remove_split, r"split.json does not exist"),
         (remove_table, r"base_to_novel.csv does not exist: make this table first"),
-        (empty_table, r"base_to_novel_seeds.csv is no table of this program, or is damaged"),
+        (empty_table, r"base_to_novel_seeds.csv is not a table of this program, or is damaged"),
     ],
 )
 def test_files_that_do_not_belong_together_are_refused(found, results, spoil, sentence):
@@ -198,5 +198,5 @@ def test_a_table_without_its_metrics_is_refused(results):
 
 
 def test_an_unknown_table_is_refused(results):
-    with pytest.raises(UserError, match="there is no table 'other': choose one of base_to_novel"):
+    with pytest.raises(UserError, match="there is not a table 'other': choose one of base_to_novel"):
         contents([results / "tables/other"], [results / METRICS[0]], Results(results), JOBS)

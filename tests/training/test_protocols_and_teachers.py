@@ -24,10 +24,10 @@ CONFIG_DIR = Path(__file__).parent.parent.parent / "config"
 REGIONS = Regions(count=2)
 TUNED = {
     **{"epochs": 2, "batch_size": 4, "lr": 0.05, "gpa_mean": 2, "gpa_std": 1},
-    **{"text_context": 2, "vision_context": 2, "depth": 2},
+    **{"n_ctx_text": 2, "n_ctx_vision": 2, "prompt_depth": 2},
 }
-STUDENT = {"epochs": 3, "batch_size": 4, "lr": 0.01, "vision_context": 2, "depth": 2, "weight": 10}
-COOP = {"epochs": 2, "batch_size": 4, "lr": 0.01, "context": 2}
+STUDENT = {"epochs": 3, "batch_size": 4, "lr": 0.01, "n_ctx_vision": 2, "prompt_depth": 2, "weight": 10}
+COOP = {"epochs": 2, "batch_size": 4, "lr": 0.01, "n_ctx": 2}
 NAMES = ["star", "ring", "heart", "moon"]
 PROBE = config.load_method("linear_probe", CONFIG_DIR).hyperparameters
 

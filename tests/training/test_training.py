@@ -16,7 +16,7 @@ from promptdistill.clip.templates import template_features
 from promptdistill.config import Regions, load_method
 from promptdistill.data.images import normalise
 from promptdistill.data.region_build import store_regions
-from promptdistill.data.splits import Split, draw_few_shot, of_labels, write_draw
+from promptdistill.data.splits import Split, draw_few_shot, select_and_relabel, write_draw
 from promptdistill.errors import UserError
 from promptdistill.layout import feature_kind
 from promptdistill.lookup.build import (
@@ -35,13 +35,13 @@ from promptdistill.training.stages import Run, train_adapting, train_distilled
 CONFIG_DIR = Path(__file__).parent.parent.parent / "config"
 REGIONS = Regions(count=2)
 COMMON = {"epochs": 3, "batch_size": 4, "lr": 0.05}
-DEEP = {**COMMON, "text_context": 2, "vision_context": 2, "depth": 2}
+DEEP = {**COMMON, "n_ctx_text": 2, "n_ctx_vision": 2, "prompt_depth": 2}
 METHODS = {
-    "coop": {**COMMON, "context": 4},
-    "cocoop": {**COMMON, "context": 4, "phrase": "a photo of a"},
-    "maple": {**COMMON, "context": 2, "depth": 2, "phrase": "a photo of a"},
-    "kgcoop": {**COMMON, "context": 4},
-    "lasp": {**COMMON, "context": 4, "templates": 5, "weight": 2},
+    "coop": {**COMMON, "n_ctx": 4},
+    "cocoop": {**COMMON, "n_ctx": 4, "ctx_init": "a photo of a"},
+    "maple": {**COMMON, "n_ctx": 2, "prompt_depth": 2, "ctx_init": "a photo of a"},
+    "kgcoop": {**COMMON, "n_ctx": 4},
+    "lasp": {**COMMON, "n_ctx": 4, "templates": 5, "weight": 2},
     "ivlp": DEEP,
     "promptsrc": {**DEEP, "gpa_mean": 2, "gpa_std": 1},
 }
@@ -49,7 +49,7 @@ METHODS = {
 
 FDBPL = {  # needs a teacher's lookup besides
     "fdbpl": load_method("fdbpl", CONFIG_DIR).hyperparameters
-    | {**DEEP, "phrase": None, "negative_phrase": None, "threshold": 0.3},
+    | {**DEEP, "ctx_init": None, "negative_ctx_init": None, "threshold": 0.3},
 }
 
 
@@ -81,7 +81,7 @@ def boost(setting, lookup, hyperparameters, output):
 @pytest.fixture
 def boosting(setting, lookup, tmp_path):
     output = tmp_path / "boosting.safetensors"
-    boost(setting, lookup, {**DEEP, "depth": 3}, output)
+    boost(setting, lookup, {**DEEP, "prompt_depth": 3}, output)
     return output
 
 
@@ -181,7 +181,7 @@ def test_looked_up_answers_are_those_for_the_pixels_of_a_step(setting, lookup, r
     """For a draw in another order than the split's, and a part of the classes in another order."""
     drawn = [setting.split.train[number] for number in (17, 3, 20, 0, 9)]
     labels = [3, 0, 2]
-    items = of_labels(drawn, labels)
+    items = select_and_relabel(drawn, labels)
     answers = stages._teacher_of(lookup, drawn, labels, setting)
     dataset = PickedRegions(items, setting.image_folder, REGIONS, setting.student.size, None)
     picks = [[(number, number % 2) for number in reversed(range(len(items)))]]
@@ -237,7 +237,7 @@ def test_finished_seeds_are_not_trained_again(setting, tmp_path, monkeypatch):
 def test_killed_boosting_goes_on(setting, lookup, boosting, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
     output = tmp_path / "again.safetensors"
-    hyperparameters = {**DEEP, "depth": 3}
+    hyperparameters = {**DEEP, "prompt_depth": 3}
     allow_steps(monkeypatch, 8)  # of 18
     with pytest.raises(KeyboardInterrupt):
         boost(setting, lookup, hyperparameters, output)
@@ -247,7 +247,7 @@ def test_killed_boosting_goes_on(setting, lookup, boosting, tmp_path, monkeypatc
 
 
 def test_a_foreign_or_damaged_checkpoint_is_not_used(setting, tmp_path, monkeypatch):
-    """A checkpoint of another learning rate or another draw, or half a file: training starts anew."""
+    """A checkpoint of another learning rate or another draw, or half a file: training starts again."""
     whole = adapt(setting, tmp_path / "whole.safetensors")
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
     output = tmp_path / "other.safetensors"
@@ -305,7 +305,7 @@ def test_what_is_refused(setting, lookup, boosting, random_student, tmp_path):
 def looked_up(setting, folder, boosting=None, seed=1):
     """Features of the images that `adapt` trains on with this seed."""
     draw = draw_few_shot(setting.split, 4, seed)
-    items = of_labels(draw.train, setting.split.base_labels)
+    items = select_and_relabel(draw.train, setting.split.base_labels)
     encoder = frozen_encoder(setting.student, boosting)
     build_student_lookup(build_of(items, setting.image_folder, encoder, setting.regions, folder))
     return folder
@@ -366,7 +366,7 @@ def test_stored_regions_change_nothing(setting, boosting, lookup, tmp_path, monk
     store_regions(setting.split.train, setting.image_folder, more, size, 1.0, store)
     stored = replace(setting, store=store, image_folder=tmp_path / "nowhere")
     assert adapt(stored, tmp_path / "b.safetensors", "ivlp") == plain
-    boost(stored, lookup, {**DEEP, "depth": 3}, tmp_path / "boosted.safetensors")
+    boost(stored, lookup, {**DEEP, "prompt_depth": 3}, tmp_path / "boosted.safetensors")
     assert (tmp_path / "boosted.safetensors").read_bytes() == boosting.read_bytes()
 
 
@@ -385,7 +385,7 @@ def test_damaged_prompts(boosting, student, tmp_path):
         load_frozen(tmp_path / "none.safetensors", student)
     half = tmp_path / "half.safetensors"
     half.write_bytes(boosting.read_bytes()[:300])
-    with pytest.raises(UserError, match="is no prompt of this program, or is damaged"):
+    with pytest.raises(UserError, match="is not a prompt of this program, or is damaged"):
         load_frozen(half, student)
     shutil.copy(boosting, half)
     assert load_frozen(half, student).text[0].requires_grad is False

@@ -17,7 +17,7 @@ def test_the_page_on_adding_a_method(project):
     for name, content in files:
         (project / name).write_text(content)
     methods = re.search(r'snakemake --cores all --config "(.*?)"', PAGE)[1]
-    few = "boosting: {depth: 3, epochs: 1}, smooth_coop: {epochs: 2}, smooth_coop+caspl: {epochs: 2}"
+    few = "boosting: {prompt_depth: 3, epochs: 1}, smooth_coop: {epochs: 2}, smooth_coop+caspl: {epochs: 2}"
     given = ["--configfile", FAST, "--config", methods, f"overrides={{{few}}}"]
     done = run_snakemake("--cores", 2, *given, cwd=project)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]

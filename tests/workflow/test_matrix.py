@@ -82,13 +82,13 @@ def test_the_ablation_compares_a_method_with_its_variants(finished):
 
 
 def test_methods_that_ask_the_teacher_follow_its_answers(finished, tmp_path):
-    """Features kept in single precision are other answers: boosting, what it feeds, and FDBPL learn anew."""
+    """Features kept in single precision are other answers: boosting, what it feeds, and FDBPL learn again."""
     jobs_line = "jobs: {runs_per_job: 2}"
     rules, learned = planned(finished, (jobs_line, jobs_line + "\nlookup: {dtype: float32}"), tmp_path)
     assert {"lookup", "boost"} <= rules
     assert not {"regions", "split"} & rules
-    anew = {method for method, _ in learned}
-    assert anew == {*CASCADED, "fdbpl", "promptkd"}
+    again = {method for method, _ in learned}
+    assert again == {*CASCADED, "fdbpl", "promptkd"}
 
 
 def test_few_shot_has_every_number_of_shots(finished):
@@ -174,7 +174,7 @@ def test_a_second_run_does_nothing(finished, tmp_path):
 
 
 def test_another_teacher_reruns_its_students_alone(finished, tmp_path):
-    teacher = "promptkd_teacher: {depth: 3"
+    teacher = "promptkd_teacher: {prompt_depth: 3"
     rules, learned = planned(finished, (teacher, teacher.replace("3", "2")), tmp_path)
     assert {"tune_teacher", "lookup", "distill_base_to_novel_0", "distill_transfer_0"} <= rules
     assert not {"boost", "regions"} & rules
@@ -182,7 +182,7 @@ def test_another_teacher_reruns_its_students_alone(finished, tmp_path):
 
 
 def test_a_protocols_own_override_reruns_that_protocol_alone(finished, tmp_path):
-    own = "      promptkd: {depth: 1}\n"
+    own = "      promptkd: {prompt_depth: 1}\n"
     rules, learned = planned(finished, (own, own + "      coop: {lr: 0.01}\n"), tmp_path)
     assert learned == {("coop", "transfer")}
     assert "boost" not in rules

@@ -13,7 +13,7 @@ from running import FAST, ROOT, copy_project, jobs, run_snakemake
 from promptdistill import config as configuration
 from promptdistill.planning.experiment import Experiment
 from promptdistill.planning.jobs import ablation_jobs
-from promptdistill.planning.pace import SHIPPED
+from promptdistill.planning.throughput import SHIPPED
 
 MATRIX = Path(__file__).parent / "matrix.yaml"
 
@@ -74,7 +74,7 @@ def test_variants_with_regions_of_their_own(project, tmp_path):
     config = tmp_path / "config.yaml"
     text = FAST.read_text().replace(", promptsrc]", ", fdbpl, fdbpl+caspl, fdbpl@regions_2+caspl]")
     own = "  fdbpl: {epochs: 2, region_scale: [0.3, 0.6]}\n  fdbpl+caspl: {epochs: 3}\n"
-    config.write_text(text.replace("  promptsrc: {depth: 2, epochs: 2}\n", own))
+    config.write_text(text.replace("  promptsrc: {prompt_depth: 2, epochs: 2}\n", own))
     done = run_snakemake("-n", "--configfile", config, cwd=project)
     listed = jobs(done.stdout + done.stderr)
     del listed["all"]

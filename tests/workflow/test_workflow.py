@@ -56,7 +56,7 @@ def test_the_published_tables_are_planned_whole(project):
 def test_regions_of_another_scale_for_one_method(project):
     """They are cut and looked up apart from those of the experiment, which boosting keeps."""
     target = "results/adapting/base_to_novel/mini_patterns/fdbpl+caspl/2shots_seed1.safetensors"
-    own = "overrides={fdbpl+caspl: {depth: 3, region_scale: [0.25, 1.0]}}"
+    own = "overrides={fdbpl+caspl: {prompt_depth: 3, region_scale: [0.25, 1.0]}}"
     done = run_snakemake(target, "-n", "-p", "--configfile", FAST, "--config", own, cwd=project)
     printed = done.stdout + done.stderr
     assert done.returncode == 0, printed
@@ -70,8 +70,8 @@ def test_an_own_experiment_inherits_nothing_from_the_default(project):
     target = "results/paper/adapting/base_to_novel/dtd/promptsrc+caspl/16shots_seed1.safetensors"
     done = run_snakemake(target, "-n", "-p", "--configfile", "config/paper.yaml", cwd=project)
     printed = done.stdout + done.stderr
-    assert '"depth": 12' in printed
-    assert '"depth": 3' not in printed
+    assert '"prompt_depth": 12' in printed
+    assert '"prompt_depth": 3' not in printed
 
 
 def test_the_slurm_profile_is_found(project):
@@ -156,7 +156,9 @@ def test_an_edited_method_reruns_alone(finished):
 
 def test_a_changed_hyperparameter_reruns_its_method_alone(finished, tmp_path):
     changed = tmp_path / "changed.yaml"
-    changed.write_text(FAST.read_text().replace("promptsrc: {depth: 2,", "promptsrc: {depth: 1,"))
+    changed.write_text(
+        FAST.read_text().replace("promptsrc: {prompt_depth: 2,", "promptsrc: {prompt_depth: 1,")
+    )
     done = run_snakemake("-n", "--cores", 2, "--configfile", changed, cwd=finished)
     learned = set(re.findall(r"mini_patterns: learning ([\w+]+)", done.stdout, re.MULTILINE))
     assert learned == {"promptsrc"}
@@ -171,7 +173,9 @@ def test_other_regions_rerun_the_teacher(finished):
 def test_a_longer_training_reruns_no_other_method(finished, tmp_path):
     """It sees more regions, which are its own."""
     longer = tmp_path / "longer.yaml"
-    text = FAST.read_text().replace("promptsrc: {depth: 2, epochs: 2}", "promptsrc: {depth: 2, epochs: 3}")
+    text = FAST.read_text().replace(
+        "promptsrc: {prompt_depth: 2, epochs: 2}", "promptsrc: {prompt_depth: 2, epochs: 3}"
+    )
     longer.write_text(text)
     done = run_snakemake("-n", "--cores", 2, "--configfile", longer, cwd=finished)
     printed = done.stdout + done.stderr

@@ -3,7 +3,7 @@ import json
 import re
 
 from promptdistill import layout
-from promptdistill.planning import footprint
+from promptdistill.planning import job_resources
 from promptdistill.tracking.store import store_of
 
 RESULTS = CONFIG.results
@@ -29,12 +29,12 @@ PRECISION = CONFIG.precision
 
 def memory(backbone):
     """MB for a job that loads a model; a retry asks for more."""
-    return lambda wildcards, attempt: attempt * footprint.memory_mb(backbone)
+    return lambda wildcards, attempt: attempt * job_resources.memory_mb(backbone)
 
 
 def minutes(backbone, hours):
     """Minutes for a job that takes at most so many hours with ViT-B/16; a retry asks for more."""
-    return lambda wildcards, attempt: attempt * footprint.minutes(backbone, hours)
+    return lambda wildcards, attempt: attempt * job_resources.minutes(backbone, hours)
 
 
 def dataset_entry(wildcards):

@@ -1,5 +1,5 @@
 # The shipped miniature models are made by these targets; nothing else depends on them.
-# Train a miniature model anew, for comparison with the shipped one (tens of minutes).
+# Train a miniature model again, for comparison with the shipped one (tens of minutes).
 rule miniature_pretrain:
     output:
         weights=f"{RESULTS}/miniature/miniature-{{model}}.safetensors",

@@ -9,9 +9,9 @@ from .group import main
 @click.option("--remote", help="A remote of `dvc remote list`; left out: the default one.")
 def pull(remote: str | None) -> None:
     """Restore versioned results, so that neither DVC nor Snakemake has anything to do."""
-    from .. import caches
+    from .. import dvc_sync
 
-    restored = caches.pull(remote)
+    restored = dvc_sync.pull(remote)
     click.echo(f"Restored: {', '.join(restored.layers) or 'nothing'}.")
     if restored.incomplete:
         click.echo(f"Not complete: {', '.join(restored.incomplete)}; `dvc repro` makes what is missing.")
@@ -25,6 +25,6 @@ def pull(remote: str | None) -> None:
 @main.command()
 def record() -> None:
     """Tell DVC what a finished run of Snakemake made; a run does so itself."""
-    from .. import caches
+    from .. import dvc_sync
 
-    caches.record()
+    dvc_sync.record()

@@ -129,7 +129,7 @@ def features(
 ) -> None:
     """Compute the student's features of random regions of the few-shot images of the protocol's classes."""
     from ..data.protocols import training_labels
-    from ..data.splits import of_labels, read_draw, read_split
+    from ..data.splits import read_draw, read_split, select_and_relabel
     from ..lookup.build import Build, build_student_lookup
 
     require_same_length(draw=draws, output=outputs)
@@ -139,7 +139,7 @@ def features(
     student = _student_encoder(**encoder)
     for draw_file, output in zip(draws, outputs, strict=True):
         build = Build(
-            items=of_labels(read_draw(draw_file).train, training_labels(split, protocol)),
+            items=select_and_relabel(read_draw(draw_file).train, training_labels(split, protocol)),
             image_folder=data_root / entry.folder / entry.images,
             encoder=student,
             regions=drawn,

@@ -17,7 +17,7 @@ def miniature() -> None:
 @click.argument("model", type=click.Choice(["student", "teacher"]))
 @click.option("--output", type=PATH, required=True, help="Folder for the weights and their card.")
 def pretrain(model: str, output: Path) -> None:
-    """Train one of the two small CLIP models anew (tens of minutes on two cores)."""
+    """Train one of the two small CLIP models again (tens of minutes on two cores)."""
     from ..miniature import pretrain as recipes
 
     recipes.save(*recipes.pretrain(recipes.RECIPES[model]), output)

@@ -29,14 +29,14 @@ def plan(
     """Say how many jobs, hours, bytes of disk and downloads an experiment takes; nothing is run."""
     from rich.console import Console
 
-    from ..planning import estimate, pace
+    from ..planning import estimate, throughput
     from ..planning.experiment import Experiment
     from ..planning.show import show
 
     config = configuration.load(configuration.read_yaml(config_file), config_dir)
-    steps = pace.read_measured(measured or pace.SHIPPED)
+    steps = throughput.read_measured(measured or throughput.SHIPPED)
     if tflops and any(step.on_gpu for step in steps):
-        raise UserError(f"--tflops: {measured or pace.SHIPPED} has steps measured on a GPU: drop it.")
+        raise UserError(f"--tflops: {measured or throughput.SHIPPED} has steps measured on a GPU: drop it.")
     made = estimate.plan(Experiment(config, config_dir), steps, tflops or _TFLOPS)
     if as_json:
         click.echo(made.model_dump_json(indent=1))

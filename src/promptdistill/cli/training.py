@@ -155,10 +155,10 @@ def _setting(
     from ..clip.backbone import load_backbone
     from ..data.splits import read_split
     from ..files import sha256
-    from ..training.stages import Setting
+    from ..training.stages import TrainingInputs
 
     entry = config.load_dataset(dataset, config_dir)
-    return Setting(
+    return TrainingInputs(
         dataset=dataset,
         split=read_split(split_file),
         split_sha256=sha256(split_file),

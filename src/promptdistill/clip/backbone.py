@@ -53,7 +53,7 @@ class Backbone:
 
     @property
     def vision_width(self) -> int:
-        """Width of the vision transformer (`d_v`); UserError if the image tower is no transformer."""
+        """Width of the vision transformer (`d_v`); UserError if the image tower is not a transformer."""
         self.require_vision_prompts()
         return self.model.visual.conv1.out_channels
 
@@ -69,7 +69,7 @@ class Backbone:
 
     @property
     def vision_layers(self) -> int:
-        """Number of transformer layers of the image tower; UserError if it is no transformer."""
+        """Number of transformer layers of the image tower; UserError if it is not a transformer."""
         self.require_vision_prompts()
         return len(self.model.visual.transformer.resblocks)
 
@@ -173,7 +173,7 @@ def _load_miniature(name: str) -> nn.Module:
     """A shipped miniature model; token rows left out of its file get small seeded noise."""
     path = MODELS / f"{name}.safetensors"
     if not path.is_file():
-        raise UserError(f"{name} is no miniature model: use miniature-student or miniature-teacher.")
+        raise UserError(f"{name} is not a miniature model: use miniature-student or miniature-teacher.")
     tensors = {key: value.float() for key, value in load_file(path).items()}
     token_ids = tensors.pop("token_ids").long()
     model = _untrained(name)

@@ -48,37 +48,37 @@ def random_prompt(
     backbone: Backbone,
     generator: torch.Generator,
     *,
-    text_context: int,
-    vision_context: int,
-    depth: int,
-    phrase: str | None = None,
+    n_ctx_text: int,
+    n_ctx_vision: int,
+    prompt_depth: int,
+    ctx_init: str | None = None,
 ) -> DeepPrompt:
-    """Initial tokens: N(0, 0.02²), or on text layer 0 the embeddings of `phrase`'s words.
+    """Initial tokens: N(0, 0.02²), or on text layer 0 the embeddings of the words `ctx_init`.
 
-    `text_context` and `vision_context` are tokens a layer (0: none), `depth` counts layers.
+    `n_ctx_text` and `n_ctx_vision` are tokens a layer (0: none), `prompt_depth` counts layers.
     Raises UserError if the model has fewer layers, or the phrase another number of tokens.
     """
-    _check_depth("text", depth, text_context, backbone.text_layers)
-    vision_width = backbone.vision_width if vision_context else 0
-    if vision_context:
-        _check_depth("image", depth, vision_context, backbone.vision_layers)
+    _check_depth("text", prompt_depth, n_ctx_text, backbone.text_layers)
+    vision_width = backbone.vision_width if n_ctx_vision else 0
+    if n_ctx_vision:
+        _check_depth("image", prompt_depth, n_ctx_vision, backbone.vision_layers)
 
-    def block(context: int, width: int) -> Block:
-        shape = (context, width)
-        return [torch.randn(shape, generator=generator) * _STD for _ in range(depth if context else 0)]
+    def block(n_ctx: int, width: int) -> Block:
+        shape = (n_ctx, width)
+        return [torch.randn(shape, generator=generator) * _STD for _ in range(prompt_depth if n_ctx else 0)]
 
-    text = block(text_context, backbone.text_width)
-    vision = block(vision_context, vision_width)
-    if phrase is not None and text_context:
-        text[0] = phrase_embedding(backbone, phrase, text_context)
+    text = block(n_ctx_text, backbone.text_width)
+    vision = block(n_ctx_vision, vision_width)
+    if ctx_init is not None and n_ctx_text:
+        text[0] = phrase_embedding(backbone, ctx_init, n_ctx_text)
     return DeepPrompt(text, vision).to(backbone.device)
 
 
-def _check_depth(tower: str, depth: int, context: int, layers: int) -> None:
-    if context and depth > layers:
+def _check_depth(tower: str, depth: int, n_ctx: int, layers: int) -> None:
+    if n_ctx and depth > layers:
         raise UserError(
             f"A prompt of depth {depth} does not fit: the {tower} tower has {layers} layers; "
-            "set `depth` lower."
+            "set `prompt_depth` lower."
         )
 
 

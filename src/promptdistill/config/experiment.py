@@ -241,7 +241,7 @@ def hyperparameters(
 
 
 def _overrides(name: str, known: dict[str, Any], config: Config, training: Training) -> dict[str, Any]:
-    """What the experiment, and then its protocol, sets anew of a method's `known` hyper-parameters."""
+    """What the experiment, and then its protocol, sets again of a method's `known` hyper-parameters."""
     protocol = config.protocols.chosen().get(training)
     own: dict[str, Any] = {}
     for overrides in (config.overrides, protocol.overrides if protocol else {}):

@@ -44,7 +44,7 @@ class SourceError(Exception):
 
 
 class UnsafeMemberError(Exception):
-    """Something in an archive is no file or folder, or would be written elsewhere."""
+    """Something in an archive is neither a file nor a folder, or would be written elsewhere."""
 
 
 UNUSABLE = (UnsafeMemberError, tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)

@@ -7,7 +7,7 @@ train on all classes and test all classes, transfer on other data sets than it t
 from dataclasses import dataclass
 
 from ..config import Training
-from .splits import Item, Split, of_labels
+from .splits import Item, Split, select_and_relabel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +32,6 @@ def test_subsets(split: Split, protocol: Training) -> list[Subset]:
     halves = {"base": split.base_labels, "novel": split.novel_labels}
     parts = halves if protocol == "base_to_novel" else {"all": split.labels}
     return [
-        Subset(name=name, class_names=split.class_names(labels), items=of_labels(split.test, labels))
+        Subset(name=name, class_names=split.class_names(labels), items=select_and_relabel(split.test, labels))
         for name, labels in parts.items()
     ]

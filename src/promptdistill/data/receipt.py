@@ -10,7 +10,7 @@ from .splits import PARTS, read_published, split_file
 def write_receipt(name: str, dataset: DatasetConfig, data_root: Path, output: Path) -> None:
     """Write the data set's counts, next to those of the published split, and its split file's hash.
 
-    A folder may hold a subset of the published data set, so a difference in counts is no error; it
+    A folder may hold a subset of the published data set, so a difference in counts is not an error; it
     stands in the receipt.
     """
     folder = data_root / dataset.folder

@@ -94,13 +94,13 @@ def open_store(
     try:
         manifest = Manifest.model_validate(read_json(folder / MANIFEST))
     except ValidationError:
-        raise UserError(f"{folder / MANIFEST} is no manifest of stored regions; cut them anew.") from None
+        raise UserError(f"{folder / MANIFEST} is not a manifest of stored regions; cut them again.") from None
     origin = manifest.origin
     if not manifest.shards or origin.size != size:
         return None
     enough = regions.model_copy(update={"count": max(regions.count, origin.regions.count)})
     if (origin.images_sha256, origin.regions) != (images_sha256(items), enough):
-        raise UserError(f"{folder} holds regions of other images, or another geometry: cut them anew.")
+        raise UserError(f"{folder} holds regions of other images, or another geometry: cut them again.")
     for shard in manifest.shards:
         if not (folder / shard.file).is_file():
             raise UserError(f"{folder / shard.file} is missing: delete {MANIFEST} beside it and run again.")

@@ -104,7 +104,7 @@ def _read_zhou(path: Path) -> Split:
         parts = {part: [_item(row) for row in content.get(part, [])] for part in PARTS}
     except (AttributeError, TypeError, ValueError):
         raise UserError(
-            f'{path} is no split file: it must hold {{"train": [[path, label, class name], …], '
+            f'{path} is not a split file: it must hold {{"train": [[path, label, class name], …], '
             '"val": …, "test": …}}.'
         ) from None
     return Split(**parts)
@@ -141,7 +141,7 @@ def _imagenet_classes(path: Path) -> list[_ImageNetClass]:
     """All classes of classnames.txt ("n01440764 tench" a line), by label."""
     rows = [line.split(" ", 1) for line in _lines(path)]
     if any(len(row) < 2 for row in rows):
-        raise UserError(f"{path} is no list of classes: each line must hold a WordNet id and a name.")
+        raise UserError(f"{path} is not a list of classes: each line must hold a WordNet id and a name.")
     return [_ImageNetClass(id_, label, name) for label, (id_, name) in enumerate(sorted(dict(rows).items()))]
 
 
@@ -282,7 +282,7 @@ def read_draw(path: Path) -> Split:
     return _read_zhou(path)
 
 
-def of_labels(items: list[Item], labels: list[int]) -> list[Item]:
+def select_and_relabel(items: list[Item], labels: list[int]) -> list[Item]:
     """The items with one of the given labels, relabelled 0, 1, … by their place in `labels`."""
     place = {label: number for number, label in enumerate(labels)}
     return [item._replace(label=place[item.label]) for item in items if item.label in place]

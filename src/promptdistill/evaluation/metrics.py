@@ -40,7 +40,7 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         raise UserError(f"{path} does not exist: evaluate this prompt first.") from None
     except (ArrowException, OSError, KeyError, TypeError):
         raise UserError(
-            f"{path} is no predictions file, or is damaged: delete it and evaluate anew."
+            f"{path} is not a predictions file, or is damaged: delete it and evaluate again."
         ) from None
 
 

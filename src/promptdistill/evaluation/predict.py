@@ -24,7 +24,7 @@ from ..errors import UserError
 from ..files import atomic, sha256
 from ..lookup.store import RegionLookup
 from ..methods import find_method, parse_hyperparameters
-from ..methods.base import Method, Task
+from ..methods.base import Method, MethodContext
 from ..provenance import versions
 from ..training.artifact import load_frozen, load_prompt, require_student
 
@@ -77,7 +77,7 @@ def restore_method(
             "shots": header.shots,
             "unlabelled": find_method(name).unlabelled,
         }
-    task = Task(
+    task = MethodContext(
         backbone=student,
         class_names=names,
         template=template,

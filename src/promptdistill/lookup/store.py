@@ -77,7 +77,9 @@ class RegionLookup:
         try:
             self.manifest = Manifest.model_validate(read_json(folder / MANIFEST))
         except ValidationError:
-            raise UserError(f"{folder / MANIFEST} is no lookup manifest; build the lookup anew.") from None
+            raise UserError(
+                f"{folder / MANIFEST} is not a lookup manifest: build the lookup again."
+            ) from None
         for shard in self.manifest.shards:
             verify(folder / shard.file, shard.sha256, MANIFEST)
         self._shards = [mapped(folder / shard.file, "features") for shard in self.manifest.shards]
@@ -99,7 +101,7 @@ class RegionLookup:
             if found != value:
                 raise UserError(
                     f"The lookup {self.folder} was made with {key} = {found!r}, but {value!r} is asked for: "
-                    "build it anew."
+                    "build it again."
                 )
 
     def require_regions(self, regions: Regions) -> None:
@@ -118,7 +120,7 @@ class RegionLookup:
             how = "its own prompt" if template is None else f"the template {template!r}"
             raise UserError(
                 f"The lookup {self.folder} has no text features of the teacher for these classes and {how}: "
-                "build it anew."
+                "build it again."
             )
 
     @property
@@ -157,20 +159,20 @@ class RegionLookup:
         """Logits (B, classes): `scale` times the cosine similarity with text features (classes, D).
 
         None takes the teacher's own classifier of the data set; any other label set or template is
-        one more matrix product.  `top_k` keeps the greatest logits of each region, see `keep_top`.
+        one more matrix product.  `top_k` keeps the greatest logits of each region, see `smooth_top_k`.
         """
         text = self.text if classifier is None else classifier
         features = self.features(images, regions).to(scale.device)
         logits = scale * features @ text.to(scale.device).T
-        return logits if top_k is None else keep_top(logits, top_k)
+        return logits if top_k is None else smooth_top_k(logits, top_k)
 
 
 def _pairs(images: int, regions: int) -> tuple[Tensor, Tensor]:
     return torch.arange(images).repeat_interleave(regions), torch.arange(regions).repeat(images)
 
 
-class SomeAnswers:
-    """A teacher's answers for some of a lookup's images, counted anew, and for some of its classes."""
+class LookupSubset:
+    """A teacher's answers for some of a lookup's images, counted again, and for some of its classes."""
 
     def __init__(self, lookup: RegionLookup, images: list[int], labels: list[int], regions: int) -> None:
         """`images` and `labels` are numbers of the lookup's; of each image `regions` are seen."""
@@ -188,7 +190,7 @@ class SomeAnswers:
         return _pairs(len(self._images), self._regions)
 
 
-def keep_top(logits: Tensor, k: int) -> Tensor:
+def smooth_top_k(logits: Tensor, k: int) -> Tensor:
     """Logits (B, classes) whose `k` greatest of a row are kept; the others share the rest evenly.
 
     The softmax of the result has the same probabilities at the kept places, and the remaining mass in

@@ -13,7 +13,7 @@ from ..clip.prompted import PromptedClip
 from ..clip.prompts import Prompt, random_prompt
 from ..config import Strict
 from ..errors import UserError
-from ..lookup.store import RegionLookup, SomeAnswers
+from ..lookup.store import LookupSubset, RegionLookup
 
 
 class MethodConfig(Strict):
@@ -30,10 +30,10 @@ class MethodConfig(Strict):
 class DeepPromptConfig(MethodConfig):
     """Hyper-parameters of methods that learn independent tokens in several layers of both towers."""
 
-    text_context: int = Field(ge=1, description="text tokens a layer")
-    vision_context: int = Field(ge=1, description="vision tokens a layer")
-    depth: int = Field(ge=1, description="layers with tokens of their own, in both towers")
-    phrase: str | None = Field(None, description="initial words of text layer 0; none: random")
+    n_ctx_text: int = Field(ge=1, description="text tokens a layer")
+    n_ctx_vision: int = Field(ge=1, description="vision tokens a layer")
+    prompt_depth: int = Field(ge=1, description="layers with tokens of their own, in both towers")
+    ctx_init: str | None = Field(None, description="initial words of text layer 0; none: random")
 
 
 class NothingLearns(Strict):
@@ -54,7 +54,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class MethodContext:
     """What a method is trained or evaluated for.
 
     `class_names` are the classes that training knows; `frozen` are prompts learned before, in
@@ -70,7 +70,7 @@ class Task:
     config: Strict
     generator: torch.Generator
     frozen: list[Prompt] = field(default_factory=list)
-    teacher: RegionLookup | SomeAnswers | None = None
+    teacher: RegionLookup | LookupSubset | None = None
     teacher_text: Tensor | None = None
     plain_features: RegionLookup | None = None
     cascade_features: RegionLookup | None = None
@@ -89,7 +89,7 @@ class Method(nn.Module):
     unlabelled: ClassVar[bool] = False
     asks_teacher: ClassVar[bool] = False
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: MethodContext) -> None:
         super().__init__()
         self.task = task
         self.prompt = self.build_prompt()
@@ -191,8 +191,8 @@ class DeepPromptMethod(Method):
         return random_prompt(
             self.task.backbone,
             self.task.generator,
-            text_context=config.text_context,
-            vision_context=config.vision_context,
-            depth=config.depth,
-            phrase=config.phrase,
+            n_ctx_text=config.n_ctx_text,
+            n_ctx_vision=config.n_ctx_vision,
+            prompt_depth=config.prompt_depth,
+            ctx_init=config.ctx_init,
         )

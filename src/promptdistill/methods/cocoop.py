@@ -20,8 +20,8 @@ _SENTENCES = 4096  # encoded at a time when many images are tested
 class CoCoOpConfig(MethodConfig):
     """Hyper-parameters of CoCoOp."""
 
-    context: int = Field(ge=1, description="text context tokens")
-    phrase: str | None = Field(None, description="initial words of the context; none: random")
+    n_ctx: int = Field(ge=1, description="text context tokens")
+    ctx_init: str | None = Field(None, description="initial words of the context; none: random")
 
 
 class ConditionalPrompt(DeepPrompt):
@@ -49,7 +49,7 @@ def _meta_net(backbone: Backbone, generator: torch.Generator) -> nn.Module:
 
 
 class CoCoOp(Method):
-    """Learns `context` text tokens and the net; cross-entropy."""
+    """Learns `n_ctx` text tokens and the net; cross-entropy."""
 
     Config = CoCoOpConfig
 
@@ -59,10 +59,10 @@ class CoCoOp(Method):
         tokens = random_prompt(
             backbone,
             generator,
-            text_context=config.context,
-            vision_context=0,
-            depth=1,
-            phrase=config.phrase,
+            n_ctx_text=config.n_ctx,
+            n_ctx_vision=0,
+            prompt_depth=1,
+            ctx_init=config.ctx_init,
         )
         prompt = ConditionalPrompt([tokens.text[0].detach()], _meta_net(backbone, generator))
         return prompt.to(backbone.device)

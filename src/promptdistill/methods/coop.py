@@ -11,12 +11,12 @@ from .base import Batch, Method, MethodConfig
 class CoOpConfig(MethodConfig):
     """Hyper-parameters of CoOp."""
 
-    context: int = Field(ge=1, description="text context tokens")
-    phrase: str | None = Field(None, description="initial words of the context; none: random")
+    n_ctx: int = Field(ge=1, description="text context tokens")
+    ctx_init: str | None = Field(None, description="initial words of the context; none: random")
 
 
 class CoOp(Method):
-    """Learns `context` text tokens; cross-entropy."""
+    """Learns `n_ctx` text tokens; cross-entropy."""
 
     Config = CoOpConfig
 
@@ -26,10 +26,10 @@ class CoOp(Method):
         return random_prompt(
             self.task.backbone,
             self.task.generator,
-            text_context=config.context,
-            vision_context=0,
-            depth=1,
-            phrase=config.phrase,
+            n_ctx_text=config.n_ctx,
+            n_ctx_vision=0,
+            prompt_depth=1,
+            ctx_init=config.ctx_init,
         )
 
     def loss(self, batch: Batch) -> Tensor:

@@ -15,15 +15,17 @@ from torch import Tensor, nn
 
 from ..clip.prompts import DeepPrompt, Prompt, random_prompt
 from ..clip.text import Block
-from ..lookup.store import keep_top
+from ..lookup.store import smooth_top_k
 from .base import Batch, DeepPromptConfig, Method
 
 
 class FDBPLConfig(DeepPromptConfig):
     """Hyper-parameters of FDBPL."""
 
-    vision_context: int = Field(ge=0, description="vision tokens a layer; 0: the image tower as it is")
-    negative_phrase: str | None = Field(None, description="initial words of the negative text; none: random")
+    n_ctx_vision: int = Field(ge=0, description="vision tokens a layer; 0: the image tower as it is")
+    negative_ctx_init: str | None = Field(
+        None, description="initial words of the negative text; none: random"
+    )
     regions: int | None = Field(ge=1, description="regions of an image in all; none: one an epoch")
     region_scale: tuple[float, float] | None = Field(
         description="least and greatest area of a region, as a share of the image's; none: the experiment's"
@@ -86,12 +88,12 @@ class FDBPL(Method):
     def build_prompt(self) -> Prompt:
         """Independent tokens, both texts with their initial phrases (ours)."""
         config, backbone, generator = self.task.config, self.task.backbone, self.task.generator
-        shape = {"text_context": config.text_context, "depth": config.depth}
+        shape = {"n_ctx_text": config.n_ctx_text, "prompt_depth": config.prompt_depth}
         positive = random_prompt(
-            backbone, generator, **shape, vision_context=config.vision_context, phrase=config.phrase
+            backbone, generator, **shape, n_ctx_vision=config.n_ctx_vision, ctx_init=config.ctx_init
         )
         negative = random_prompt(
-            backbone, generator, **shape, vision_context=0, phrase=config.negative_phrase
+            backbone, generator, **shape, n_ctx_vision=0, ctx_init=config.negative_ctx_init
         )
         blocks = (
             [tokens.detach() for tokens in block] for block in (positive.text, negative.text, positive.vision)
@@ -140,7 +142,7 @@ class FDBPL(Method):
             teacher = self.task.teacher.logits(batch.images, batch.regions, scale)
             informative = self.informative(teacher)
             if config.top_k is not None:
-                teacher = keep_top(teacher, config.top_k)
+                teacher = smooth_top_k(teacher, config.top_k)
         image = self.image_features(batch)
         positive, negative = (scale * image @ text.T for text in self.text_pair(self.task.class_names))
         difference, temperature = positive - negative, config.temperature

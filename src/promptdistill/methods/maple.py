@@ -12,10 +12,10 @@ from .base import Batch, Method, MethodConfig
 class MaPLeConfig(MethodConfig):
     """Hyper-parameters of MaPLe."""
 
-    context: int = Field(ge=1, description="tokens a layer, in both towers")
-    depth: int = Field(ge=1, description="layers with tokens of their own")
-    phrase: str | None = Field(
-        None, description="initial words; the first `context` learn, the others stay; none: random"
+    n_ctx: int = Field(ge=1, description="tokens a layer, in both towers")
+    prompt_depth: int = Field(ge=1, description="layers with tokens of their own")
+    ctx_init: str | None = Field(
+        None, description="initial words; the first `n_ctx` learn, the others stay; none: random"
     )
 
 
@@ -45,18 +45,18 @@ class MaPLe(Method):
     def build_prompt(self) -> Prompt:
         """Text tokens, and maps with torch's default initial weights."""
         config, backbone, generator = self.task.config, self.task.backbone, self.task.generator
-        words = (config.phrase or "").split()
+        words = (config.ctx_init or "").split()
         text = random_prompt(
             backbone,
             generator,
-            text_context=config.context,
-            vision_context=0,
-            depth=config.depth,
-            phrase=" ".join(words[: config.context]) or None,
+            n_ctx_text=config.n_ctx,
+            n_ctx_vision=0,
+            prompt_depth=config.prompt_depth,
+            ctx_init=" ".join(words[: config.n_ctx]) or None,
         ).text
         with drawn_from(generator):
             maps = [nn.Linear(backbone.text_width, backbone.vision_width) for _ in text]
-        fixed_words = " ".join(words[config.context :])
+        fixed_words = " ".join(words[config.n_ctx :])
         return CoupledPrompt([tokens.detach() for tokens in text], maps, fixed_words).to(backbone.device)
 
     def loss(self, batch: Batch) -> Tensor:

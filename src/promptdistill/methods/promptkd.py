@@ -16,8 +16,8 @@ class PromptKDConfig(MethodConfig):
     """Hyper-parameters of PromptKD."""
 
     batch_size: int = Field(ge=2, description="batch normalisation needs two")
-    vision_context: int = Field(ge=1, description="vision tokens a layer")
-    depth: int = Field(ge=1, description="layers of the image tower with tokens of their own")
+    n_ctx_vision: int = Field(ge=1, description="vision tokens a layer")
+    prompt_depth: int = Field(ge=1, description="layers of the image tower with tokens of their own")
     temperature: float = Field(1.0, gt=0)
     weight: float = Field(gt=0, description="of the divergence from the teacher")
 
@@ -60,9 +60,9 @@ class PromptKD(Method):
         tokens = random_prompt(
             backbone,
             generator,
-            text_context=0,
-            vision_context=config.vision_context,
-            depth=config.depth,
+            n_ctx_text=0,
+            n_ctx_vision=config.n_ctx_vision,
+            prompt_depth=config.prompt_depth,
         )
         text = self.task.teacher_text
         projection = _projection(backbone.feature_dim, text.shape[1], generator)
@@ -83,7 +83,7 @@ class PromptKD(Method):
         if unknown:
             raise UserError(
                 f"The prompt has no text features of the teacher for the class {unknown[0]!r}: PromptKD is "
-                "trained anew on each data set that it is tested on."
+                "trained again on each data set that it is tested on."
             )
         return self.prompt.teacher_text[[row[name] for name in class_names]]
 

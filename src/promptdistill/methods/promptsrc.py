@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..clip.templates import fill, openai_templates
 from ..errors import UserError
-from .base import Batch, DeepPromptConfig, DeepPromptMethod, Task
+from .base import Batch, DeepPromptConfig, DeepPromptMethod, MethodContext
 
 _TEMPLATES = 60  # the first of OpenAI's 80, as published
 
@@ -29,7 +29,7 @@ class PromptSRC(DeepPromptMethod):
 
     Config = PromptSRCConfig
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: MethodContext) -> None:
         super().__init__(task)
         for name, tensor in self.prompt.named_parameters():
             self.register_buffer(_buffer(name), torch.zeros_like(tensor))

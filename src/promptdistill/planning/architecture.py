@@ -36,7 +36,7 @@ class ImageTower(Tower):
 class Architecture:
     """A CLIP: its towers, words of its vocabulary, dimension of its features (D), pixels (H, W) that it sees.
 
-    `image` is None for a tower that is no plain ViT, such as a ResNet.
+    `image` is None for a tower that is not a plain ViT, such as a ResNet.
     """
 
     name: str

@@ -11,7 +11,7 @@ from .disk import bytes_of
 from .downloads import Downloads, downloads
 from .experiment import Experiment, UnknownError
 from .jobs import STAGES, Data, Job, Lookup, ablation_jobs, all_jobs
-from .pace import Measured, Pace
+from .throughput import Measured, Throughput
 from .work import Work, work_of
 
 _HOUR = 3600
@@ -119,10 +119,10 @@ def plan(experiment: Experiment, measured: list[Measured], tflops: float) -> Pla
     )
 
 
-def _paces(measured: list[Measured]) -> tuple[Pace | None, Pace | None]:
+def _paces(measured: list[Measured]) -> tuple[Throughput | None, Throughput | None]:
     """The pace of what was measured elsewhere, and that on a GPU; None where nothing was."""
     parts = ([row for row in measured if row.on_gpu is on_gpu] for on_gpu in (False, True))
-    return tuple(Pace(rows) if rows else None for rows in parts)
+    return tuple(Throughput(rows) if rows else None for rows in parts)
 
 
 @dataclass
@@ -130,8 +130,8 @@ class _Count:
     """Counts stages, and gathers what they compute and what could not be counted."""
 
     experiment: Experiment
-    pace: Pace | None
-    gpu: Pace | None
+    pace: Throughput | None
+    gpu: Throughput | None
     tflops: float
     computed: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
@@ -150,7 +150,7 @@ class _Count:
             disk_bytes=self._bytes(jobs),
         )
 
-    def pacing(self, pace: Pace | None) -> Pacing | None:
+    def pacing(self, pace: Throughput | None) -> Pacing | None:
         """What a pace rests on."""
         if pace is None:
             return None
@@ -176,7 +176,7 @@ class _Count:
                 self.unknown.add(str(error))
         return total
 
-    def _hours(self, works: list[Work], pace: Pace | None) -> float:
+    def _hours(self, works: list[Work], pace: Throughput | None) -> float:
         """At a measured pace, or at the assumed rate of a GPU."""
         if pace is None:
             return sum(work.flops * work.times for work in works) / (self.tflops * 1e12) / _HOUR

@@ -18,7 +18,7 @@ from ..config import (
 )
 from ..data.splits import base_count
 from .architecture import Architecture, read_architecture
-from .learner import Learner
+from .compute_cost import ComputeCost
 
 
 class UnknownError(Exception):
@@ -62,10 +62,12 @@ class Experiment:
         """A method's hyper-parameters on one data set in one protocol."""
         return hyperparameters(method, dataset, self.config, self.config_dir, training)
 
-    def learner(self, method: str, dataset: str, training: Training) -> Learner:
+    def compute_cost(self, method: str, dataset: str, training: Training) -> ComputeCost:
         """What the towers carry when a method is trained, or tested: its tokens and those it stands on."""
-        own = Learner.of(method, self.entry(method), self.hyperparameters(method, dataset, training))
-        return own.behind(self.learner("boosting", dataset, training)) if self.is_cascaded(method) else own
+        own = ComputeCost.of(method, self.entry(method), self.hyperparameters(method, dataset, training))
+        return (
+            own.behind(self.compute_cost("boosting", dataset, training)) if self.is_cascaded(method) else own
+        )
 
     def images(self, dataset: str, part: Literal["train", "val", "test"]) -> int:
         """Images of one part of a data set, as its entry says; UnknownError if it does not."""

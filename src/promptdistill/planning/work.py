@@ -7,6 +7,7 @@ from typing import NamedTuple
 from .. import layout
 from ..config import Training, family
 from .architecture import Architecture
+from .compute_cost import whole_number
 from .experiment import Experiment, UnknownError
 from .flops import image_flops
 from .jobs import (
@@ -21,7 +22,6 @@ from .jobs import (
     Lookup,
     TuneTeacher,
 )
-from .learner import whole_number
 
 ENCODE = "encode"  # the name of a forward pass of one image, beside those of methods
 
@@ -47,7 +47,7 @@ def work_of(job: Job, experiment: Experiment) -> Iterator[Work]:
 @work_of.register
 def _(job: Lookup, experiment: Experiment) -> Iterator[Work]:
     tuned = job.tuned
-    prompt = experiment.learner(tuned.METHOD, tuned.dataset, tuned.training).image if tuned else ()
+    prompt = experiment.compute_cost(tuned.METHOD, tuned.dataset, tuned.training).image if tuned else ()
     flops = image_flops(_vit(experiment.teacher), prompt).forward
     yield Work(ENCODE, flops, experiment.images(job.dataset, "train") * job.regions.count)
 
@@ -103,11 +103,11 @@ def _(job: Distill, experiment: Experiment) -> Iterator[Work]:
 @work_of.register
 def _(job: Evaluate, experiment: Experiment) -> Iterator[Work]:
     source = experiment.trained_on(job.training, job.dataset)
-    learner = experiment.learner(job.method, source, job.training)
-    if learner.image is not None:
+    cost = experiment.compute_cost(job.method, source, job.training)
+    if cost.image is not None:
         _vit(experiment.student)
     classes = experiment.trained_classes(job.dataset, job.training)  # base and novel classes are half each
-    flops = learner.image_test(experiment.student, classes)
+    flops = cost.image_test(experiment.student, classes)
     if flops:
         yield Work(ENCODE, flops, experiment.images(job.dataset, "test") * len(job.runs))
 
@@ -124,19 +124,19 @@ def _steps(
     """All steps of one training."""
     values = experiment.hyperparameters(method, dataset, training)
     batch, epochs = whole_number(method, values, "batch_size"), whole_number(method, values, "epochs")
-    learner = experiment.learner(method, dataset, training)
-    if not learner.learns:
+    cost = experiment.compute_cost(method, dataset, training)
+    if not cost.learns:
         raise UnknownError(
-            f"what a step of {method} computes, whose hyper-parameters are none of context, text_context and "
-            "vision_context"
+            f"what a step of {method} computes, whose hyper-parameters are none of context, n_ctx_text and "
+            "n_ctx_vision"
         )
-    if learner.image is not None:
+    if cost.image is not None:
         _vit(model)
     shown = min(
         whole_number(method, values, "regions_per_image", 1),
         experiment.regions(method, dataset, training).count,
     )
-    flops = learner.step(model, classes, min(batch, images) * shown)
+    flops = cost.step(model, classes, min(batch, images) * shown)
     return Work(family(method), flops, epochs * max(1, images // batch))
 
 
@@ -144,12 +144,12 @@ def _student_flops(experiment: Experiment, dataset: str, kind: Kind) -> float:
     """Of one image through the student, plain or with a boosting prompt."""
     training: Training = "transfer" if kind == "boosted_transfer" else "base_to_novel"
     source = experiment.trained_on(training, dataset)
-    prompt = () if kind == "plain" else experiment.learner("boosting", source, training).image
+    prompt = () if kind == "plain" else experiment.compute_cost("boosting", source, training).image
     return image_flops(_vit(experiment.student), prompt).forward
 
 
 def _vit(model: Architecture) -> Architecture:
     """The model, if the operations of its image tower can be counted."""
     if model.image is None:
-        raise UnknownError(f"what the image tower of {model.name} computes, which is no plain ViT")
+        raise UnknownError(f"what the image tower of {model.name} computes, which is not a plain ViT")
     return model

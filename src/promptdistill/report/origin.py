@@ -93,7 +93,7 @@ def read_origin(table: Path) -> Origin:
     if not path.is_file():
         raise UserError(
             f"{path} does not exist, which says what {table.name} was made from: name the CSV file of a "
-            "table, such as results/tables/base_to_novel.csv, and make the table anew if it is an older one."
+            "table, such as results/tables/base_to_novel.csv, and make the table again if it is an older one."
         )
     return _of_this_version(Origin, read_json(path), str(path))
 
@@ -115,5 +115,5 @@ def _of_this_version(schema: type[Model], content: Any, where: str) -> Model:
     except UserError as error:
         raise UserError(
             f"{str(error).removesuffix('.')}: the table was made by another version of this program, so make "
-            "the table anew."
+            "the table again."
         ) from None

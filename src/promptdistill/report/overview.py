@@ -42,7 +42,7 @@ def _averages_of(path: Path) -> pd.DataFrame:
     except (ValueError, UnicodeDecodeError):
         cells = pd.DataFrame()
     if not NEEDED.issubset(cells.columns):
-        raise UserError(f"{path} is no table of this pipeline, or is damaged: make it anew.")
+        raise UserError(f"{path} is not a table of this pipeline, or is damaged: make it again.")
     own = cells[(cells["dataset"] == AVERAGE) & cells["mean"].notna()]
     several = own.loc[own["shots"] > 0, "shots"].nunique() > 1
     suffix = "_" + own["shots"].astype(str) + "shots" if several else ""

@@ -44,7 +44,7 @@ def read(path: Path, figures: tuple[str, ...]) -> pd.DataFrame:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: name a CSV file of published numbers, or none.") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
-        raise UserError(f"{path} is no CSV file of published numbers.") from None
+        raise UserError(f"{path} is not a CSV file of published numbers.") from None
     missing = [name for name in needed if name not in table]
     if missing:
         raise UserError(f"{path} lacks the columns {', '.join(missing)} of published numbers: add them.")

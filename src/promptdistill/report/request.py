@@ -72,7 +72,7 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise UserError(f"There is no table {self.kind!r}: choose one of {', '.join(KINDS)}.")
+            raise UserError(f"There is not a table {self.kind!r}: choose one of {', '.join(KINDS)}.")
         for name in ("datasets", "titles", "shots", "seeds"):
             values = list(getattr(self, name))
             if not values or len(set(values)) < len(values):

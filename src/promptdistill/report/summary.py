@@ -68,7 +68,7 @@ def _belongs(row: dict[str, Any], request: Request) -> bool:
     missing = [key for key in KEYS if key not in row]
     if missing:
         where = row.get("predictions", "a row")
-        raise UserError(f"The metrics of {where} lack {', '.join(missing)}: make the metrics anew.")
+        raise UserError(f"The metrics of {where} lack {', '.join(missing)}: make the metrics again.")
     return (
         row["protocol"] == KINDS[request.kind].protocol
         and row["dataset"] in request.shown
@@ -90,11 +90,11 @@ def _is_transferred(row: dict[str, Any], request: Request) -> bool:
 def _checked(row: dict[str, Any], request: Request) -> dict[str, Any]:
     for figure in request.figures:
         if not isinstance(row.get(figure), Real):
-            raise UserError(f"The metrics of {row['predictions']} have no {figure}: make the metrics anew.")
+            raise UserError(f"The metrics of {row['predictions']} have no {figure}: make the metrics again.")
     if row["transductive"] not in (None, *TRANSDUCTIVE):
         raise UserError(
             f"The metrics of {row['predictions']} say {row['transductive']!r} for transductive, which is "
-            f"none of null, {', '.join(TRANSDUCTIVE)}: make the metrics anew."
+            f"none of null, {', '.join(TRANSDUCTIVE)}: make the metrics again."
         )
     return row
 

@@ -144,7 +144,7 @@ def _read_manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate(read_json(path))
     except ValidationError:
-        raise UserError(f"{path} is no lookup manifest; build the lookup anew.") from None
+        raise UserError(f"{path} is not a lookup manifest: build the lookup again.") from None
 
 
 def _with(file: TracedFile, facts: dict[str, Any], inputs: list[TracedFile]) -> TracedFile:

@@ -76,7 +76,7 @@ def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config
     ]
     for file in files:
         if not file.found:
-            raise UserError(f"{file.path} does not exist: make the table anew.")
+            raise UserError(f"{file.path} does not exist: make the table again.")
     cells, seeds = (pd.read_csv(file.path, dtype={"seed": "Int64"}) for file in files)
     if "dataset" not in cells:  # an ablation has averages alone
         cells = cells.assign(dataset=AVERAGE, shots=origin.shots[0])

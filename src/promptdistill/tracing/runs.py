@@ -30,7 +30,7 @@ class ImportedRuns:
 def mlflow_runs(results: Path) -> ImportedRuns:
     """The runs of a folder of results, in its own store or that which MLFLOW_TRACKING_URI names.
 
-    A store that does not answer is no error here: all else of a trace lies on disk.
+    A store that does not answer is not an error here: all else of a trace lies on disk.
     """
     store = store_of(results)
     if store.database is not None and not store.database.is_file():

@@ -66,7 +66,7 @@ def _imported(run: TracedRun) -> tuple[str, str]:
         return f"{named}, of which is not known whether it holds this result", "yellow"
     if run.mlflow_fits:
         return named, ""
-    return f"{named}, imported before this result: `snakemake track` imports it anew", "yellow"
+    return f"{named}, imported before this result: `snakemake track` imports it again", "yellow"
 
 
 def _add(tree: Tree, file: TracedFile, trace: Trace, shown: set[str]) -> None:

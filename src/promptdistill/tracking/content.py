@@ -134,7 +134,7 @@ def contents(tables: list[Path], metrics: list[Path], results: Results, jobs: Jo
             if key not in rows:
                 raise UserError(
                     f"{table}_seeds.csv holds {key}, which is in none of the metrics files: name its file "
-                    "too, or make the table anew."
+                    "too, or make the table again."
                 )
             if key not in found:
                 found[key] = _result(key, table.name, rows[key], results, jobs)
@@ -157,13 +157,13 @@ def _read_csv(path: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: make this table first.") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
-        raise UserError(f"{path} is no table of this program, or is damaged: make it anew.") from None
+        raise UserError(f"{path} is not a table of this program, or is damaged: make it again.") from None
 
 
 def _table(path: Path) -> Content:
     """A table's own run: its averages over data sets, and its files."""
     if path.name not in KINDS:
-        raise UserError(f"{path}: there is no table {path.name!r}: choose one of {', '.join(KINDS)}.")
+        raise UserError(f"{path}: there is not a table {path.name!r}: choose one of {', '.join(KINDS)}.")
     cells = _read_csv(Path(f"{path}.csv"))
     complete = cells[(cells["dataset"] == AVERAGE) & ~cells["partial"].astype(bool)]
     return Content(
@@ -191,11 +191,11 @@ def _result(key: str, table: str, row: dict[str, Any], results: Results, jobs: J
     """One method's result on one data set, of one number of shots and one seed."""
     predictions = Path(row["predictions"])
     _, origin = read_predictions(predictions)
-    results.require(predictions, row["predictions_sha256"], "the metrics", "make them anew")
+    results.require(predictions, row["predictions_sha256"], "the metrics", "make them again")
     header, points, files, seconds = None, [], {}, 0.0
     if row["shots"]:
         prompt = results.prompt(row)
-        results.require(prompt, origin["prompt_sha256"], "the predictions", "test it anew")
+        results.require(prompt, origin["prompt_sha256"], "the predictions", "test it again")
         header = load_prompt(prompt)[1]
         measured = _measured(row, results, jobs)
         points = [*_curves(history_path(prompt)), *measured]
@@ -204,7 +204,7 @@ def _result(key: str, table: str, row: dict[str, Any], results: Results, jobs: J
     params = _params(row, origin, header)
     if header and header.boosting_sha256:
         boosting = results.boosting(row)
-        results.require(boosting, header.boosting_sha256, f"{results.prompt(row)}", "train that anew")
+        results.require(boosting, header.boosting_sha256, f"{results.prompt(row)}", "train that again")
         params |= _flat("boosting", load_prompt(boosting)[1].hyperparameters)
         files[f"boosting/{boosting.name}"] = boosting
     return Content(

@@ -80,7 +80,7 @@ def make_experiment(store: Store) -> None:
     elif location not in (None, found.artifact_location):
         raise UserError(
             f"{store.database} keeps its artifacts in {found.artifact_location}, not beside itself: if it "
-            "was moved, move it back, or delete it and import the results anew."
+            "was moved, move it back, or delete it and import the results again."
         )
 
 

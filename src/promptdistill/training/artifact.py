@@ -59,7 +59,7 @@ def load_prompt(path: Path) -> tuple[dict[str, Tensor], Header]:
         raise UserError(f"{path} does not exist: train this prompt first.") from None
     except (SafetensorError, KeyError, ValidationError):
         raise UserError(
-            f"{path} is no prompt of this program, or is damaged: delete it and train anew."
+            f"{path} is not a prompt of this program, or is damaged: delete it and train again."
         ) from None
 
 
@@ -68,7 +68,7 @@ def require_student(header: Header, student: Backbone, path: Path) -> None:
     if header.student_sha256 != student.weights_sha256:
         raise UserError(
             f"{path} was learned for {header.student.model} ({header.student.pretrained}) with other weights "
-            f"than {student.config.model} ({student.config.pretrained}) has now: train it anew."
+            f"than {student.config.model} ({student.config.pretrained}) has now: train it again."
         )
 
 

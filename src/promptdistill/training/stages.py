@@ -12,12 +12,12 @@ from ..config import Regions, Training, family, split_method
 from ..data.loading import WholeImages, load
 from ..data.protocols import training_labels
 from ..data.region_store import images_sha256, open_store
-from ..data.splits import Item, Split, of_labels, read_draw, validation_images
+from ..data.splits import Item, Split, read_draw, select_and_relabel, validation_images
 from ..errors import UserError
 from ..files import sha256, sha256_of_json, write_json
-from ..lookup.store import MANIFEST, RegionLookup, SomeAnswers
+from ..lookup.store import MANIFEST, LookupSubset, RegionLookup
 from ..methods import find_method, parse_hyperparameters
-from ..methods.base import Examples, FittedMethod, Method, Task
+from ..methods.base import Examples, FittedMethod, Method, MethodContext
 from ..provenance import code_sha256, versions
 from .artifact import Header, load_frozen, save_prompt
 from .batches import PickedRegions
@@ -39,7 +39,7 @@ _WHOLE_IMAGES = 64  # encoded at a time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Setting:
+class TrainingInputs:
     """What both stages need to know about the data set and the machine.
 
     `regions` None stands for whole images.  `store` is the folder of stored regions of all training
@@ -84,7 +84,7 @@ class Run:
 
 
 def train_distilled(
-    setting: Setting,
+    setting: TrainingInputs,
     runs: list[Run],
     method: str,
     hyperparameters: dict[str, Any],
@@ -106,7 +106,7 @@ def train_distilled(
     lookup.require_classifier(None if protocol else setting.template, class_names)
     config = parse_hyperparameters(method, hyperparameters)
     for run in runs:
-        task = Task(
+        task = MethodContext(
             backbone=setting.student,
             class_names=class_names,
             template=setting.template,
@@ -131,7 +131,7 @@ def train_distilled(
 
 
 def train_adapting(
-    setting: Setting,
+    setting: TrainingInputs,
     runs: list[Run],
     method: str,
     hyperparameters: dict[str, Any],
@@ -165,8 +165,8 @@ def train_adapting(
     boosting_sha256 = sha256(boosting) if boosting else None
     for run in runs:
         draw = read_draw(run.draw)
-        items = of_labels(draw.train, labels)
-        task = Task(
+        items = select_and_relabel(draw.train, labels)
+        task = MethodContext(
             backbone=setting.student,
             class_names=setting.split.class_names(labels),
             template=setting.template,
@@ -193,7 +193,7 @@ def train_adapting(
         learner = kind(task)
         if isinstance(learner, FittedMethod):
             val = validation_images(setting.split, draw, run.shots, run.seed)
-            _fit_and_save(learner, items, of_labels(val, labels), setting, header, run.output)
+            _fit_and_save(learner, items, select_and_relabel(val, labels), setting, header, run.output)
         else:
             _train_and_save(learner, items, setting, header, run.output)
     _forget_checkpoints(runs)
@@ -205,8 +205,8 @@ def _forget_checkpoints(runs: list[Run]) -> None:
 
 
 def _teacher_of(
-    folder: Path | None, drawn: list[Item], labels: list[int], setting: Setting
-) -> SomeAnswers | None:
+    folder: Path | None, drawn: list[Item], labels: list[int], setting: TrainingInputs
+) -> LookupSubset | None:
     """The zero-shot teacher's answers for the drawn images of some labels; checked."""
     if folder is None:
         return None
@@ -216,13 +216,13 @@ def _teacher_of(
     lookup.require_regions(setting.regions)
     lookup.require_classifier(setting.template, split.class_names(split.labels))
     row = {item.path: number for number, item in enumerate(split.train)}
-    images = [row[item.path] for item in of_labels(drawn, labels)]
+    images = [row[item.path] for item in select_and_relabel(drawn, labels)]
     places = [split.labels.index(label) for label in labels]
-    return SomeAnswers(lookup, images, places, setting.regions.count)
+    return LookupSubset(lookup, images, places, setting.regions.count)
 
 
 def _looked_up(
-    folder: Path | None, items: list[Item], setting: Setting, boosting_sha256: str | None
+    folder: Path | None, items: list[Item], setting: TrainingInputs, boosting_sha256: str | None
 ) -> dict[str, RegionLookup]:
     """The parts of a task that come from a lookup of the student's own features; checked."""
     if folder is None:
@@ -242,7 +242,7 @@ def _looked_up(
     return {kind: lookup for kind, holds in kinds.items() if holds}
 
 
-def _header(setting: Setting, **own: Any) -> Header:
+def _header(setting: TrainingInputs, **own: Any) -> Header:
     return Header(
         dataset=setting.dataset,
         split_sha256=setting.split_sha256,
@@ -258,7 +258,7 @@ def _header(setting: Setting, **own: Any) -> Header:
 
 
 def _train_and_save(
-    method: Method, items: list[Item], setting: Setting, header: Header, output: Path
+    method: Method, items: list[Item], setting: TrainingInputs, header: Header, output: Path
 ) -> None:
     if setting.regions is None:
         raise UserError(f"{header.method} is trained on random regions: say how many, with --regions.")
@@ -277,7 +277,12 @@ def _train_and_save(
 
 
 def _fit_and_save(
-    method: FittedMethod, train: list[Item], val: list[Item], setting: Setting, header: Header, output: Path
+    method: FittedMethod,
+    train: list[Item],
+    val: list[Item],
+    setting: TrainingInputs,
+    header: Header,
+    output: Path,
 ) -> None:
     history = method.fit(_examples(method, train, setting), _examples(method, val, setting))
     write_json(history_path(output), history)
@@ -285,7 +290,7 @@ def _fit_and_save(
 
 
 @torch.no_grad()
-def _examples(method: Method, items: list[Item], setting: Setting) -> Examples:
+def _examples(method: Method, items: list[Item], setting: TrainingInputs) -> Examples:
     """Features of whole images, prepared as the model is tested, and their labels."""
     student = setting.student
     whole = WholeImages(items, setting.image_folder, student.preprocess)

@@ -88,7 +88,7 @@ def pull(remote: str | None) -> Restored:
 def _opened(remote: str | None) -> Iterator[Repo]:
     """The DVC repository of the current folder; what DVC refuses becomes a UserError."""
     if not (Path(".dvc").is_dir() and Path("dvc.yaml").is_file()):
-        raise UserError(f"{Path.cwd()} is no DVC repository: go to the folder of dvc.yaml, or `dvc init`.")
+        raise UserError(f"{Path.cwd()} is not a DVC repository: go to the folder of dvc.yaml, or `dvc init`.")
     try:
         with Repo(".") as repo:
             name = remote or repo.config["core"].get("remote")
@@ -152,7 +152,7 @@ def _require_all_files(repo: Repo) -> None:
         raise UserError(
             f"{path}{more}: missing in the remote, or damaged there, so nothing was restored.  To mend the "
             f"remote, delete {' and '.join(dict.fromkeys(objects))} in it, where it is there, and `dvc push` "
-            "again from where these results are; or make them anew with `dvc repro`."
+            "again from where these results are; or make them again with `dvc repro`."
         )
 
 

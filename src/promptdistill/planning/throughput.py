@@ -53,13 +53,15 @@ def read_measured(path: Path = SHIPPED) -> list[Measured]:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = [row for row in csv.DictReader(stream) if row.get("way", "ours") == "ours"]
     except (FileNotFoundError, UnicodeDecodeError):
-        raise UserError(f"{path} is no CSV file of measured steps: benchmarks/steps.py writes one.") from None
+        raise UserError(
+            f"{path} is not a CSV file of measured steps: benchmarks/steps.py writes one."
+        ) from None
     if not rows:
         raise UserError(f"{path} has no row of measured steps: benchmarks/steps.py writes some.")
     return [validate(Measured, row, f"{path}, row {number}") for number, row in enumerate(rows, start=1)]
 
 
-class Pace:
+class Throughput:
     """Seconds that one step, or the encoding of one image, takes, told by what was measured.
 
     Between two measured steps of a method, seconds follow a straight line over the operations, both on a

@@ -3,7 +3,7 @@
 import pytest
 
 from promptdistill.config import BackboneConfig
-from promptdistill.planning import footprint
+from promptdistill.planning import job_resources
 
 
 def backbone(model):
@@ -15,21 +15,21 @@ def backbone(model):
     [("ViT-B-32", 151), ("ViT-B-16", 150), ("ViT-B-16-quickgelu", 150), ("ViT-L-14", 428)],
 )
 def test_parameters_are_about_the_published_numbers(model, millions):
-    assert footprint.parameters(model) == pytest.approx(millions * 1e6, rel=0.03)
+    assert job_resources.parameters(model) == pytest.approx(millions * 1e6, rel=0.03)
 
 
 def test_an_image_costs_about_the_published_arithmetic():
     """17.6 against 81.1 thousand million multiplications."""
-    ratio = footprint.image_work("ViT-L-14") / footprint.image_work("ViT-B-16")
+    ratio = job_resources.image_work("ViT-L-14") / job_resources.image_work("ViT-B-16")
     assert ratio == pytest.approx(81.1 / 17.6, rel=0.05)
 
 
 def test_a_larger_model_asks_for_more():
     models = ["miniature-student", "ViT-B-32", "ViT-B-16", "ViT-L-14"]
-    times = [footprint.minutes(backbone(model), 12) for model in models]
+    times = [job_resources.minutes(backbone(model), 12) for model in models]
     assert times == sorted(times)
     assert times[0] < 30
-    memory = [footprint.memory_mb(backbone(model)) for model in models]
+    memory = [job_resources.memory_mb(backbone(model)) for model in models]
     assert memory[0] < 3000
     assert memory[2] == 16000
     assert 2 * memory[2] < memory[3] < 3 * memory[2]
@@ -37,4 +37,4 @@ def test_a_larger_model_asks_for_more():
 
 @pytest.mark.parametrize("model", ["RN50", "hf-hub:someone/something"])
 def test_what_is_no_plain_vit_counts_as_the_reference(model):
-    assert footprint.memory_mb(backbone(model)) == 16000
+    assert job_resources.memory_mb(backbone(model)) == 16000

@@ -7,9 +7,9 @@ import pytest
 from promptdistill.config import load_method
 from promptdistill.errors import UserError
 from promptdistill.planning.architecture import read_architecture
+from promptdistill.planning.compute_cost import ComputeCost
 from promptdistill.planning.flops import image_flops
-from promptdistill.planning.learner import Learner
-from promptdistill.planning.pace import SHIPPED, Pace, read_measured
+from promptdistill.planning.throughput import SHIPPED, Throughput, read_measured
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"
 COLUMNS = "method,student,device,threads,precision,gflop,seconds"
@@ -22,7 +22,7 @@ def measured(folder, *rows, columns=COLUMNS):
 
 
 def pace(folder, *rows):
-    return Pace(read_measured(measured(folder, *(f"{row}" for row in rows))))
+    return Throughput(read_measured(measured(folder, *(f"{row}" for row in rows))))
 
 
 def test_the_operations_in_the_shipped_file_are_those_that_are_counted():
@@ -34,15 +34,15 @@ def test_the_operations_in_the_shipped_file_are_those_that_are_counted():
         else:
             entry = load_method(row["method"], CONFIG_DIR)
             values = dict(entry.hyperparameters)
-            if "depth" in values:
-                values["depth"] = min(values["depth"], model.image.layers)
-            learner = Learner.of(row["method"], entry, values)
-            flops = learner.step(model, int(row["classes"]), int(row["batch"]))
+            if "prompt_depth" in values:
+                values["prompt_depth"] = min(values["prompt_depth"], model.image.layers)
+            cost = ComputeCost.of(row["method"], entry, values)
+            flops = cost.step(model, int(row["classes"]), int(row["batch"]))
         assert float(row["gflop"]) == pytest.approx(flops / 1e9, rel=1e-4)
 
 
 def test_what_was_measured_is_given_back():
-    pace = Pace(read_measured())
+    pace = Throughput(read_measured())
     for row in read_measured():
         assert pace.seconds(row.method, row.gflop * 1e9) == pytest.approx(row.seconds)
 
@@ -65,7 +65,7 @@ def test_what_was_not_measured_takes_the_median_of_the_methods(tmp_path):
 def test_of_the_benchmarks_rows_our_own_way_is_taken(tmp_path):
     rows = [f"coop,M,cuda,1,bfloat16,1,{seconds},{way}" for seconds, way in ((8, "plain"), (2, "ours"))]
     path = measured(tmp_path, *rows, columns=f"{COLUMNS},way")
-    known = Pace(read_measured(path))
+    known = Throughput(read_measured(path))
     assert known.seconds("coop", 1e9) == pytest.approx(2)
     assert known.machines == ["M on cuda, bfloat16"]
 
@@ -85,5 +85,5 @@ def test_a_file_that_does_not_serve(tmp_path, rows, columns, message):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(UserError, match="is no CSV file of measured steps"):
+    with pytest.raises(UserError, match="is not a CSV file of measured steps"):
         read_measured(tmp_path / "nothing.csv")

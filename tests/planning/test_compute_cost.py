@@ -12,9 +12,9 @@ from promptdistill.config import LookupConfig, Regions, load_method
 from promptdistill.lookup.build import Build, build_teacher_lookup, frozen_encoder
 from promptdistill.lookup.store import RegionLookup
 from promptdistill.methods import find_method, parse_hyperparameters
-from promptdistill.methods.base import Batch, Task
+from promptdistill.methods.base import Batch, MethodContext
 from promptdistill.planning.architecture import read_architecture
-from promptdistill.planning.learner import Learner
+from promptdistill.planning.compute_cost import ComputeCost
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"
 ENTRY = load_method("fdbpl", CONFIG_DIR)
@@ -38,20 +38,20 @@ def answers(tiny, student, tmp_path_factory):
 
 
 @pytest.mark.parametrize("cascaded", [False, True])
-@pytest.mark.parametrize("own", [{}, {"vision_context": 0}])
+@pytest.mark.parametrize("own", [{}, {"n_ctx_vision": 0}])
 def test_a_step_of_fdbpl(student, answers, cascaded, own):
     """Two regions of each of four images; two texts a class; without vision tokens, images go forward only.
 
     The logits, which are not counted, are the small rest.
     """
-    values = ENTRY.hyperparameters | {"depth": 2, "threshold": 0.5} | own
+    values = ENTRY.hyperparameters | {"prompt_depth": 2, "threshold": 0.5} | own
     generator = torch.Generator().manual_seed(0)
-    shape = {"text_context": 3, "vision_context": 2, "depth": 3}
-    learner = Learner.of("fdbpl", ENTRY, values)
+    shape = {"n_ctx_text": 3, "n_ctx_vision": 2, "prompt_depth": 3}
+    cost = ComputeCost.of("fdbpl", ENTRY, values)
     if cascaded:
-        learner = learner.behind(Learner.of("boosting", load_method("boosting", CONFIG_DIR), shape))
+        cost = cost.behind(ComputeCost.of("boosting", load_method("boosting", CONFIG_DIR), shape))
     method = find_method("fdbpl")(
-        Task(
+        MethodContext(
             backbone=student,
             class_names=NAMES,
             template="a photo of a {}.",
@@ -65,5 +65,5 @@ def test_a_step_of_fdbpl(student, answers, cascaded, own):
     batch = Batch(torch.randn(8, 3, *student.size), images % 4, images, torch.tensor([0, 1] * 4))
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         method.loss(batch).backward()
-    planned = learner.step(read_architecture("miniature-student"), len(NAMES), batch=8)
+    planned = cost.step(read_architecture("miniature-student"), len(NAMES), batch=8)
     assert planned == pytest.approx(counter.get_total_flops(), rel=1e-3)

@@ -14,7 +14,7 @@ OWN_TOKENS = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Learner:
+class ComputeCost:
     """The tokens of a cascade of prompts in both towers.
 
     `prefix` counts the text tokens before a class's own, the start token included; 0: no text is encoded.
@@ -31,30 +31,30 @@ class Learner:
     compares: bool
 
     @classmethod
-    def of(cls, method: str, entry: MethodEntry, values: dict[str, Any]) -> "Learner":
+    def of(cls, method: str, entry: MethodEntry, values: dict[str, Any]) -> "ComputeCost":
         """A method alone.
 
-        Its tokens are told by the names of its hyper-parameters: `text_context` and `vision_context`, or
+        Its tokens are told by the names of its hyper-parameters: `n_ctx_text` and `n_ctx_vision`, or
         `context` for both.
         """
 
         def whole(key: str, otherwise: int = 0) -> int:
             return whole_number(method, values, key, otherwise)
 
-        text = whole("text_context", whole("context"))
+        text = whole("n_ctx_text", whole("n_ctx"))
         encodes = entry.looks_up != "cascade"
-        vision = whole("vision_context", whole("context")) if encodes else 0
-        words = len((values.get("phrase") or "").split())
+        vision = whole("n_ctx_vision", whole("n_ctx")) if encodes else 0
+        words = len((values.get("ctx_init") or "").split())
         return cls(
             prefix=1 + max(text, words) if text else 0,
             texts=entry.texts,
-            image=((ImageTokens(vision, whole("depth", 1)),) if vision else ()) if encodes else None,
+            image=((ImageTokens(vision, whole("prompt_depth", 1)),) if vision else ()) if encodes else None,
             learns_on_images=vision > 0,
             conditional=entry.conditional,
             compares="image_weight" in values and entry.looks_up is None,
         )
 
-    def behind(self, frozen: "Learner") -> "Learner":
+    def behind(self, frozen: "ComputeCost") -> "ComputeCost":
         """This prompt in a cascade behind a frozen one."""
         prefix = self.prefix and self.prefix + frozen.prefix - 1
         image = None if self.image is None else (*(frozen.image or ()), *self.image)
