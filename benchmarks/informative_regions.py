@@ -13,7 +13,7 @@ import torch
 from promptdistill import config
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.data.splits import read_split
-from promptdistill.lookup.store import LookupSubset, RegionLookup
+from promptdistill.features.lookup import LookupSubset, RegionLookup
 
 PARTS = {"least sure tenth": (0.0, 0.1), "lower half": (0.0, 0.5), "upper half": (0.5, 1.0)}
 

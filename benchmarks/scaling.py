@@ -23,7 +23,7 @@ from promptdistill.clip.prompted import PromptedClip
 from promptdistill.config import LookupConfig, Regions
 from promptdistill.data.splits import Item
 from promptdistill.evaluation.predict import ImageSource, Subset, predict, restore_method
-from promptdistill.lookup.build import Build, Encoder, build_student_lookup
+from promptdistill.features.lookup_build import Build, Encoder, build_student_lookup
 from ways import Case, Ours, backbone
 
 mpl.use("Agg")

@@ -23,7 +23,7 @@ import torch
 from pictures import some_images
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.config import LookupConfig, load_method
-from promptdistill.lookup.build import Encoder
+from promptdistill.features.lookup_build import Encoder
 from promptdistill.planning.architecture import read_architecture
 from promptdistill.planning.flops import image_flops
 from promptdistill.planning.work import ENCODE

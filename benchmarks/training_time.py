@@ -22,7 +22,7 @@ from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.templates import template_features
 from promptdistill.config import load_method
 from promptdistill.data.images import normalise
-from promptdistill.lookup.store import RegionLookup
+from promptdistill.features.lookup import RegionLookup
 from ways import CONFIG_DIR, TEMPLATE, Case, Ours, Plain, backbone, teacher_lookup
 
 TOLERANCE = 1e-4  # relative, of losses

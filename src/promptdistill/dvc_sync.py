@@ -18,9 +18,10 @@ from dvc.exceptions import DownloadError, DvcException
 from dvc.repo import Repo
 from dvc.scm import SCMError
 
-from .config import Config, read_yaml, validate
+from .config import Config
 from .errors import UserError
 from .files import read_json
+from .validation import read_yaml, validate
 
 UP_TO_DATE = "Nothing to be done"
 SNAKEMAKE = "snakemake --cores all"  # how each command of dvc.yaml begins

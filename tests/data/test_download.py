@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from promptdistill.config import DatasetConfig, Source, known_names, load_dataset
+from promptdistill.config import DatasetConfig, Source, load_dataset
+from promptdistill.validation import known_names
 from promptdistill.data.download import fetch
 from promptdistill.errors import UserError
 from promptdistill.files import sha256

@@ -15,7 +15,7 @@ from promptdistill.data.images import open_image
 from promptdistill.errors import UserError
 from promptdistill.evaluation import metrics, predict
 from promptdistill.files import sha256
-from promptdistill.lookup.build import Build, build_student_lookup, frozen_encoder
+from promptdistill.features.lookup_build import Build, build_student_lookup, frozen_encoder
 
 TEMPLATE = "a photo of a {}."
 ORIGIN = {

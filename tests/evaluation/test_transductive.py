@@ -5,7 +5,7 @@ import torch
 
 from promptdistill.config import Regions
 from promptdistill.evaluation.predict import transductive
-from promptdistill.training.artifact import Header, save_prompt
+from promptdistill.clip.prompt_file import Header, save_prompt
 
 CLASSES = ["star", "ring", "heart", "moon"]
 

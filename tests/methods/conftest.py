@@ -8,9 +8,10 @@ import torch
 
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.clip.prompted import PromptedClip
-from promptdistill.config import BackboneConfig, LookupConfig, Regions, load_method, split_method
-from promptdistill.lookup.build import Build, Encoder, build_teacher_lookup
-from promptdistill.lookup.store import RegionLookup
+from promptdistill.config import BackboneConfig, LookupConfig, Regions, load_method
+from promptdistill.run import split_method
+from promptdistill.features.lookup_build import Build, Encoder, build_teacher_lookup
+from promptdistill.features.lookup import RegionLookup
 from promptdistill.methods import find_method, parse_hyperparameters
 from promptdistill.methods.base import MethodContext
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import softplus
 
 from promptdistill.errors import UserError
-from promptdistill.lookup.store import LookupSubset
+from promptdistill.features.lookup import LookupSubset
 from promptdistill.methods import fdbpl, parse_hyperparameters
 from promptdistill.methods.base import Batch
 

@@ -5,7 +5,9 @@ import torch
 
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.clip.prompts import random_prompt
-from promptdistill.config import BackboneConfig, known_names, split_method
+from promptdistill.config import BackboneConfig
+from promptdistill.run import split_method
+from promptdistill.validation import known_names
 
 NAMES = ["star", "ring_shape", "heart", "moon", "sun"]
 D_T, D_V, D = 512, 768, 512  # widths of ViT-B/16: text tower, image tower, features

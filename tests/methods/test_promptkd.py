@@ -15,9 +15,9 @@ from promptdistill.data.images import open_image
 from promptdistill.data.splits import draw_few_shot, write_draw
 from promptdistill.errors import UserError
 from promptdistill.evaluation.predict import restore_method
-from promptdistill.lookup.build import Build, build_teacher_lookup, frozen_encoder
+from promptdistill.features.lookup_build import Build, build_teacher_lookup, frozen_encoder
 from promptdistill.methods.base import Batch
-from promptdistill.training.artifact import load_prompt
+from promptdistill.clip.prompt_file import load_prompt
 from promptdistill.training.stages import Run, train_adapting, train_distilled
 
 NAMES = ["star", "ring", "heart", "moon"]

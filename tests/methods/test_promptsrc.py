@@ -10,7 +10,7 @@ import torch
 from promptdistill.config import Regions
 from promptdistill.data.splits import draw_few_shot, write_draw
 from promptdistill.methods.promptsrc import PromptSRC
-from promptdistill.training.artifact import load_prompt
+from promptdistill.clip.prompt_file import load_prompt
 from promptdistill.training.stages import Run, train_adapting
 
 

@@ -9,7 +9,8 @@ import torch
 import promptdistill.methods
 from promptdistill.clip.backbone import weights_sha256
 from promptdistill.clip.prompts import random_prompt
-from promptdistill.config import load_method, split_method
+from promptdistill.config import load_method
+from promptdistill.run import split_method
 from promptdistill.methods.base import Batch, Examples, FittedMethod
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"

@@ -14,10 +14,10 @@ from promptdistill.data.splits import draw_few_shot, write_draw
 from promptdistill.errors import UserError
 from promptdistill.evaluation.predict import restore_method
 from promptdistill.files import sha256
-from promptdistill.lookup.build import Build, build_teacher_lookup, frozen_encoder
-from promptdistill.lookup.store import RegionLookup
+from promptdistill.features.lookup_build import Build, build_teacher_lookup, frozen_encoder
+from promptdistill.features.lookup import RegionLookup
 from promptdistill.training import loop
-from promptdistill.training.artifact import load_prompt
+from promptdistill.clip.prompt_file import load_prompt
 from promptdistill.training.stages import Run, train_adapting, train_distilled
 
 CONFIG_DIR = Path(__file__).parent.parent.parent / "config"

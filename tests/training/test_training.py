@@ -15,11 +15,11 @@ from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.templates import template_features
 from promptdistill.config import Regions, load_method
 from promptdistill.data.images import normalise
-from promptdistill.data.region_build import store_regions
+from promptdistill.features.region_build import store_regions
 from promptdistill.data.splits import Split, draw_few_shot, select_and_relabel, write_draw
 from promptdistill.errors import UserError
 from promptdistill.layout import feature_kind
-from promptdistill.lookup.build import (
+from promptdistill.features.lookup_build import (
     Build,
     Encoder,
     LookupConfig,
@@ -28,7 +28,7 @@ from promptdistill.lookup.build import (
     frozen_encoder,
 )
 from promptdistill.training import loop, stages
-from promptdistill.training.artifact import load_frozen, load_prompt
+from promptdistill.clip.prompt_file import load_frozen, load_prompt
 from promptdistill.training.batches import PickedRegions, load_batches
 from promptdistill.training.stages import Run, train_adapting, train_distilled
 

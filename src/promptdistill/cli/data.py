@@ -81,8 +81,8 @@ def regions(
 ) -> None:
     """Cut random regions of every training image at the student's input size, and store them."""
     from ..clip.backbone import load_backbone
-    from ..data.region_build import store_regions
     from ..data.splits import read_split
+    from ..features.region_build import store_regions
 
     entry = config.load_dataset(dataset, config_dir)
     store_regions(

@@ -60,8 +60,8 @@ def evaluate(
     from ..data.protocols import test_subsets
     from ..data.splits import read_split
     from ..evaluation import predict
+    from ..features.lookup import MANIFEST
     from ..files import sha256
-    from ..lookup.store import MANIFEST
 
     require_same_length(prompt=prompts or (None,), output=outputs)
     entry = config.load_dataset(dataset, config_dir)

@@ -73,9 +73,9 @@ def lookup(
 ) -> None:
     """Compute the teacher's features of random regions of every training image."""
     from ..clip.backbone import load_backbone
-    from ..data.region_store import open_store
     from ..data.splits import read_split
-    from ..lookup.build import Build, build_part, build_teacher_lookup, frozen_encoder
+    from ..features.lookup_build import Build, build_part, build_teacher_lookup, frozen_encoder
+    from ..features.region_store import open_store
 
     if (part is None) != (parts == 1) or (part or 0) >= parts:
         raise UserError(
@@ -130,7 +130,7 @@ def features(
     """Compute the student's features of random regions of the few-shot images of the protocol's classes."""
     from ..data.protocols import training_labels
     from ..data.splits import read_draw, read_split, select_and_relabel
-    from ..lookup.build import Build, build_student_lookup
+    from ..features.lookup_build import Build, build_student_lookup
 
     require_same_length(draw=draws, output=outputs)
     entry = config.load_dataset(dataset, config_dir)
@@ -170,7 +170,7 @@ def test_features(
 ) -> None:
     """Compute the student's features of the test images."""
     from ..data.splits import read_split
-    from ..lookup.build import Build, build_student_lookup
+    from ..features.lookup_build import Build, build_student_lookup
 
     entry = config.load_dataset(dataset, config_dir)
     build = Build(
@@ -194,6 +194,6 @@ def _student_encoder(
 ):
     """The student's image tower, loaded, with a frozen boosting prompt where one is given."""
     from ..clip.backbone import load_backbone
-    from ..lookup.build import frozen_encoder
+    from ..features.lookup_build import frozen_encoder
 
     return frozen_encoder(load_backbone(student, prepare(device, threads), precision), boosting)

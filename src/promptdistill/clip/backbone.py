@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..compat import import_open_clip
-from ..config import BackboneConfig, Precision, did_you_mean
+from ..config import BackboneConfig, Precision
 from ..errors import UserError
 from ..miniature import MODELS
+from ..validation import did_you_mean
 from .attention import is_plain
 from .vision import takes_prompts
 

@@ -1,23 +1,14 @@
 """Entries of data sets and methods: `config/datasets/NAME.yaml` and `config/methods/NAME.yaml`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from ..errors import UserError
-from .reading import Strict, did_you_mean, known_names, read_entry
-
-# What is trained: on base classes, on all classes, or on all classes of a source to be tested elsewhere.
-Training = Literal["base_to_novel", "few_shot", "transfer"]
-
-# What is tabulated: one training serves the last two.
-Table = Literal["base_to_novel", "few_shot", "cross_dataset", "domain_generalization"]
-
-TABLES: tuple[Table, ...] = get_args(Table)
-
-CASCADED = "+caspl"  # suffix of a method that is cascaded on boosting prompts
-VARIANT = "@"  # stands before the name of a method's variant
+from ..protocols import PROTOCOLS, TABLES
+from ..run import CASCADED, VARIANT, family, split_method, split_variant
+from ..validation import Strict, did_you_mean, known_names, read_entry
 
 
 class Source(Strict):
@@ -80,6 +71,19 @@ class Differences(Strict):
     datasets: dict[str, dict[str, Any]] = Field({}, description="on single data sets")
 
 
+BASE = "base_to_novel"  # the protocol that an entry's own hyper-parameters are for
+
+_ByProtocol = create_model(
+    "_ByProtocol",
+    __base__=Strict,
+    **{
+        name: (Differences, Field(Differences(), description=f"what differs in {name}: {protocol.about}"))
+        for name, protocol in PROTOCOLS.items()
+        if name != BASE
+    },
+)
+
+
 class Variant(Strict):
     """A method with other hyper-parameters, under a name of its own: "fdbpl@one_region"."""
 
@@ -88,7 +92,7 @@ class Variant(Strict):
     hyperparameters: Annotated[dict[str, Any], Field(min_length=1)]
 
 
-class MethodEntry(Strict):
+class MethodEntry(_ByProtocol):
     """One method: the content of config/methods/NAME.yaml."""
 
     title: str = Field(description="name in tables")
@@ -101,7 +105,7 @@ class MethodEntry(Strict):
     asks_teacher: bool = Field(
         False, description="whether training on few shots takes the zero-shot teacher's looked-up answers"
     )
-    applies_to: list[Table] = Field(list(TABLES), description="protocols that it can be applied to")
+    applies_to: list[Literal[*TABLES]] = Field(list(TABLES), description="tables that it can stand in")
     looks_up: Literal["plain", "cascade"] | None = Field(
         None,
         description="student's image features that nothing changes, and that are therefore computed once: "
@@ -123,11 +127,11 @@ class MethodEntry(Strict):
         None, description="what differs when cascaded on boosting prompts; none: cannot be cascaded"
     )
     datasets: dict[str, dict[str, Any]] = Field({}, description="what differs on single data sets")
-    few_shot: Differences = Field(Differences(), description="what differs with few shots of all classes")
-    transfer: Differences = Field(
-        Differences(), description="what differs when other data sets, or variants, are tested"
+    files: dict[str, str] = Field(
+        {},
+        description="JSON files that the method reads, by name, below the folder of entries; {dataset} "
+        "stands for the data set, as in descriptions/{dataset}.json",
     )
-
     variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Variant] = Field(
         {}, description="name -> variant: METHOD@NAME stands wherever METHOD does"
     )
@@ -143,36 +147,19 @@ class MethodEntry(Strict):
 
     @model_validator(mode="after")
     def _students_have_images_of_every_target(self) -> "MethodEntry":
-        impossible = {"few_shot", "domain_generalization"} & set(self.applies_to)
-        if self.learns_from == "teacher" and impossible:
+        possible = [name for name, table in TABLES.items() if table.students]
+        if self.learns_from == "teacher" and not set(self.applies_to) <= set(possible):
             raise ValueError(
-                "a method that learns from a teacher can be applied to base_to_novel and cross_dataset, "
-                f"not to {' and '.join(sorted(impossible))}: say so with applies_to"
+                f"a method that learns from a teacher can be applied to {' and '.join(possible)} alone: say "
+                "so with applies_to"
             )
         if self.learns_from == "teacher" and self.with_boosting is not None:
             raise ValueError("a method that learns from a teacher cannot be cascaded: drop with_boosting")
         return self
 
-    def differences(self, training: Training) -> Differences:
+    def differences(self, protocol: str) -> Differences:
         """What differs in a protocol from base-to-novel."""
-        return Differences() if training == "base_to_novel" else getattr(self, training)
-
-
-def split_method(method: str) -> tuple[str, bool]:
-    """("coop", True) for "coop+caspl", ("coop", False) for "coop"."""
-    return method.removesuffix(CASCADED), method.endswith(CASCADED)
-
-
-def split_variant(method: str) -> tuple[str, str | None]:
-    """("fdbpl+caspl", "one_region") for "fdbpl@one_region+caspl", ("fdbpl", None) for "fdbpl"."""
-    plain, cascaded = split_method(method)
-    name, _, variant = plain.partition(VARIANT)
-    return name + CASCADED * cascaded, variant or None
-
-
-def family(method: str) -> str:
-    """ "fdbpl" for "fdbpl@one_region+caspl": the name of the method's entry and of its code."""
-    return split_method(split_variant(method)[0])[0]
+        return Differences() if protocol == BASE else getattr(self, protocol)
 
 
 def load_dataset(name: str, config_dir: Path) -> DatasetConfig:
@@ -217,8 +204,3 @@ def variants_of(method: str, config_dir: Path) -> dict[str, Variant]:
     suffix = CASCADED * cascaded
     variants = load_method(method, config_dir).variants
     return {f"{plain}{VARIANT}{name}{suffix}": variant for name, variant in variants.items()}
-
-
-def tables_of(training: Training) -> list[Table]:
-    """The tables that one training serves."""
-    return ["cross_dataset", "domain_generalization"] if training == "transfer" else [training]

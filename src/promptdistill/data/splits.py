@@ -1,18 +1,16 @@
-"""Splits in the published format, their base and novel halves, and few-shot draws."""
+"""Splits, their base and novel halves, and few-shot draws."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..config import DatasetConfig
+from ..artifacts import KEY
 from ..errors import UserError
 from ..files import read_json, write_json
 
 PARTS = ("train", "val", "test")
-IMAGE_ENDINGS = {".jpg", ".jpeg", ".png"}  # compared in lower case; ImageNet's own is .JPEG
 
 
 class Item(NamedTuple):
@@ -57,48 +55,21 @@ def base_count(classes: int) -> int:
     return (classes + 1) // 2
 
 
-def read_published(dataset: DatasetConfig, folder: Path) -> Split:
-    """Read the split of a data set in `folder` (its own folder, below data_root) and check its form.
-
-    Raises UserError if the file is malformed, a label is negative or has two names, or there are
-    fewer than two classes.
-    """
-    readers: dict[str, Callable[[Path], Split]] = {
-        "zhou": _read_zhou,
-        "fgvc_aircraft": _read_fgvc_aircraft,
-        "imagenet": _read_imagenet,
-        "imagenet_variant": partial(_read_imagenet_variant, image_folder=folder / dataset.images),
-    }
-    path = split_file(dataset, folder)
-    split = readers[dataset.split_format](path)
-    _check_labels(split, path)
-    return split
-
-
-def split_file(dataset: DatasetConfig, folder: Path) -> Path:
-    """The split file of a data set in `folder`.
-
-    A variant of ImageNet without a copy of the class names takes ImageNet's own file, beside `folder`.
-    """
-    own = folder / dataset.split
-    imagenets = folder.parent / "imagenet" / dataset.split
-    borrows = dataset.split_format == "imagenet_variant" and not own.is_file() and imagenets.is_file()
-    return imagenets if borrows else own
-
-
 def read_split(path: Path) -> Split:
     """Read a split that `write_split` wrote."""
-    split = _read_zhou(path)
-    _check_labels(split, path)
+    split = read_zhou(path)
+    check_labels(split, path)
     return split
 
 
-def write_split(split: Split, path: Path) -> None:
-    """Write a split in the published JSON format."""
-    write_json(path, {part: [list(item) for item in getattr(split, part)] for part in PARTS})
+def write_split(split: Split, path: Path, header: dict[str, Any]) -> None:
+    """Write a split in the published JSON format, with one key more: what it was made from."""
+    parts = {part: [list(item) for item in getattr(split, part)] for part in PARTS}
+    write_json(path, {**parts, KEY: header})
 
 
-def _read_zhou(path: Path) -> Split:
+def read_zhou(path: Path) -> Split:
+    """Read the published JSON format; UserError if the file is something else."""
     content = read_json(path)
     try:
         parts = {part: [_item(row) for row in content.get(part, [])] for part in PARTS}
@@ -119,92 +90,8 @@ def _item(row: list) -> Item:
     return Item(path, label, class_name)
 
 
-def _read_fgvc_aircraft(path: Path) -> Split:
-    """The lists images_variant_{train,val,test}.txt ("1025794 707-320") and variants.txt (label order)."""
-    label_of = {name: label for label, name in enumerate(_lines(path.with_name("variants.txt")))}
-    parts = {}
-    for part in PARTS:
-        rows = [line.split(" ", 1) for line in _lines(path.with_name(f"images_variant_{part}.txt"))]
-        parts[part] = [Item(f"{image}.jpg", label_of[name], name) for image, name in rows]
-    return Split(**parts)
-
-
-class _ImageNetClass(NamedTuple):
-    """A class of ImageNet; labels follow the order of the WordNet ids."""
-
-    wordnet_id: str
-    label: int
-    name: str
-
-
-def _imagenet_classes(path: Path) -> list[_ImageNetClass]:
-    """All classes of classnames.txt ("n01440764 tench" a line), by label."""
-    rows = [line.split(" ", 1) for line in _lines(path)]
-    if any(len(row) < 2 for row in rows):
-        raise UserError(f"{path} is not a list of classes: each line must hold a WordNet id and a name.")
-    return [_ImageNetClass(id_, label, name) for label, (id_, name) in enumerate(sorted(dict(rows).items()))]
-
-
-def _class_items(image_folder: Path, folder: str, class_: _ImageNetClass) -> list[Item]:
-    """The images in one folder (below the image folder) of a class; none if there is no such folder."""
-    found = sorted(
-        file.name
-        for file in (image_folder / folder).glob("*")
-        if file.suffix.lower() in IMAGE_ENDINGS and not file.name.startswith(".")
-    )
-    return [Item(f"{folder}/{name}", class_.label, class_.name) for name in found]
-
-
-def _read_imagenet(path: Path) -> Split:
-    """classnames.txt and images/{train,val}/<WordNet id>; val is the test set."""
-    classes = _imagenet_classes(path)
-
-    def listed(part: str) -> list[Item]:
-        folders = ((f"{part}/{class_.wordnet_id}", class_) for class_ in classes)
-        return [item for row in folders for item in _class_items(path.parent / "images", *row)]
-
-    return Split(train=listed("train"), val=[], test=listed("val"))
-
-
-def _read_imagenet_variant(path: Path, image_folder: Path) -> Split:
-    """classnames.txt and one folder of test images a class, named by its WordNet id or its label.
-
-    Labels are ImageNet's, also where the images are of fewer classes.
-    """
-    classes = _imagenet_classes(path)
-    class_of = {class_.wordnet_id: class_ for class_ in classes}
-    class_of |= {str(class_.label): class_ for class_ in classes}
-    folders = _visible_folders(image_folder)
-    unknown = sorted(set(folders) - set(class_of))
-    if unknown:
-        raise UserError(
-            f"{image_folder} holds the folder {unknown[0]!r}, which is neither a WordNet id of {path} nor "
-            f"a label number (0 to {len(classes) - 1}): rename it, or move it elsewhere."
-        )
-    folders.sort(key=lambda folder: (class_of[folder].label, folder))  # by label: "10" comes after "9"
-    test = [item for folder in folders for item in _class_items(image_folder, folder, class_of[folder])]
-    if not test:
-        raise UserError(
-            f"{image_folder} has no images: place there one folder a class, named by its WordNet id or "
-            "its label number, with the class's images."
-        )
-    return Split(train=[], val=[], test=test)
-
-
-def _visible_folders(folder: Path) -> list[str]:
-    """Names of the folders in `folder`, but for hidden ones; none if it does not exist."""
-    entries = folder.iterdir() if folder.is_dir() else ()
-    return [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist, and the data set's split needs it.") from None
-
-
-def _check_labels(split: Split, path: Path) -> None:
+def check_labels(split: Split, path: Path) -> None:
+    """UserError if a label is negative or has two names, or there are fewer than two classes."""
     names: dict[int, str] = {}
     for item in (item for part in PARTS for item in getattr(split, part)):
         if names.setdefault(item.label, item.class_name) != item.class_name:
@@ -272,17 +159,20 @@ def _sample_per_class(items: Iterable[Item], count: int, generator: random.Rando
     return drawn
 
 
-def write_draw(draw: Split, path: Path) -> None:
-    """Write a few-shot draw: its train and val images in the published format."""
-    write_json(path, {"train": [list(i) for i in draw.train], "val": [list(i) for i in draw.val]})
+def write_draw(draw: Split, path: Path, header: dict[str, Any]) -> None:
+    """Write a few-shot draw: its train and val images in the published format, and what it was made from."""
+    write_json(
+        path,
+        {"train": [list(i) for i in draw.train], "val": [list(i) for i in draw.val], KEY: header},
+    )
 
 
 def read_draw(path: Path) -> Split:
     """Read a few-shot draw that `write_draw` wrote."""
-    return _read_zhou(path)
+    return read_zhou(path)
 
 
 def select_and_relabel(items: list[Item], labels: list[int]) -> list[Item]:
-    """The items with one of the given labels, relabelled 0, 1, … by their place in `labels`."""
-    place = {label: number for number, label in enumerate(labels)}
-    return [item._replace(label=place[item.label]) for item in items if item.label in place]
+    """The items with one of the given labels, relabelled 0, 1, … by their index in `labels`."""
+    index = {label: position for position, label in enumerate(labels)}
+    return [item._replace(label=index[item.label]) for item in items if item.label in index]

@@ -15,18 +15,19 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..clip.backbone import Backbone
-from ..config import Training, family
-from ..data.loading import WholeImages, load
+from ..clip.prompt_file import load_frozen, load_prompt, require_student
+from ..config import Training
 from ..data.protocols import CLASSES, Subset
-from ..data.region_store import images_sha256
 from ..data.splits import Item, Split
 from ..errors import UserError
+from ..features.loading import WholeImages, load
+from ..features.lookup import RegionLookup
+from ..features.region_store import images_sha256
 from ..files import atomic, sha256
-from ..lookup.store import RegionLookup
 from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Method, MethodContext
 from ..provenance import versions
-from ..training.artifact import load_frozen, load_prompt, require_student
+from ..run import family
 
 COLUMNS = ("path", "subset", "label", "prediction", "probability_of_prediction", "probability_of_label")
 

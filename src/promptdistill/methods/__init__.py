@@ -4,8 +4,8 @@ import importlib
 import pkgutil
 from typing import Any
 
-from ..config import did_you_mean, validate
 from ..errors import UserError
+from ..validation import did_you_mean, validate
 from .base import Method, MethodConfig
 
 __all__ = ["Method", "MethodConfig", "find_method", "parse_hyperparameters"]

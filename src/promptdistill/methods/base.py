@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from ..clip.backbone import Backbone
 from ..clip.prompted import PromptedClip
 from ..clip.prompts import Prompt, random_prompt
-from ..config import Strict
 from ..errors import UserError
-from ..lookup.store import LookupSubset, RegionLookup
+from ..features.lookup import LookupSubset, RegionLookup
+from ..validation import Strict
 
 
 class MethodConfig(Strict):

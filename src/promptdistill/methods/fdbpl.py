@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..clip.prompts import DeepPrompt, Prompt, random_prompt
 from ..clip.text import Block
-from ..lookup.store import smooth_top_k
+from ..features.lookup import smooth_top_k
 from .base import Batch, DeepPromptConfig, Method
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ..clip.prompts import Prompt
 from ..clip.text import Block
-from ..config import Strict
 from ..errors import UserError
+from ..validation import Strict
 from .base import Examples, FittedMethod
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import did_you_mean
 from ..errors import UserError
 from ..miniature import MODELS
+from ..validation import did_you_mean
 
 # What open_clip takes where a configuration does not say.
 _MLP_RATIO = 4.0

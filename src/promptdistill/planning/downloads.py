@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..config import Strict, load_dataset
+from ..config import load_dataset
+from ..validation import Strict
 
 
 class Downloads(Strict):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pydantic import computed_field
 
 from .. import layout
-from ..config import Strict, digest
+from ..config import digest
+from ..validation import Strict
 from .disk import bytes_of
 from .downloads import Downloads, downloads
 from .experiment import Experiment, UnknownError

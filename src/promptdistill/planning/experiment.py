@@ -6,17 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import layout
-from ..config import (
-    Config,
-    MethodEntry,
-    Regions,
-    Training,
-    hyperparameters,
-    load_dataset,
-    load_method,
-    split_method,
-)
+from ..config import Config, MethodEntry, Regions, Training, hyperparameters, load_dataset, load_method
 from ..data.splits import base_count
+from ..run import split_method
 from .architecture import Architecture, read_architecture
 from .compute_cost import ComputeCost
 

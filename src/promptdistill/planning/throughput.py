@@ -8,8 +8,8 @@ from statistics import median
 import numpy as np
 from pydantic import ConfigDict, Field
 
-from ..config import Strict, validate
 from ..errors import UserError
+from ..validation import Strict, validate
 from .work import ENCODE
 
 SHIPPED = Path(__file__).with_name("measured.csv")

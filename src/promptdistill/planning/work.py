@@ -5,7 +5,8 @@ from functools import singledispatch
 from typing import NamedTuple
 
 from .. import layout
-from ..config import Training, family
+from ..config import Training
+from ..run import family
 from .architecture import Architecture
 from .compute_cost import whole_number
 from .experiment import Experiment, UnknownError

@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 from scipy.stats import wilcoxon
 
-from ..config import split_method
 from ..evaluation.metrics import harmonic_mean
+from ..run import split_method
 from .request import Request
 
 COLUMNS = "method title figure shots gain wins ties losses datasets p".split()

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..config import Config, Strict, digest, validate
+from ..config import Config, digest
 from ..errors import UserError
 from ..files import read_json, sha256, write_json
 from ..provenance import commit, versions
+from ..validation import Strict, validate
 from .request import Request
 
 Model = TypeVar("Model", bound=Strict)

@@ -6,8 +6,8 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from ..config import split_method
 from ..files import atomic
+from ..run import split_method
 from .request import AVERAGE, Request
 
 matplotlib.use("Agg")

@@ -11,12 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from .. import layout
+from ..clip.prompt_file import Header, load_prompt
 from ..config import Config, Training
 from ..errors import UserError
 from ..evaluation.metrics import read_predictions
+from ..features.lookup import CLASSIFIER, MANIFEST, Manifest
 from ..files import read_json, sha256
-from ..lookup.store import CLASSIFIER, MANIFEST, Manifest
-from ..training.artifact import Header, load_prompt
 from .files import TracedFile
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from ..config import Strict, did_you_mean
 from ..errors import UserError
 from ..files import read_json
 from ..report.origin import Origin, origin_path, read_configuration, read_origin
 from ..report.request import AVERAGE, KINDS
 from ..tracking.content import key_of
+from ..validation import Strict, did_you_mean
 from .artifacts import Tracer
 from .files import TracedFile
 from .runs import ImportedRun, mlflow_runs

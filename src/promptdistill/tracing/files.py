@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, computed_field
 
-from ..config import Strict
+from ..validation import Strict
 
 State = Literal["as recorded", "not recorded", "changed", "missing"]
 

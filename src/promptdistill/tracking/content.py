@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from ..clip.prompt_file import Header, load_prompt
 from ..config import Training
 from ..errors import UserError
 from ..evaluation.metrics import read_predictions
 from ..files import read_json, sha256, sha256_of_json
 from ..layout import ADAPTING, BOOSTING, RUN, SPLIT, boosting_kind, name_of_runs
 from ..report.request import AVERAGE, KINDS
-from ..training.artifact import Header, load_prompt
 from ..training.stages import history_path
 from .store import PREDICTIONS
 

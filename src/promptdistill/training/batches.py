@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import DataLoader
 
-from ..data.loading import RegionDataset, load
 from ..data.splits import Item
+from ..features.loading import RegionDataset, load
 from ..methods.base import Batch
 
 Pick = tuple[int, int]  # number of an image in the list, and of one of its regions

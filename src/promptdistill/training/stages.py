@@ -8,17 +8,18 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..clip.backbone import Backbone
-from ..config import Regions, Training, family, split_method
-from ..data.loading import WholeImages, load
+from ..config import Regions, Training
 from ..data.protocols import training_labels
-from ..data.region_store import images_sha256, open_store
 from ..data.splits import Item, Split, read_draw, select_and_relabel, validation_images
 from ..errors import UserError
+from ..features.loading import WholeImages, load
+from ..features.lookup import MANIFEST, LookupSubset, RegionLookup
+from ..features.region_store import images_sha256, open_store
 from ..files import sha256, sha256_of_json, write_json
-from ..lookup.store import MANIFEST, LookupSubset, RegionLookup
 from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Examples, FittedMethod, Method, MethodContext
 from ..provenance import code_sha256, versions
+from ..run import family, split_method
 from .artifact import Header, load_frozen, save_prompt
 from .batches import PickedRegions
 from .loop import train

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..config import Regions
+from ..data.images import draw_region, open_image, region_pixels
+from ..data.splits import Item
 from ..errors import UserError
-from .images import draw_region, open_image, region_pixels
 from .region_store import RegionStore
-from .splits import Item
 
 
 class RegionDataset(Dataset):

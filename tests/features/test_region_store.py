@@ -8,9 +8,9 @@ import torch
 
 from promptdistill.config import Regions
 from promptdistill.data import region_build
-from promptdistill.data.loading import AllRegions
-from promptdistill.data.region_build import store_regions
-from promptdistill.data.region_store import MANIFEST, open_store
+from promptdistill.features.loading import AllRegions
+from promptdistill.features.region_build import store_regions
+from promptdistill.features.region_store import MANIFEST, open_store
 from promptdistill.errors import UserError
 
 REGIONS, SIZE = Regions(count=3, seed=5), (32, 24)

@@ -10,18 +10,18 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ..clip.backbone import Backbone
+from ..clip.prompt_file import load_frozen
 from ..clip.prompted import PromptedClip
 from ..clip.templates import template_features
 from ..config import FeatureType, LookupConfig, Regions
 from ..data.images import content_sha256, normalise
-from ..data.loading import AllRegions, WholeImages, load
-from ..data.region_store import RegionStore, images_sha256
 from ..data.splits import Item
 from ..files import sha256, sha256_of_json
 from ..provenance import code_sha256
-from ..shards import Shard, is_finished, remove_other_shards, shard_ranges, write_shard
-from ..training.artifact import load_frozen
-from .store import CLASSIFIER, MANIFEST, Classifier, Manifest, Origin, write_classifier, write_manifest
+from .loading import AllRegions, WholeImages, load
+from .lookup import CLASSIFIER, MANIFEST, Classifier, Manifest, Origin, write_classifier, write_manifest
+from .region_store import RegionStore, images_sha256
+from .shards import Shard, is_finished, remove_other_shards, shard_ranges, write_shard
 
 _CODE = ("clip/*.py", "data/images.py", "data/loading.py", "lookup/build.py", "training/artifact.py")
 

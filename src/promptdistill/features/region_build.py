@@ -8,13 +8,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..config import Regions
+from ..data.images import content_sha256
+from ..data.splits import Item
 from ..files import sha256, sha256_of_json, write_json
 from ..provenance import code_sha256
-from ..shards import Shard, is_finished, remove_other_shards, shard_ranges, write_shard
-from .images import content_sha256
 from .loading import AllRegions, load
 from .region_store import MANIFEST, Manifest, Origin, checksums_of, images_sha256
-from .splits import Item
+from .shards import Shard, is_finished, remove_other_shards, shard_ranges, write_shard
 
 _SHARD_BYTES = 2**28  # about 90 images with 20 regions of 224 pixels
 

@@ -2,64 +2,70 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..clip.backbone import Backbone
-from ..clip.prompts import DeepPrompt
-from ..config import BackboneConfig, Precision, Regions, Strict
+from ..artifacts import KEY, Inputs
+from ..config import BackboneConfig, Precision, Regions
 from ..errors import UserError
 from ..files import atomic
-
-_KEY = "promptdistill"
+from ..validation import Strict
+from .backbone import Backbone
+from .prompts import DeepPrompt
 
 
 class Header(Strict):
-    """What a prompt was learned from.  Two prompts with the same header are the same prompt."""
+    """What a prompt was learned from.  Two prompts with the same header are the same prompt.
 
-    phase: str  # "boosting" or "adapting"
+    `sessions` holds the class names that each stretch of training knew, one list in most protocols.
+    `regions` None: training saw whole images.  `inputs` are the files that it read.
+    """
+
+    phase: Literal["boosting", "adapting"]
     method: str  # with its suffix "+caspl"
     hyperparameters: dict
     dataset: str
-    split_sha256: str
-    class_names: list[str]  # the classes that training knew
+    sessions: list[list[str]]
     template: str
     protocol: str | None = None
     shots: int | None = None
-    draw_sha256: str | None = None  # of the few-shot draw's file
     seed: int
     student: BackboneConfig
     student_sha256: str
-    regions: Regions | None  # none: whole images
+    regions: Regions | None
     precision: Precision
-    boosting_sha256: str | None = None  # of the frozen boosting prompt's file
-    lookup_sha256: str | None = None  # of the manifest of the features that were looked up
-    teacher_sha256: str | None = None  # of the manifest of the teacher's answers to few-shot images
     threads: int
     versions: dict[str, str]
+    inputs: Inputs
+
+    @property
+    def class_names(self) -> list[str]:
+        """The classes that training knew in the end."""
+        return self.sessions[-1]
 
 
 def save_prompt(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
     """Write a finished prompt atomically; the bytes depend on tensors and header alone."""
     cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic(path) as partial:
-        save_file(cpu, partial, metadata={_KEY: json.dumps(header.model_dump())})
+        save_file(cpu, partial, metadata={KEY: json.dumps(header.model_dump())})
 
 
 def load_prompt(path: Path) -> tuple[dict[str, Tensor], Header]:
     """Read a finished prompt; UserError if the file is missing, damaged or something else."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = Header.model_validate_json((file.metadata() or {})[_KEY])
+            header = Header.model_validate_json((file.metadata() or {})[KEY])
             return {name: file.get_tensor(name).clone() for name in file.keys()}, header  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: train this prompt first.") from None
     except (SafetensorError, KeyError, ValidationError):
         raise UserError(
-            f"{path} is not a prompt of this program, or is damaged: delete it and train again."
+            f"{path} is not a prompt of this version, or is damaged: delete it and train again."
         ) from None
 
 

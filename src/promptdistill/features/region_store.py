@@ -11,11 +11,12 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from ..config import Regions, Strict
+from ..config import Regions
+from ..data.splits import Item
 from ..errors import UserError
 from ..files import read_json, sha256_of_json
-from ..shards import Shard, mapped
-from .splits import Item
+from ..validation import Strict
+from .shards import Shard, mapped
 
 MANIFEST = "manifest.json"
 

@@ -10,9 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .config import Strict
-from .errors import UserError
-from .files import atomic, sha256
+from ..errors import UserError
+from ..files import atomic, sha256
+from ..validation import Strict
 
 _SEAL = "seal_sha256"
 

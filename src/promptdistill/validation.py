@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..errors import UserError
+from .errors import UserError
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..config import BackboneConfig, FeatureType, Precision, Regions, Strict
+from ..config import BackboneConfig, FeatureType, Precision, Regions
 from ..errors import UserError
 from ..files import atomic, read_json, write_json
-from ..shards import Shard, mapped, verify
+from ..validation import Strict
+from .shards import Shard, mapped, verify
 
 MANIFEST = "manifest.json"
 CLASSIFIER = "classifier.safetensors"

@@ -1,0 +1,387 @@
+"""One experiment: a checked configuration with its entries, and what follows from them.
+
+Everything that a step takes from the configuration it takes from here, so a step by hand needs no more than
+a key and a file.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .artifacts import Roots
+from .config import (
+    BackboneConfig,
+    Config,
+    DatasetConfig,
+    MethodEntry,
+    Regions,
+    load_dataset,
+    load_method,
+    method_title,
+    variants_of,
+)
+from .errors import UserError
+from .miniature import MODELS
+from .protocols import PROTOCOLS, ProtocolSettings, protocol_named, protocol_of
+from .run import family, split_method, split_variant
+from .validation import did_you_mean, known_names, read_yaml, validate
+
+BOOSTED = "boosted"  # features seen through a boosting prompt, and that prompt
+PLAIN = "plain"  # features without any prompt
+TEACHER = "promptkd_teacher"  # the method that teachers are tuned by
+
+
+class JobGroup(NamedTuple):
+    """The (shots, seed) of a protocol that one job trains, or tests."""
+
+    protocol: str
+    index: int
+    runs: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A checked configuration, and the folder of the entries of data sets and methods."""
+
+    config: Config
+    config_dir: Path = Path("config")
+
+    @classmethod
+    def read(cls, file: Path, config_dir: Path) -> "Experiment":
+        """Read and check a configuration file; UserError says what is wrong with it."""
+        return cls.checked(read_yaml(file), config_dir)
+
+    @classmethod
+    def checked(cls, content: dict[str, Any], config_dir: Path) -> "Experiment":
+        """Check the content of a configuration file, and the data sets and methods that it names."""
+        experiment = cls(validate(Config, content, "configuration"), config_dir)
+        _check(experiment)
+        return experiment
+
+    @property
+    def results(self) -> Path:
+        """The folder of everything that the workflow writes."""
+        return Path(self.config.results)
+
+    @property
+    def roots(self) -> Roots:
+        """The folders that paths of inputs count from."""
+        return Roots(results=self.results, data=Path(self.config.data_root), config=self.config_dir)
+
+    # Entries
+
+    def dataset(self, name: str) -> DatasetConfig:
+        """A data set's entry."""
+        return load_dataset(name, self.config_dir)
+
+    def image_folder(self, dataset: str) -> Path:
+        """The folder that the paths of a data set's images count from."""
+        entry = self.dataset(dataset)
+        return Path(self.config.data_root, entry.folder, entry.images)
+
+    def method(self, name: str) -> MethodEntry:
+        """A method's entry."""
+        return load_method(name, self.config_dir)
+
+    def title(self, method: str) -> str:
+        """A method's name in tables."""
+        return method_title(method, self.config_dir)
+
+    def methods_learning_from(self, *what: str) -> list[str]:
+        """Names of all methods that learn from regions, images, a teacher, or nothing."""
+        return [
+            name for name in known_names(self.config_dir / "methods") if self.method(name).learns_from in what
+        ]
+
+    def method_files(self, method: str, dataset: str) -> dict[str, Path]:
+        """The files that a method reads for a data set, by the names in its entry."""
+        patterns = self.method(method).files
+        return {name: self.config_dir / path.replace("{dataset}", dataset) for name, path in patterns.items()}
+
+    def backbone(self, method: str | None = None) -> BackboneConfig:
+        """The model that prompts are learned for: the student, but for the method that tunes teachers."""
+        models = self.config.backbones
+        return models.teacher if method == TEACHER else models.student
+
+    # Protocols, and what each of them runs
+
+    @cached_property
+    def protocols(self) -> dict[str, ProtocolSettings]:
+        """The settings of the protocols that are run, by name."""
+        return self.config.protocols.chosen()
+
+    def settings(self, protocol: str) -> ProtocolSettings:
+        """The settings of a protocol; UserError if the experiment does not run it."""
+        if protocol not in self.protocols:
+            protocol_named(protocol)
+            raise UserError(f"The configuration does not run {protocol}: add it under protocols.")
+        return self.protocols[protocol]
+
+    def runs(self, protocol: str) -> list[tuple[int, int]]:
+        """The (shots, seed) of every training of one method on one data set, seed by seed."""
+        settings = self.settings(protocol)
+        return [(k, seed) for seed in settings.seeds for k in PROTOCOLS[protocol].shots(settings)]
+
+    @cached_property
+    def job_groups(self) -> list[JobGroup]:
+        """The runs of every protocol, cut into jobs."""
+        size = self.config.jobs.runs_per_job
+        return [
+            JobGroup(protocol, index, runs[start : start + size])
+            for protocol in self.protocols
+            for runs in [self.runs(protocol)]
+            for index, start in enumerate(range(0, len(runs), size))
+        ]
+
+    def source(self, protocol: str) -> str | None:
+        """The data set that is trained on, where others are tested."""
+        return PROTOCOLS[protocol].source(self.settings(protocol))
+
+    def trained_on(self, protocol: str, dataset: str, method: str | None = None) -> str:
+        """The data set whose images a prompt that is tested on `dataset` was learned from.
+
+        A student of a teacher learns from the unlabelled images of each data set that it is tested on.
+        """
+        if method is not None and self.method(method).learns_from == "teacher":
+            return dataset
+        return self.source(protocol) or dataset
+
+    # Tables
+
+    @cached_property
+    def tables(self) -> list[str]:
+        """The tables that the experiment makes."""
+        return [
+            table.name
+            for protocol in self.protocols
+            for table in PROTOCOLS[protocol].tables
+            if self.tested(table.name)
+        ]
+
+    def tested(self, table: str) -> list[str]:
+        """The data sets whose test images a table shows, without the source."""
+        protocol = protocol_of(table)
+        return protocol.tested(table, self.settings(protocol.name), self.config.datasets)
+
+    def methods_of(self, table: str) -> list[str]:
+        """The rows of a table: what the protocol, or else the experiment, asks for and what can be applied."""
+        own = self.settings(protocol_of(table).name).methods
+        asked = self.config.methods if own is None else own
+        return [method for method in asked if table in self.method(method).applies_to]
+
+    @cached_property
+    def ablations(self) -> dict[str, list[str]]:
+        """The methods whose variants are compared, and those variants; none without base_to_novel."""
+        compared = self.config.ablation if "base_to_novel" in self.protocols else []
+        return {method: list(variants_of(method, self.config_dir)) for method in compared}
+
+    def tabulated(self, protocol: str) -> list[str]:
+        """The methods of a protocol that stand in any of its tables."""
+        tables = [table.name for table in PROTOCOLS[protocol].tables if table.name in self.tables]
+        return list(dict.fromkeys(method for table in tables for method in self.methods_of(table)))
+
+    def evaluated(self, protocol: str, method: str) -> list[str]:
+        """The data sets that a protocol tests a method on.
+
+        A method that learns from a teacher is trained on each target itself, so it is not tested on the
+        source.
+        """
+        tables = [
+            table.name
+            for table in PROTOCOLS[protocol].tables
+            if table.name in self.tables and method in self._rows(table.name)
+        ]
+        source = self.source(protocol)
+        own = self.method(method).learns_from == "teacher"
+        return [
+            *([source] if source and not own else []),
+            *(dataset for table in tables for dataset in self.tested(table)),
+        ]
+
+    def _rows(self, table: str) -> list[str]:
+        """The methods that a table shows, or an ablation, which shares the metrics of base_to_novel."""
+        compared = self.ablations if table == "base_to_novel" else {}
+        variants = (name for method, own in compared.items() for name in (method, *own))
+        return [*self.methods_of(table), *variants]
+
+    # Settings of one training
+
+    def hyperparameters(self, method: str, dataset: str, protocol: str) -> dict[str, Any]:
+        """A method's hyper-parameters on one data set in one protocol.
+
+        The published ones of base-to-novel, then what differs with boosting, on this data set, in the
+        protocol (in the same order), and in the experiment; a variant changes what all this makes of its
+        method, and can be overridden by its own name.  UserError for an override that the method does not
+        know.
+        """
+        entry, cascaded = self.method(method), split_method(method)[1]
+        own: dict[str, Any] = {}
+        for layer in (entry, entry.differences(protocol)):
+            own |= layer.hyperparameters
+            own |= (layer.with_boosting or {}) if cascaded else {}
+            own |= layer.datasets.get(dataset, {})
+        usual, variant = split_variant(method)
+        own |= self._overrides(usual, own, protocol)
+        if variant:
+            own |= entry.variants[variant].hyperparameters
+            own |= self._overrides(method, own, protocol)
+        return own
+
+    def _overrides(self, method: str, known: dict[str, Any], protocol: str) -> dict[str, Any]:
+        """What the experiment, and then its protocol, sets again of a method's `known` hyper-parameters."""
+        own: dict[str, Any] = {}
+        settings = self.protocols.get(protocol)
+        for overrides in (self.config.overrides, settings.overrides if settings else {}):
+            own |= overrides.get(method, {})
+        for key in own:
+            if key not in known:
+                hint = did_you_mean(key, list(known))
+                raise UserError(f"overrides: {method} has no hyper-parameter {key!r}{hint}.")
+        return own
+
+    def regions(self, method: str, dataset: str, protocol: str) -> Regions:
+        """The random regions of an image that the training of a method, or "boosting", sees.
+
+        One an epoch, unless the method's `regions` or the experiment's `regions.count` say less; of the
+        experiment's scale, unless the method's `region_scale` says another.
+        """
+        own = self.hyperparameters(method, dataset, protocol)
+        seen = _whole(method, "epochs", own.get("epochs"))
+        if own.get("regions") is not None:
+            seen = min(seen, _whole(method, "regions", own["regions"]))
+        drawn = self.config.regions.for_epochs(seen)
+        if own.get("region_scale") is None:
+            return drawn
+        return validate(
+            Regions, drawn.model_dump() | {"scale": own["region_scale"]}, f"{method}: region_scale"
+        )
+
+    def region_set(self, regions: Regions) -> str:
+        """What regions are called in paths: "20", or "20_0.08to1.0" where their scale is a method's own."""
+        usual = regions.scale == self.config.regions.scale
+        return str(regions.count) if usual else "{}_{}to{}".format(regions.count, *regions.scale)
+
+    def regions_named(self, region_set: str) -> Regions:
+        """The regions of a name that `region_set` gave; UserError for another."""
+        try:
+            count, _, scale = region_set.partition("_")
+            own = {"scale": tuple(map(float, scale.split("to")))} if scale else {}
+            regions = self.config.regions.for_epochs(int(count)).model_dump() | own | {"count": int(count)}
+        except ValueError:
+            raise UserError(f"{region_set!r} is not a set of regions, such as 20 or 20_0.25to1.0.") from None
+        return validate(Regions, regions, f"the set of regions {region_set}")
+
+    def sees_pixels(self, method: str) -> bool:
+        """Whether every training step of a method sees regions of images, and not only looked-up features."""
+        entry = self.method(method)
+        return entry.learns_from in ("regions", "teacher") and entry.looks_up != "cascade"
+
+    def feature_kind(self, method: str, protocol: str) -> str | None:
+        """Which of the student's features a method looks up: plain, or seen through a boosting prompt."""
+        looks_up = self.method(method).looks_up
+        if looks_up == "cascade" and split_method(method)[1]:
+            return boosting_kind(protocol)
+        return looks_up and PLAIN
+
+
+def boosting_kind(protocol: str) -> str:
+    """The name of the boosting prompt of a data set that a protocol takes: "boosted", "boosted_transfer"."""
+    like = PROTOCOLS[protocol].boosting
+    return BOOSTED if like == "base_to_novel" else f"{BOOSTED}_{like}"
+
+
+def boosting_protocol(kind: str) -> str:
+    """The protocol whose settings a boosting prompt is learned with."""
+    return kind.removeprefix(BOOSTED).removeprefix("_") or "base_to_novel"
+
+
+def weights_files(backbone: BackboneConfig) -> list[Path]:
+    """The files that a backbone is made from, where they are files here."""
+    if backbone.pretrained == "miniature":
+        return [MODELS / f"{backbone.model}.{ending}" for ending in ("json", "safetensors")]
+    return [path] if (path := Path(backbone.pretrained)).is_file() else []
+
+
+def _whole(method: str, key: str, value: object) -> int:
+    """A whole number of at least 1; the command line gives strings."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = 0
+    if number < 1:
+        raise UserError(f"{method}: {key} is {value!r}, but must be a whole number of at least 1.")
+    return number
+
+
+def _check(experiment: Experiment) -> None:
+    """UserError if what a configuration names does not exist, or does not fit together."""
+    config = experiment.config
+    if config.published and not Path(config.published).is_dir():
+        raise UserError(f"published: there is no folder {config.published}.")
+    tested = [dataset for table in experiment.tables for dataset in experiment.tested(table)]
+    sources = [source for protocol in experiment.protocols if (source := experiment.source(protocol))]
+    datasets = list(dict.fromkeys([*config.datasets, *tested, *sources]))
+    for dataset in [*datasets, *config.lookup.parts_of]:
+        experiment.dataset(dataset)
+    _check_methods(experiment, config.methods, experiment.tables)
+    for protocol, settings in experiment.protocols.items():
+        named = [*config.methods, *(settings.methods or []), *config.overrides, *settings.overrides]
+        for method in dict.fromkeys(named):
+            for dataset in config.datasets:
+                experiment.hyperparameters(method, dataset, protocol)
+        _check_tables(experiment, protocol)
+        _check_files(experiment, protocol)
+        _check_boosting(protocol, settings)
+    for method in config.ablation:
+        if split_variant(method)[1]:
+            raise UserError(f"ablation: {method} is a variant: name the method itself, {family(method)}.")
+        if not variants_of(method, experiment.config_dir):
+            raise UserError(f"ablation: {method} has no variants: list some in its entry, or drop it.")
+
+
+def _check_boosting(protocol: str, settings: ProtocolSettings) -> None:
+    """UserError for a boosting prompt of one protocol's own, where several share a data set's."""
+    like = PROTOCOLS[protocol].boosting
+    sharing = [name for name, other in PROTOCOLS.items() if other.boosting == like]
+    if "boosting" in settings.overrides and len(sharing) > 1:
+        raise UserError(
+            f"protocols.{protocol}.overrides: {' and '.join(sharing)} share a data set's boosting prompt; "
+            "move boosting to the overrides of the whole experiment."
+        )
+
+
+def _check_tables(experiment: Experiment, protocol: str) -> None:
+    """UserError for a protocol's own method that fits none of its tables, and for a table without methods."""
+    made = [table.name for table in PROTOCOLS[protocol].tables if table.name in experiment.tables]
+    _check_methods(experiment, experiment.protocols[protocol].methods or [], made)
+    for table in made:
+        if not experiment.methods_of(table):
+            raise UserError(
+                f"methods: none of them can be applied to {table}: add one, or drop {table} from the "
+                "protocols."
+            )
+
+
+def _check_methods(experiment: Experiment, methods: Iterable[str], made: list[str]) -> None:
+    """UserError for a method that cannot be applied to any of the tables that are made."""
+    for method in methods:
+        possible = experiment.method(method).applies_to
+        if not set(made) & set(possible):
+            raise UserError(
+                f"methods: {method} cannot be applied to {' or '.join(made)}, but to "
+                f"{' and '.join(possible) or 'no table'}: drop it."
+            )
+
+
+def _check_files(experiment: Experiment, protocol: str) -> None:
+    """UserError for a file of a method's own that is not there for a data set that it is used on."""
+    for method in experiment.tabulated(protocol):
+        for dataset in experiment.evaluated(protocol, method):
+            for name, path in experiment.method_files(method, dataset).items():
+                if not path.is_file():
+                    raise UserError(
+                        f"{method} reads {name} for {dataset} from {path}, which does not exist: put the file "
+                        f"there, or change files in the entry of {family(method)}."
+                    )

@@ -1,0 +1,53 @@
+"""One file a protocol: what is trained, what is tested, and how that is tabulated.
+
+A file of this folder that defines `PROTOCOL` is a protocol; nothing else lists them.
+"""
+
+import importlib
+import pkgutil
+
+from ..errors import UserError
+from ..validation import did_you_mean
+from .base import Metric, Protocol, ProtocolSettings, Session, Subset, Table
+
+__all__ = [
+    "PROTOCOLS",
+    "TABLES",
+    "Metric",
+    "Protocol",
+    "ProtocolSettings",
+    "Session",
+    "Subset",
+    "Table",
+    "protocol_named",
+    "protocol_of",
+]
+
+
+def _found() -> list[Protocol]:
+    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
+    protocols = [importlib.import_module(f"{__name__}.{name}").PROTOCOL for name in names]
+    return sorted(protocols, key=lambda protocol: protocol.order)
+
+
+# Name -> protocol, in the order in which they are run and shown.
+PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _found()}
+
+# Name -> table: what the protocols' results are shown in.  One protocol may serve several.
+TABLES: dict[str, Table] = {table.name: table for protocol in PROTOCOLS.values() for table in protocol.tables}
+
+_PROTOCOL_OF = {table.name: protocol for protocol in PROTOCOLS.values() for table in protocol.tables}
+
+
+def protocol_named(name: str) -> Protocol:
+    """The protocol of a name; UserError if there is none."""
+    if name not in PROTOCOLS:
+        raise UserError(f"There is no protocol {name!r}{did_you_mean(name, list(PROTOCOLS))}.")
+    return PROTOCOLS[name]
+
+
+def protocol_of(table: str) -> Protocol:
+    """The protocol whose results a table shows; UserError if there is no such table."""
+    if table not in TABLES:
+        raise UserError(f"There is no table {table!r}{did_you_mean(table, list(TABLES))}.")
+    return _PROTOCOL_OF[table]

@@ -1,0 +1,160 @@
+"""What a protocol is: one object that says everything which the rest of the program asks of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from ..data.splits import Item, Split, select_and_relabel
+from ..run import MethodName, Seed
+from ..validation import Strict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """What a run is measured by.
+
+    `axis` stands beside a plot.  `mean_of` says how an average follows from the averages of the metrics
+    `parts`, where it is not the plain mean over data sets and seeds.  `in_table` is false for a point of a
+    curve.
+    """
+
+    name: str
+    heading: str
+    axis: str = "accuracy (%)"
+    lower_is_better: bool = False
+    parts: tuple[str, ...] = ()
+    mean_of: Callable[..., float] | None = None
+    in_table: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """How results of a protocol are laid out.
+
+    `columns`: a block a data set with a column for each metric or number of shots; or one block with a
+    column for each data set.  `curve` is what a plot's lines run over, none for bars of the `headline`.
+    `students`: methods can stand in it that learn from a teacher's answers for all training images, which
+    takes unlabelled images of every data set that is tested.
+    """
+
+    name: str
+    title: str
+    about: str
+    columns: Literal["metrics", "shots", "datasets"]
+    headline: str
+    curve: Literal["shots", "sessions"] | None = None
+    students: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """One stretch of training: images of `labels`, told apart among `classes` (labels, in order)."""
+
+    labels: list[int]
+    classes: list[int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subset:
+    """Test images with a label set of their own; labels count in `class_names`.
+
+    `session` is the index of the session after which they are tested.
+    """
+
+    name: str
+    class_names: list[str]
+    items: list[Item]
+    session: int = 0
+
+
+def subset(split: Split, name: str, labels: list[int], session: int = 0) -> Subset:
+    """The test images of some classes, against these classes."""
+    return Subset(
+        name=name,
+        class_names=split.class_names(labels),
+        items=select_and_relabel(split.test, labels),
+        session=session,
+    )
+
+
+class ProtocolSettings(Strict):
+    """What the configuration says of every protocol."""
+
+    shots: int = Field(16, ge=1)
+    seeds: list[Seed] = Field([1, 2, 3], min_length=1)
+    methods: list[MethodName] | None = Field(
+        None, description="methods of this protocol; none: all of `methods` that can be applied to it"
+    )
+    overrides: dict[str, dict[str, Any]] = Field(
+        {}, description="method name -> hyper-parameters that replace others in this protocol alone"
+    )
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> "ProtocolSettings":
+        refuse_repeats(seeds=self.seeds, methods=self.methods or [])
+        return self
+
+
+def refuse_repeats(**lists: list[Any]) -> None:
+    """ValueError, for pydantic, if a list names something twice."""
+    for key, values in lists.items():
+        repeated = sorted({str(value) for value in values if values.count(value) > 1})
+        if repeated:
+            raise ValueError(f"{key} lists {', '.join(repeated)} more than once")
+
+
+class Protocol:
+    """What is trained on which classes, tested on which subsets, and shown in which tables.
+
+    Subclasses set the class variables and say what differs; `docs/adding-a-protocol.md` shows one.
+    `boosting` names the protocol whose settings its boosting prompts are learned with: protocols that name
+    the same one share them.
+    """
+
+    name: ClassVar[str]
+    order: ClassVar[int]  # among protocols, where they are run and shown
+    about: ClassVar[str]  # in the configuration's schema
+    Settings: ClassVar[type[ProtocolSettings]] = ProtocolSettings
+    tables: ClassVar[tuple[Table, ...]]
+    boosting: ClassVar[str] = "base_to_novel"
+
+    def shots(self, settings: ProtocolSettings) -> list[int]:
+        """The numbers of shots that are trained with."""
+        return [settings.shots]
+
+    def source(self, settings: ProtocolSettings) -> str | None:
+        """The data set that is trained on, where others are tested; none: each one itself."""
+        return None
+
+    def tested(self, table: str, settings: ProtocolSettings, datasets: list[str]) -> list[str]:
+        """The data sets that a table shows, without the source; `datasets` are the experiment's."""
+        return datasets
+
+    def sessions(self, split: Split, settings: ProtocolSettings) -> list[Session]:
+        """The stretches of training, in order: one on all classes, unless a protocol says otherwise."""
+        return [Session(labels=split.labels, classes=split.labels)]
+
+    def subsets(self, split: Split, settings: ProtocolSettings) -> list[Subset]:
+        """What is tested: all test images against all classes, unless a protocol says otherwise."""
+        return [subset(split, "all", split.labels)]
+
+    def metrics(self, settings: ProtocolSettings) -> Sequence[Metric]:
+        """What runs are measured by, in the tables' order."""
+        return (ACCURACY,)
+
+    def measure(self, accuracy: dict[str, float], classes: list[tuple[str, int, float]]) -> dict[str, float]:
+        """The metrics, in percent, by name.
+
+        `accuracy` is that of each subset; `classes` holds subset, label in it and accuracy of every class
+        that has a test image.
+        """
+        return {"accuracy": accuracy["all"]}
+
+    def trained_classes(self, classes: int) -> int:
+        """How many of a data set's classes are trained on, for the plan of costs."""
+        return classes
+
+
+ACCURACY = Metric(name="accuracy", heading="Accuracy")
