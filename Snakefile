@@ -4,8 +4,11 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from promptdistill import config as configuration
+from promptdistill import graph
 from promptdistill.errors import UserError
+from promptdistill.experiment import Experiment
+from promptdistill.protocols import PROTOCOLS, TABLES
+from promptdistill.validation import merged, read_yaml
 
 min_version("9.10")
 
@@ -13,10 +16,11 @@ CONFIG_DIR = Path(os.path.relpath(workflow.basedir)) / "config"
 
 # An experiment's own file replaces the default one as a whole; --config is laid over either.
 if not workflow.config_settings.configfiles:
-    config = configuration.merged(configuration.read_yaml(CONFIG_DIR / "config.yaml"), config)
+    config = merged(read_yaml(CONFIG_DIR / "config.yaml"), config)
 
 try:
-    CONFIG = configuration.load(config, CONFIG_DIR)
+    EXPERIMENT = Experiment.checked(config, CONFIG_DIR)
+    EXPERIMENT.refuse_old_results()
 except UserError as error:
     raise WorkflowError(str(error))
 
@@ -29,11 +33,12 @@ wildcard_constraints:
     method=r"[a-z0-9_]+(@[a-z0-9_]+)?(\+caspl)?",
     shots=r"\d+",
     seed=r"\d+",
-    protocol="base_to_novel|few_shot|transfer",
-    kind="plain|boosted|boosted_transfer",
-    teacher=r"zero_shot|(base_to_novel|few_shot|transfer)_\d+shots",
-    crops=r"\d+(_[\d.e-]+to[\d.e-]+)?",
-    table="|".join(configuration.TABLES),
+    protocol="|".join(PROTOCOLS),
+    feature_kind=r"plain|boosted(_[a-z_]+)?",
+    boosting=r"boosted(_[a-z_]+)?",
+    teacher=r"zero_shot|[a-z_]+-\d+-\d+",
+    region_set=r"\d+(_[\d.e-]+to[\d.e-]+)?",
+    table="|".join(TABLES),
     part=r"\d+",
     parts=r"\d+",
 
@@ -52,23 +57,17 @@ localrules:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
-include: "workflow/rules/regions.smk"
-include: "workflow/rules/lookup.smk"
-include: "workflow/rules/boosting.smk"
-include: "workflow/rules/adapting.smk"
-include: "workflow/rules/distilling.smk"
-include: "workflow/rules/evaluation.smk"
-include: "workflow/rules/tables.smk"
-include: "workflow/rules/tracking.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/test.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/miniature.smk"
 
 
 rule all:
     default_target: True
     input:
-        expand(f"{RESULTS}/tables/{{table}}.html", table=configuration.tables(CONFIG)),
-        f"{RESULTS}/tracking.json",
-        f"{RESULTS}/overview/metrics.json",
+        [f"{RESULTS}/{artifact.path}" for artifact in graph.targets(EXPERIMENT)],
 
 
 # After a run by hand, DVC is told what it made; `dvc repro` does so itself.

@@ -39,7 +39,7 @@ class OursOnline(Ours):
         super().__init__(case, folder)
         self.teacher = PromptedClip(backbone(case.teacher, case.device, case.precision), [])
         self.text = template_features(self.teacher, TEMPLATE, case.class_names)
-        self.method.task = replace(self.method.task, teacher=self)
+        self.method.context = replace(self.method.context, teacher=self)
 
     @torch.no_grad()
     def logits(self, images: Tensor, regions: Tensor, scale: Tensor) -> Tensor:

@@ -127,7 +127,7 @@ class Case:
 
     def compute_cost(self, **looked_up: Any) -> Method:
         """The method with its initial prompt, which is the same at every call."""
-        task = MethodContext(
+        context = MethodContext(
             backbone=backbone(self.student, self.device, self.precision),
             class_names=self.class_names,
             template=TEMPLATE,
@@ -136,7 +136,7 @@ class Case:
             frozen=[self.boosting] if self.boosting else [],
             **looked_up,
         )
-        return find_method(self.method)(task)
+        return find_method(self.method)(context)
 
 
 @cache

@@ -64,18 +64,16 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def setting(tiny, student):
+def inputs(tiny, student):
     """What training on the tiny data set needs to know: two regions of each image."""
     folder, split = tiny
     return TrainingInputs(
         dataset="tiny",
         split=split,
-        split_sha256="split",
         image_folder=folder,
         template="a photo of a {}.",
         student=student,
         regions=Regions(count=2),
-        store=None,
         threads=1,
         workers=0,
     )

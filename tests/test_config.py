@@ -181,9 +181,7 @@ def test_a_variant_of_an_unknown_hyperparameter(tmp_path):
     entry = config.read_yaml(CONFIG_DIR / "methods" / "coop.yaml")
     entry["variants"] = {"short": {"title": "short", "hyperparameters": {"n_ct": 4}}}
     (tmp_path / "methods" / "coop.yaml").write_text(json.dumps(entry))
-    message = (
-        r"coop\.yaml: .*variants\.short: there is no hyper-parameter 'n_ct' \(did you mean n_ctx\?\)"
-    )
+    message = r"coop\.yaml: .*variants\.short: there is no hyper-parameter 'n_ct' \(did you mean n_ctx\?\)"
     with pytest.raises(UserError, match=message):
         config.load_method("coop", tmp_path)
 

@@ -61,12 +61,22 @@ class Roots:
         return Path(used.path) if used.root == "elsewhere" else getattr(self, used.root) / used.path
 
     def _place(self, path: Path) -> tuple[Root, str]:
-        whole = os.path.abspath(path)
-        for root in ("results", "data", "config"):
-            folder = os.path.abspath(getattr(self, root))
-            if os.path.commonpath([whole, folder]) == folder:
-                return root, Path(os.path.relpath(whole, folder)).as_posix()
-        return "elsewhere", path.as_posix()
+        """The innermost of the folders that holds a path, and the path below it."""
+        whole = _normal(path)
+        holding = [
+            (folder, root)
+            for root in ("results", "data", "config")
+            if whole.is_relative_to(folder := _normal(getattr(self, root)))
+        ]
+        if not holding:
+            return "elsewhere", path.as_posix()
+        folder, root = max(holding, key=lambda one: len(one[0].parts))
+        return root, whole.relative_to(folder).as_posix()
+
+
+def _normal(path: Path) -> Path:
+    """From the root of the file system, without dots; links are not followed, since a folder may be one."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 class Sources(Mapping[str, Path]):
@@ -84,6 +94,10 @@ class Sources(Mapping[str, Path]):
 
     def __len__(self) -> int:
         return len(self._paths)
+
+    def record(self, name: str) -> Input | None:
+        """One of them, hashed as it is now; None where there is none of that name."""
+        return self.roots.record(self[name]) if name in self else None
 
     def recorded(self) -> Inputs:
         """All of them, hashed as they are now."""

@@ -70,6 +70,17 @@ class Experiment:
         """The folders that paths of inputs count from."""
         return Roots(results=self.results, data=Path(self.config.data_root), config=self.config_dir)
 
+    def refuse_old_results(self) -> None:
+        """UserError if the folder of results was filled by a version that named files otherwise."""
+        old = next(self.results.glob("splits/*/*shots_seed*.json"), None) or next(
+            self.results.glob("predictions/*/*/*/0shots.parquet"), None
+        )
+        if old:
+            raise UserError(
+                f"{self.results} was filled by an earlier version of this program, which named files otherwise "
+                f"(such as {old}): move the folder away, or delete all in it but data, and run again."
+            )
+
     # Entries
 
     def dataset(self, name: str) -> DatasetConfig:

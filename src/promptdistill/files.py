@@ -51,6 +51,22 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is not valid JSON ({error}); delete it and make it again.") from None
 
 
+def read_for_classes(path: Path, class_names: list[str]) -> dict[str, Any]:
+    """Read a JSON file that says something of every class: class name -> anything.
+
+    Names may be spelt with underscores or spaces, as in splits.  UserError if a class is missing.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold a JSON object, class name -> what is said of the class.")
+    spoken = {name.replace("_", " "): value for name, value in content.items()}
+    missing = [name for name in class_names if name.replace("_", " ") not in spoken]
+    if missing:
+        more = f" and {len(missing) - 1} other classes" if len(missing) > 1 else ""
+        raise UserError(f"{path} says nothing of the class {missing[0]!r}{more}: add what is missing.")
+    return {name: spoken[name.replace("_", " ")] for name in class_names}
+
+
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as stream:

@@ -122,7 +122,7 @@ def assert_gradients_agree(actual, expected):
 
 
 def teacher_of(name, teacher, pixels):
-    """What a task knows of the teacher, and what the plain method does; PromptKD's has a prompt."""
+    """What a context knows of the teacher, and what the plain method does; PromptKD's has a prompt."""
     if name == "promptkd":
         tuned = plain_method(methods.IVLP, teacher, frozen_prompt(teacher).state_dict())
         online = OnlineTunedTeacher(tuned, pixels)
@@ -149,7 +149,7 @@ def both_ways(name, cascade, student, teacher, pixels):
     """One method, fast and plain, with the same initial prompt; and the plain one's learning tensors."""
     frozen = [frozen_prompt(student)] if cascade else []
     known, options = teacher_of(name, teacher, pixels)
-    task = MethodContext(
+    context = MethodContext(
         backbone=student,
         class_names=NAMES,
         template=TEMPLATE,
@@ -158,7 +158,7 @@ def both_ways(name, cascade, student, teacher, pixels):
         frozen=frozen,
         **known,
     )
-    fast = find_method(name)(task)
+    fast = find_method(name)(context)
     prompt = {key: value.detach().clone().requires_grad_() for key, value in fast.prompt.named_parameters()}
     if cascade:
         options["boosting"] = frozen[0].state_dict()
@@ -222,7 +222,7 @@ def test_promptkd_normalises_with_the_same_statistics(random_student, random_tea
     optimizers = [torch.optim.SGD(p, lr=0.0025) for p in (list(fast.prompt.parameters()), learning)]
     for _ in range(steps):
         seen = torch.randn(4, 3, 32, 32, generator=generator)
-        fast.task.teacher.similarity = plain.teacher.image_features(seen) @ plain.teacher_text.T
+        fast.context.teacher.similarity = plain.teacher.image_features(seen) @ plain.teacher_text.T
         batch = Batch(seen, LABELS, torch.arange(4), torch.zeros(4, dtype=torch.long))
         for optimizer, loss in zip(optimizers, (fast.loss(batch), plain.loss(seen, LABELS)), strict=True):
             optimizer.zero_grad()

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from promptdistill.config import DatasetConfig, Source, load_dataset
-from promptdistill.validation import known_names
 from promptdistill.data.download import fetch
 from promptdistill.errors import UserError
 from promptdistill.files import sha256
+from promptdistill.validation import known_names
 
 CONFIG = Path(__file__).parents[2] / "config"
 PICTURE = np.random.default_rng(0).bytes(300_000)  # does not compress, so archives stay long

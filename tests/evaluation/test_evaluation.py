@@ -14,8 +14,8 @@ from promptdistill.data import protocols
 from promptdistill.data.images import open_image
 from promptdistill.errors import UserError
 from promptdistill.evaluation import metrics, predict
-from promptdistill.files import sha256
 from promptdistill.features.lookup_build import Build, build_student_lookup, frozen_encoder
+from promptdistill.files import sha256
 
 TEMPLATE = "a photo of a {}."
 ORIGIN = {

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from promptdistill.clip.prompt_file import Header, save_prompt
 from promptdistill.config import Regions
 from promptdistill.evaluation.predict import transductive
-from promptdistill.clip.prompt_file import Header, save_prompt
 
 CLASSES = ["star", "ring", "heart", "moon"]
 

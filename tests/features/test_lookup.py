@@ -13,11 +13,11 @@ from hypothesis.extra.numpy import arrays
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.config import LookupConfig, Regions
 from promptdistill.data.images import draw_region, normalise, open_image, region_pixels
-from promptdistill.features.region_store import images_sha256
 from promptdistill.data.splits import Split
 from promptdistill.errors import UserError
-from promptdistill.lookup import build, store
 from promptdistill.features.lookup import RegionLookup, smooth_top_k
+from promptdistill.features.region_store import images_sha256
+from promptdistill.lookup import build, store
 
 REGIONS = Regions(count=3, seed=5)
 CONFIG = LookupConfig(batch_size=7, shard_images=10)

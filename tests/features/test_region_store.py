@@ -8,10 +8,10 @@ import torch
 
 from promptdistill.config import Regions
 from promptdistill.data import region_build
+from promptdistill.errors import UserError
 from promptdistill.features.loading import AllRegions
 from promptdistill.features.region_build import store_regions
 from promptdistill.features.region_store import MANIFEST, open_store
-from promptdistill.errors import UserError
 
 REGIONS, SIZE = Regions(count=3, seed=5), (32, 24)
 

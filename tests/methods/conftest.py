@@ -9,11 +9,11 @@ import torch
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.config import BackboneConfig, LookupConfig, Regions, load_method
-from promptdistill.run import split_method
-from promptdistill.features.lookup_build import Build, Encoder, build_teacher_lookup
 from promptdistill.features.lookup import RegionLookup
+from promptdistill.features.lookup_build import Build, Encoder, build_teacher_lookup
 from promptdistill.methods import find_method, parse_hyperparameters
 from promptdistill.methods.base import MethodContext
+from promptdistill.run import split_method
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"
 
@@ -54,7 +54,7 @@ def published():
 
     def make(name, backbone, class_names, values, **parts):
         base_name = split_method(name)[0]
-        task = MethodContext(
+        context = MethodContext(
             backbone=backbone,
             class_names=class_names,
             template="a photo of a {}.",
@@ -62,6 +62,6 @@ def published():
             generator=torch.Generator().manual_seed(0),
             **parts,
         )
-        return find_method(base_name)(task)
+        return find_method(base_name)(context)
 
     return SimpleNamespace(hyperparameters=hyperparameters, make=make, config_dir=CONFIG_DIR)

@@ -104,8 +104,8 @@ def test_no_pairs_no_second_order(logits):
 def test_the_loss_is_the_weighted_sum_of_its_parts(make, batch):
     """Each weight alone, and all together; a weight of 0 switches a part off."""
     method = make(threshold=THRESHOLD)
-    scale = method.task.backbone.logit_scale
-    informative = method.informative(method.task.teacher.logits(batch.images, batch.regions, scale))
+    scale = method.context.backbone.logit_scale
+    informative = method.informative(method.context.teacher.logits(batch.images, batch.regions, scale))
     assert 0 < int(informative.sum()) < len(informative)  # both kinds take part
     alone = []
     for chosen in WEIGHTS:

@@ -106,7 +106,7 @@ def test_retraces_recorded_run(run, golden, shared):
         }
         frozen = [DeepPrompt(**towers).requires_grad_(False)]
     boosting = name == "boosting"
-    task = MethodContext(
+    context = MethodContext(
         backbone=backbone,
         class_names=golden.CLASSES,
         template="a photo of a {}.",
@@ -115,7 +115,7 @@ def test_retraces_recorded_run(run, golden, shared):
         frozen=frozen,
         teacher=OnlineTeacher(make_backbone(golden, 11), golden.CLASSES, pixels) if boosting else None,
     )
-    method = find_method(name)(task)
+    method = find_method(name)(context)
     state = {
         key: torch.from_numpy(recorded["init/" + recorded_name(key, boosting)])
         for key in method.prompt.state_dict()

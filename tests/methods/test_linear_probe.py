@@ -164,16 +164,16 @@ def test_what_is_refused(probe_of):
             method.classifier(others)
 
 
-def test_from_images_to_a_finished_prompt(published, setting, student, tmp_path):
+def test_from_images_to_a_finished_prompt(published, inputs, student, tmp_path):
     """Whole images as they are tested, the draw's own validation images; saved and restored."""
-    folder, split = setting.image_folder, setting.split
-    setting = replace(setting, regions=None)
+    folder, split = inputs.image_folder, inputs.split
+    inputs = replace(inputs, regions=None)
     draw = draw_few_shot(split, 4, 1)
     write_draw(draw, tmp_path / "draw.json")
     output = tmp_path / "probe.safetensors"
     run = Run(seed=1, output=output, shots=4, draw=tmp_path / "draw.json")
     values = published.hyperparameters("linear_probe")
-    train_adapting(setting, [run], "linear_probe", values, None, protocol="few_shot")
+    train_adapting(inputs, [run], "linear_probe", values, None, protocol="few_shot")
 
     def encoded(items):
         pixels = [student.preprocess(open_image(folder / item.path)) for item in items]
@@ -195,4 +195,4 @@ def test_from_images_to_a_finished_prompt(published, setting, student, tmp_path)
     without_val = replace(draw, val=[])
     write_draw(without_val, tmp_path / "draw.json")
     with pytest.raises(UserError, match="others to choose its regularisation by"):
-        train_adapting(setting, [run], "linear_probe", values, None, protocol="few_shot")
+        train_adapting(inputs, [run], "linear_probe", values, None, protocol="few_shot")

@@ -19,14 +19,14 @@ DEEP = {**COMMON, "n_ctx_text": 4, "n_ctx_vision": 2, "prompt_depth": 2}
 
 
 def make(name, backbone, **values):
-    task = MethodContext(
+    context = MethodContext(
         backbone=backbone,
         class_names=NAMES,
         template="a photo of a {}.",
         config=parse_hyperparameters(name, values),
         generator=torch.Generator().manual_seed(0),
     )
-    return find_method(name)(task)
+    return find_method(name)(context)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from plain.towers import image_features
+from promptdistill.clip.prompt_file import load_prompt
 from promptdistill.clip.prompts import drawn_from
 from promptdistill.config import LookupConfig
 from promptdistill.data.images import open_image
@@ -17,7 +18,6 @@ from promptdistill.errors import UserError
 from promptdistill.evaluation.predict import restore_method
 from promptdistill.features.lookup_build import Build, build_teacher_lookup, frozen_encoder
 from promptdistill.methods.base import Batch
-from promptdistill.clip.prompt_file import load_prompt
 from promptdistill.training.stages import Run, train_adapting, train_distilled
 
 NAMES = ["star", "ring", "heart", "moon"]
@@ -134,33 +134,33 @@ def test_class_features_are_the_teachers_rows(promptkd, teacher_lookup):
 
 
 @pytest.fixture(scope="module")
-def tuned_lookup(published, setting, teacher, tmp_path_factory):
+def tuned_lookup(published, inputs, teacher, tmp_path_factory):
     """The answers of the teacher with its own prompt, trained on a few shots of the base classes."""
     folder = tmp_path_factory.mktemp("tuned")
-    write_draw(draw_few_shot(setting.split, 4, 1), folder / "draw.json")
+    write_draw(draw_few_shot(inputs.split, 4, 1), folder / "draw.json")
     run = Run(seed=1, output=folder / "teacher.safetensors", shots=4, draw=folder / "draw.json")
     values = published.hyperparameters("promptkd_teacher", prompt_depth=2, epochs=2, gpa_mean=2)
-    larger = replace(setting, student=teacher)
+    larger = replace(inputs, student=teacher)
     train_adapting(larger, [run], "promptkd_teacher", values, None, protocol="base_to_novel")
     build = Build(
-        items=setting.split.train,
-        image_folder=setting.image_folder,
+        items=inputs.split.train,
+        image_folder=inputs.image_folder,
         encoder=frozen_encoder(teacher, run.output),
-        regions=setting.regions,
+        regions=inputs.regions,
         config=LookupConfig(),
         folder=folder / "lookup",
     )
-    build_teacher_lookup(build, setting.template, NAMES)
+    build_teacher_lookup(build, inputs.template, NAMES)
     return folder / "lookup"
 
 
 @pytest.fixture(scope="module")
-def finished(published, setting, tuned_lookup, tmp_path_factory):
+def finished(published, inputs, tuned_lookup, tmp_path_factory):
     """A student's finished prompt."""
     output = tmp_path_factory.mktemp("student") / "promptkd.safetensors"
     values = published.hyperparameters("promptkd", prompt_depth=2, epochs=3)
     run = Run(seed=1, output=output, shots=4)
-    train_distilled(setting, [run], "promptkd", values, tuned_lookup, protocol="base_to_novel")
+    train_distilled(inputs, [run], "promptkd", values, tuned_lookup, protocol="base_to_novel")
     return output
 
 
@@ -190,7 +190,7 @@ def test_predictions_of_an_image_do_not_depend_on_its_batch(finished, tiny, stud
     torch.testing.assert_close(classifier(together), expected)
 
 
-def test_the_tuned_teachers_text_goes_all_the_way(finished, tuned_lookup, teacher, setting):
+def test_the_tuned_teachers_text_goes_all_the_way(finished, tuned_lookup, teacher, inputs):
     """The prompt keeps the text features of the teacher with its prompt, of base and novel classes."""
     tensors, header = load_prompt(finished)
     encoder = frozen_encoder(teacher, tuned_lookup.parent / "teacher.safetensors")
@@ -199,12 +199,12 @@ def test_the_tuned_teachers_text_goes_all_the_way(finished, tuned_lookup, teache
     assert (header.phase, header.protocol, header.shots) == ("adapting", "base_to_novel", 4)
 
 
-def test_what_is_refused(published, setting, teacher_lookup, finished, student, tmp_path):
+def test_what_is_refused(published, inputs, teacher_lookup, finished, student, tmp_path):
     """A teacher without a prompt of its own, and classes that it was not asked for."""
     values = published.hyperparameters("promptkd", prompt_depth=2, epochs=1)
     run = Run(seed=1, output=tmp_path / "x.safetensors", shots=4)
     with pytest.raises(UserError, match="has no text features of the teacher for these classes and its own"):
         folder = teacher_lookup.folder
-        train_distilled(setting, [run], "promptkd", values, folder, protocol="base_to_novel")
+        train_distilled(inputs, [run], "promptkd", values, folder, protocol="base_to_novel")
     with pytest.raises(UserError, match="for the class 'sun': PromptKD is trained again on each data set"):
         restored(student, finished).classifier(["star", "sun"])

@@ -10,8 +10,8 @@ import promptdistill.methods
 from promptdistill.clip.backbone import weights_sha256
 from promptdistill.clip.prompts import random_prompt
 from promptdistill.config import load_method
-from promptdistill.run import split_method
 from promptdistill.methods.base import Batch, Examples, FittedMethod
+from promptdistill.run import split_method
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"
 METHODS = [m.name for m in pkgutil.iter_modules(promptdistill.methods.__path__) if m.name != "base"]
@@ -23,7 +23,7 @@ def learn(method, pixels):
     """Two optimiser steps, or the whole fit."""
     if isinstance(method, FittedMethod):
         generator = torch.Generator().manual_seed(1)
-        features = torch.rand(24, method.task.backbone.feature_dim, generator=generator)
+        features = torch.rand(24, method.context.backbone.feature_dim, generator=generator)
         examples = Examples(features, torch.arange(24) % 4)
         method.fit(examples, examples)
         return
@@ -59,11 +59,11 @@ def test_only_the_prompt_learns(published, student, teacher_lookup, name):
     if name in NOTHING_LEARNS:
         return
     before = {key: p.detach().clone() for key, p in method.named_parameters()}
-    held = [{k: t.clone() for k, t in prompt.state_dict().items()} for prompt in method.task.frozen]
+    held = [{k: t.clone() for k, t in prompt.state_dict().items()} for prompt in method.context.frozen]
     learn(method, torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1)))
     assert weights_sha256(student.model) == student.weights_sha256
     assert all(p.grad is None for p in student.model.parameters())
-    for prompt, tensors in zip(method.task.frozen, held, strict=True):
+    for prompt, tensors in zip(method.context.frozen, held, strict=True):
         assert all(torch.equal(tensor, tensors[key]) for key, tensor in prompt.state_dict().items())
         assert all(p.grad is None for p in prompt.parameters())
     still = [key for key, p in method.named_parameters() if torch.equal(p, before[key])]

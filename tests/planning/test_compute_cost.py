@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from promptdistill.clip.prompts import random_prompt
 from promptdistill.config import LookupConfig, Regions, load_method
-from promptdistill.features.lookup_build import Build, build_teacher_lookup, frozen_encoder
 from promptdistill.features.lookup import RegionLookup
+from promptdistill.features.lookup_build import Build, build_teacher_lookup, frozen_encoder
 from promptdistill.methods import find_method, parse_hyperparameters
 from promptdistill.methods.base import Batch, MethodContext
 from promptdistill.planning.architecture import read_architecture

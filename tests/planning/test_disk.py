@@ -5,8 +5,13 @@ import json
 import pytest
 
 from promptdistill.config import LookupConfig, Regions
+from promptdistill.features.lookup_build import (
+    Build,
+    build_student_lookup,
+    build_teacher_lookup,
+    frozen_encoder,
+)
 from promptdistill.features.region_build import store_regions
-from promptdistill.features.lookup_build import Build, build_student_lookup, build_teacher_lookup, frozen_encoder
 from promptdistill.planning.disk import lookup_bytes, stored_bytes
 
 

@@ -1,14 +1,7 @@
 # Fetch or draw a data set, or recognise its folder.
 rule data:
-    input:
-        sources=layout.sources("data"),
-        pictures=lambda wildcards: (
-            layout.sources("pictures")
-            if configuration.load_dataset(wildcards.dataset, CONFIG_DIR).miniature
-            else []
-        ),
     output:
-        f"{RESULTS}/data/{{dataset}}.json",
+        path(graph.Receipt),
     log:
         f"{RESULTS}/logs/data/{{dataset}}.log",
     benchmark:
@@ -20,25 +13,24 @@ rule data:
         mem_mb=2000,
         runtime="6h",
     params:
-        entry=dataset_entry,
-        data_root=CONFIG.data_root,
+        key=keys(graph.Receipt),
+        depends=depends(graph.Receipt),
     message:
         "{wildcards.dataset}: looking for the data set"
     shell:
-        "promptdistill data --dataset {wildcards.dataset} {DATASET_FLAGS} --output {output} 2> {log}"
+        "promptdistill data {params.key} {CONFIGURATION} 2> {log}"
 
 
 # Check the split against the files.
 rule split:
     input:
-        receipt=f"{RESULTS}/data/{{dataset}}.json",
-        sources=layout.sources("split"),
+        unpack(needs(graph.Split)),
     output:
-        f"{RESULTS}/splits/{{dataset}}/split.json",
+        path(graph.Split),
     log:
-        f"{RESULTS}/logs/split/{{dataset}}.log",
+        f"{RESULTS}/logs/splits/{{dataset}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/split/{{dataset}}.tsv"
+        f"{RESULTS}/benchmarks/splits/{{dataset}}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
@@ -46,33 +38,34 @@ rule split:
         mem_mb=2000,
         runtime="30m",
     params:
-        entry=dataset_entry,
-        data_root=CONFIG.data_root,
+        key=keys(graph.Split),
+        depends=depends(graph.Split),
     message:
         "{wildcards.dataset}: checking the split"
     shell:
-        "promptdistill split --dataset {wildcards.dataset} {DATASET_FLAGS} --output {output} 2> {log}"
+        "promptdistill split {params.key} {CONFIGURATION} 2> {log}"
 
 
 # A few-shot draw from the split.
 rule draw:
     input:
-        split=f"{RESULTS}/splits/{{dataset}}/split.json",
-        sources=layout.sources("split"),
+        unpack(needs(graph.Draw)),
     output:
-        f"{RESULTS}/splits/{{dataset}}/{{shots}}shots_seed{{seed}}.json",
+        path(graph.Draw),
     log:
-        f"{RESULTS}/logs/split/{{dataset}}_{{shots}}shots_seed{{seed}}.log",
+        f"{RESULTS}/logs/splits/{{dataset}}/{{shots}}/{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/split/{{dataset}}_{{shots}}shots_seed{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/splits/{{dataset}}/{{shots}}/{{seed}}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime="10m",
+    params:
+        key=keys(graph.Draw),
+        depends=depends(graph.Draw),
     message:
         "{wildcards.dataset}: drawing {wildcards.shots} shots, seed {wildcards.seed}"
     shell:
-        "promptdistill draw --split {input.split} --shots {wildcards.shots} --seed {wildcards.seed}"
-        " --output {output} 2> {log}"
+        "promptdistill draw {params.key} {CONFIGURATION} 2> {log}"

@@ -24,8 +24,6 @@ rule miniature_pretrain:
 
 # Some pictures of every miniature data set.
 rule miniature_contact_sheet:
-    input:
-        layout.sources("pictures") + layout.sources("data"),
     output:
         f"{RESULTS}/miniature/contact_sheet.png",
     log:
@@ -38,6 +36,8 @@ rule miniature_contact_sheet:
     resources:
         mem_mb=2000,
         runtime="10m",
+    params:
+        depends=fingerprint("miniature.datasets"),
     message:
         "drawing the contact sheet"
     shell:

@@ -1,22 +1,10 @@
 """The command line: one subcommand a step of the pipeline, each usable by hand.
 
-A command parses its options and calls one function of the library; torch and open_clip are imported
-only by the commands that compute.
+A command takes a key and the configuration, and calls one function of the library; torch and open_clip are
+imported only by the commands that compute.
 """
 
-from . import caches, data, evaluation, lookup, miniature, planning, tables, tracing, tracking, training
+from . import data, evaluation, training
 from .group import main
 
-__all__ = [
-    "caches",
-    "data",
-    "evaluation",
-    "lookup",
-    "main",
-    "miniature",
-    "planning",
-    "tables",
-    "tracing",
-    "tracking",
-    "training",
-]
+__all__ = ["data", "evaluation", "main", "training"]

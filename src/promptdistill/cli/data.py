@@ -1,99 +1,66 @@
-"""Commands on data sets: fetch, check, draw, cut regions; and the configuration's schema."""
+"""Commands on data sets: fetch, check, draw; and the configuration's schema."""
 
 from pathlib import Path
 
 import click
 
-from .. import config
+from .. import graph
+from ..config import Config
+from ..experiment import Experiment
 from .group import main
-from .options import (
-    PATH,
-    SEED,
-    dataset_options,
-    drawn_regions,
-    region_options,
-    split_option,
-    student_option,
-)
+from .options import PATH, key_argument, sources, with_experiment
 
 
 @main.command()
-@dataset_options
-@click.option("--output", type=PATH, required=True, help="Receipt to write: what was found or fetched.")
-def data(dataset: str, config_dir: Path, data_root: Path, output: Path) -> None:
-    """Fetch a data set, or recognise its folder, and write a receipt."""
+@key_argument(graph.Receipt)
+@with_experiment
+def data(artifact: graph.Receipt, experiment: Experiment) -> None:
+    """Fetch or draw the data set KEY, or recognise its folder, and write a receipt of what is there."""
     from ..data.download import fetch
     from ..data.receipt import write_receipt
 
-    entry = config.load_dataset(dataset, config_dir)
-    fetch(dataset, entry, data_root)
-    write_receipt(dataset, entry, data_root, output)
+    name, data_root = artifact.dataset, Path(experiment.config.data_root)
+    entry = experiment.dataset(name)
+    if entry.miniature:
+        from ..miniature import datasets
+
+        datasets.write(entry.miniature, data_root / entry.folder)
+    else:
+        fetch(name, entry, data_root)
+    write_receipt(name, entry, experiment.roots, experiment.results / artifact.path)
 
 
 @main.command()
-@dataset_options
-@click.option("--output", type=PATH, required=True, help="JSON file to write.")
-def split(dataset: str, config_dir: Path, data_root: Path, output: Path) -> None:
-    """Check a data set's split against its files, and write it."""
-    from ..data import splits
+@key_argument(graph.Split)
+@with_experiment
+def split(artifact: graph.Split, experiment: Experiment) -> None:
+    """Check the split of the data set KEY against its files, and write it."""
+    from ..data.published import read_published
+    from ..data.splits import check_files, write_split
 
-    entry = config.load_dataset(dataset, config_dir)
-    folder = data_root / entry.folder
-    whole = splits.read_published(entry, folder)
-    splits.check_files(whole, folder / entry.images)
-    splits.write_split(whole, output)
-
-
-@main.command()
-@split_option
-@click.option("--shots", type=click.IntRange(1), required=True, help="Images of each class.")
-@click.option("--seed", type=SEED, required=True)
-@click.option("--output", type=PATH, required=True, help="JSON file to write.")
-def draw(split_file: Path, shots: int, seed: int, output: Path) -> None:
-    """Draw a few shots of each class from a split, as the published code does."""
-    from ..data import splits
-
-    splits.write_draw(splits.draw_few_shot(splits.read_split(split_file), shots, seed), output)
+    entry = experiment.dataset(artifact.dataset)
+    whole = read_published(entry, Path(experiment.config.data_root, entry.folder))
+    check_files(whole, experiment.image_folder(artifact.dataset))
+    header = {"dataset": artifact.dataset, **_made_from(artifact, experiment)}
+    write_split(whole, experiment.results / artifact.path, header)
 
 
 @main.command()
-@dataset_options
-@split_option
-@student_option
-@region_options
-@click.option(
-    "--max-gb", type=click.FloatRange(0), required=True, help="Disk they may take; else none is kept."
-)
-@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Loader processes.")
-@click.option("--output", type=PATH, required=True, help="Folder of the stored regions.")
-def regions(
-    dataset: str,
-    config_dir: Path,
-    data_root: Path,
-    split_file: Path,
-    student: config.BackboneConfig,
-    regions: int,
-    region_seed: int,
-    region_scale: tuple[float, float],
-    max_gb: float,
-    workers: int,
-    output: Path,
-) -> None:
-    """Cut random regions of every training image at the student's input size, and store them."""
-    from ..clip.backbone import load_backbone
-    from ..data.splits import read_split
-    from ..features.region_build import store_regions
+@key_argument(graph.Draw)
+@with_experiment
+def draw(artifact: graph.Draw, experiment: Experiment) -> None:
+    """Draw a few shots of each class as the published code does; KEY is DATASET/SHOTS/SEED."""
+    from ..data.splits import draw_few_shot, read_split, write_draw
 
-    entry = config.load_dataset(dataset, config_dir)
-    store_regions(
-        read_split(split_file).train,
-        data_root / entry.folder / entry.images,
-        drawn_regions(regions, region_seed, region_scale),
-        load_backbone(student).size,
-        max_gb,
-        output,
-        workers,
-    )
+    drawn = draw_few_shot(read_split(sources(artifact, experiment)["split"]), artifact.shots, artifact.seed)
+    about = {"dataset": artifact.dataset, "shots": artifact.shots, "seed": artifact.seed}
+    header = about | _made_from(artifact, experiment)
+    write_draw(drawn, experiment.results / artifact.path, header)
+
+
+def _made_from(artifact: graph.Artifact, experiment: Experiment) -> dict:
+    recorded = sources(artifact, experiment).recorded()
+    return {"inputs": {name: used.model_dump() for name, used in recorded.items()}}
 
 
 @main.command()
@@ -102,4 +69,4 @@ def schema(output: Path) -> None:
     """Write the JSON schema of the configuration, for editors."""
     from ..files import write_json
 
-    write_json(output, config.Config.model_json_schema())
+    write_json(output, Config.model_json_schema())

@@ -1,172 +1,103 @@
 """Commands that learn prompts."""
 
-from pathlib import Path
 from typing import Any
 
-import click
-
-from .. import config
+from .. import graph
+from ..errors import UserError
+from ..experiment import TEACHER, Experiment
+from ..protocols import PROTOCOLS
 from .group import main
-from .options import (
-    PATH,
-    SEED,
-    boosting_option,
-    dataset_options,
-    drawn_regions,
-    hyperparameters_option,
-    machine_options,
-    options,
-    precision_option,
-    prepare,
-    protocol_option,
-    require_same_length,
-    split_option,
-    stored_option,
-    student_option,
-    training_region_options,
-)
-
-setting_options = options(
-    dataset_options,
-    split_option,
-    student_option,
-    training_region_options,
-    stored_option,
-    precision_option,
-    machine_options,
-)
-lookup_option = click.option(
-    "--lookup", "lookup_folder", type=PATH, required=True, help="The teacher's answers."
-)
-run_options = options(
-    click.option(
-        "--shots", type=click.IntRange(1), multiple=True, required=True, help="Shots of each prompt."
-    ),
-    click.option("--seed", "seeds", type=SEED, multiple=True, required=True, help="Seed of each prompt."),
-    click.option("--output", "outputs", type=PATH, multiple=True, required=True, help="Each prompt's file."),
-)
+from .options import key_argument, keys_argument, prepare, sources, with_experiment
 
 
 @main.command()
-@setting_options
-@lookup_option
-@hyperparameters_option
-@click.option("--seed", type=SEED, default=1, show_default=True)
-@click.option("--output", type=PATH, required=True, help="Prompt file to write.")
-def boost(
-    lookup_folder: Path, hyperparameters: dict[str, Any], seed: int, output: Path, **setting: Any
-) -> None:
-    """Learn boosting prompts from the looked-up teacher (CasPL, phase one)."""
-    from ..training.stages import Run, train_distilled
+@key_argument(graph.BoostingPrompt)
+@with_experiment
+def boost(artifact: graph.BoostingPrompt, experiment: Experiment) -> None:
+    """Learn the boosting prompt KEY, such as dtd/boosted, from the looked-up teacher (CasPL, phase one)."""
+    from ..training.stages import train_distilled
 
-    runs = [Run(seed=seed, output=output)]
-    train_distilled(_setting(**setting), runs, "boosting", hyperparameters, lookup_folder)
+    values = experiment.hyperparameters("boosting", artifact.dataset, artifact.protocol)
+    inputs = _inputs(artifact, "boosting", experiment)
+    train_distilled(inputs, [_run(artifact, experiment, seed=1)], "boosting", values)
 
 
 @main.command()
-@setting_options
-@protocol_option
-@lookup_option
-@click.option("--method", required=True, help="Such as promptkd.")
-@hyperparameters_option
-@run_options
-def distill(
-    protocol: config.Training,
-    lookup_folder: Path,
-    method: str,
-    hyperparameters: dict[str, Any],
-    shots: tuple[int, ...],
-    seeds: tuple[int, ...],
-    outputs: tuple[Path, ...],
-    **setting: Any,
-) -> None:
-    """Learn a student from the looked-up answers of a tuned teacher, without labels, seed by seed.
+@keys_argument(graph.Prompt)
+@with_experiment
+def adapt(artifacts: tuple[graph.Prompt, ...], experiment: Experiment) -> None:
+    """Learn the prompts of the runs KEY, such as base_to_novel/dtd/coop+caspl/16/1, one after the other.
 
-    The shots are those that the teacher was tuned on.
+    They must be of one protocol, data set and method.
     """
-    from ..training.stages import Run, train_distilled
-
-    require_same_length(shots=shots, seed=seeds, output=outputs)
-    runs = [Run(shots=k, seed=s, output=o) for k, s, o in zip(shots, seeds, outputs, strict=True)]
-    train_distilled(_setting(**setting), runs, method, hyperparameters, lookup_folder, protocol=protocol)
+    _learn(artifacts, experiment)
 
 
 @main.command()
-@setting_options
-@protocol_option
-@click.option("--method", required=True, help="Such as coop or coop+caspl.")
-@hyperparameters_option
-@boosting_option
-@click.option(
-    "--draw", "draws", type=PATH, multiple=True, required=True, help="Few-shot draw of each prompt."
-)
-@click.option("--features", type=PATH, multiple=True, help="Looked-up image features of each draw.")
-@click.option("--lookup", "lookup_folder", type=PATH, help="The teacher's answers, for methods that ask it.")
-@run_options
-def adapt(
-    protocol: config.Training,
-    method: str,
-    hyperparameters: dict[str, Any],
-    boosting: Path | None,
-    draws: tuple[Path, ...],
-    features: tuple[Path, ...],
-    lookup_folder: Path | None,
-    shots: tuple[int, ...],
-    seeds: tuple[int, ...],
-    outputs: tuple[Path, ...],
-    **setting: Any,
-) -> None:
-    """Learn adapting prompts on few shots of the protocol's classes, one after the other."""
-    from ..training.stages import Run, train_adapting
-
-    looked_up = features or (None,) * len(seeds)
-    require_same_length(shots=shots, seed=seeds, draw=draws, features=looked_up, output=outputs)
-    runs = [
-        Run(shots=k, seed=s, draw=d, features=f, output=o)
-        for k, s, d, f, o in zip(shots, seeds, draws, looked_up, outputs, strict=True)
-    ]
-    train_adapting(
-        _setting(**setting),
-        runs,
-        method,
-        hyperparameters,
-        boosting,
-        protocol=protocol,
-        lookup_folder=lookup_folder,
-    )
+@key_argument(graph.TeacherPrompt)
+@with_experiment
+def tune_teacher(artifact: graph.TeacherPrompt, experiment: Experiment) -> None:
+    """Tune the teacher on the few shots of the run KEY, such as base_to_novel/dtd/promptkd_teacher/16/1."""
+    if artifact.method != TEACHER:
+        raise UserError(f"{artifact.key}: teachers are tuned by {TEACHER}, not by {artifact.method}.")
+    _learn((artifact,), experiment)
 
 
-def _setting(
-    dataset: str,
-    config_dir: Path,
-    data_root: Path,
-    split_file: Path,
-    student: config.BackboneConfig,
-    regions: int | None,
-    region_seed: int,
-    region_scale: tuple[float, float],
-    stored: Path | None,
-    precision: config.Precision,
-    device: str,
-    threads: int,
-    workers: int,
-):
-    """What all training commands need, loaded."""
+def _learn(artifacts: tuple[graph.Prompt, ...], experiment: Experiment) -> None:
+    from ..training.stages import train_adapting, train_distilled
+
+    first = of_one_method(artifacts)
+    values = experiment.hyperparameters(first.method, first.dataset, first.protocol)
+    learns_from = experiment.method(first.method).learns_from
+    if learns_from == "nothing":
+        raise UserError(f"{first.method} learns nothing: there is no prompt to make.")
+    inputs = _inputs(first, first.method, experiment)
+    runs = [_run(one, experiment, seed=one.seed, shots=one.shots) for one in artifacts]
+    if learns_from == "teacher":
+        train_distilled(inputs, runs, first.method, values, protocol=first.protocol)
+    else:
+        sessions = PROTOCOLS[first.protocol].sessions(inputs.split, experiment.settings(first.protocol))
+        train_adapting(inputs, runs, first.method, values, first.protocol, sessions)
+
+
+def of_one_method(artifacts: tuple[graph.OfRun, ...]) -> graph.OfRun:
+    """The first of some runs; UserError unless all are of one protocol, data set and method."""
+    first, *others = artifacts
+    for one in others:
+        if one.run[:3] != first.run[:3]:
+            raise UserError(
+                f"{first.key} and {one.key} differ in more than shots and seed: give them to commands apart."
+            )
+    return first
+
+
+def _inputs(artifact: Any, method: str, experiment: Experiment):
+    """What all runs of a training command share, loaded."""
     from ..clip.backbone import load_backbone
     from ..data.splits import read_split
-    from ..files import sha256
+    from ..files import read_for_classes
     from ..training.stages import TrainingInputs
 
-    entry = config.load_dataset(dataset, config_dir)
+    config, dataset = experiment.config, artifact.dataset
+    split = read_split(sources(artifact, experiment)["split"])
+    whole = experiment.method(method).learns_from == "images"
+    files = experiment.method_files(method, dataset)
+    names = split.class_names(split.labels)
     return TrainingInputs(
         dataset=dataset,
-        split=read_split(split_file),
-        split_sha256=sha256(split_file),
-        image_folder=data_root / entry.folder / entry.images,
-        template=entry.template,
-        student=load_backbone(student, prepare(device, threads), precision),
-        regions=None if regions is None else drawn_regions(regions, region_seed, region_scale),
-        store=stored,
-        threads=threads,
-        workers=workers,
+        split=split,
+        image_folder=experiment.image_folder(dataset),
+        template=experiment.dataset(dataset).template,
+        student=load_backbone(experiment.backbone(method), prepare(experiment), config.precision),
+        regions=None if whole else experiment.regions(method, dataset, artifact.protocol),
+        threads=config.jobs.threads,
+        workers=config.jobs.loader_workers,
+        files={name: read_for_classes(path, names) for name, path in files.items()},
     )
+
+
+def _run(artifact: graph.Artifact, experiment: Experiment, seed: int, shots: int | None = None):
+    from ..training.stages import Run
+
+    output = experiment.results / artifact.path
+    return Run(seed=seed, shots=shots, output=output, sources=sources(artifact, experiment))

@@ -31,6 +31,7 @@ class Header(Strict):
     dataset: str
     sessions: list[list[str]]
     template: str
+    unlabelled: bool  # training saw all images and class names, and no label
     protocol: str | None = None
     shots: int | None = None
     seed: int
@@ -48,11 +49,29 @@ class Header(Strict):
         return self.sessions[-1]
 
 
-def save_prompt(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
-    """Write a finished prompt atomically; the bytes depend on tensors and header alone."""
-    cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+def save_prompt(path: Path, learned: list[dict[str, Tensor]], header: Header) -> None:
+    """Write a finished prompt, as it was after each session, atomically.
+
+    The bytes depend on tensors and header alone.
+    """
+    tensors = {
+        f"{_prefix(session, len(learned))}{name}": tensor.detach().cpu().contiguous()
+        for session, own in enumerate(learned)
+        for name, tensor in own.items()
+    }
     with atomic(path) as partial:
-        save_file(cpu, partial, metadata={KEY: json.dumps(header.model_dump())})
+        save_file(tensors, partial, metadata={KEY: json.dumps(header.model_dump())})
+
+
+def _prefix(session: int, sessions: int) -> str:
+    """What stands before a tensor's name: nothing where there is one session."""
+    return f"session{session}." if sessions > 1 else ""
+
+
+def tensors_after(session: int, tensors: dict[str, Tensor], header: Header) -> dict[str, Tensor]:
+    """A prompt's tensors as they were after a session."""
+    prefix = _prefix(session, len(header.sessions))
+    return {name.removeprefix(prefix): own for name, own in tensors.items() if name.startswith(prefix)}
 
 
 def load_prompt(path: Path) -> tuple[dict[str, Tensor], Header]:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from ..config import DatasetConfig, Source
 from ..errors import UserError
 from ..files import atomic
-from .splits import split_file
+from .published import split_file
 
 CHUNK = 1 << 16  # bytes taken from the network at a time; a broken connection costs at most one
 TIMEOUT = 60  # seconds that a server may be silent
@@ -53,16 +53,11 @@ UNUSABLE = (UnsafeMemberError, tarfile.TarError, zipfile.BadZipFile, EOFError, z
 def fetch(name: str, dataset: DatasetConfig, data_root: Path) -> None:
     """Make sure that the folder of data set `name` holds its split file and its image folder.
 
-    A miniature is drawn.  A folder with both is left as it is, without a request; any other data set
+    A folder with both is left as it is, without a request; any other data set
     is downloaded, from its mirror when one of its originals fails.  Files that are there
     already are never replaced.  UserError says what failed and how to place the files by hand.
     """
     folder = data_root / dataset.folder
-    if dataset.miniature:
-        from ..miniature import datasets  # noqa: PLC0415 - only miniatures need the drawing code
-
-        datasets.write(dataset.miniature, folder)
-        return
     if split_file(dataset, folder).is_file() and (folder / dataset.images).is_dir():
         return
     failures = []

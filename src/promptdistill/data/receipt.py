@@ -2,18 +2,20 @@
 
 from pathlib import Path
 
+from ..artifacts import INPUTS, Roots
 from ..config import DatasetConfig
-from ..files import sha256, write_json
-from .splits import PARTS, read_published, split_file
+from ..files import write_json
+from .published import read_published, split_file
+from .splits import PARTS
 
 
-def write_receipt(name: str, dataset: DatasetConfig, data_root: Path, output: Path) -> None:
+def write_receipt(name: str, dataset: DatasetConfig, roots: Roots, output: Path) -> None:
     """Write the data set's counts, next to those of the published split, and its split file's hash.
 
     A folder may hold a subset of the published data set, so a difference in counts is not an error; it
     stands in the receipt.
     """
-    folder = data_root / dataset.folder
+    folder = roots.data / dataset.folder
     split = read_published(dataset, folder)
     write_json(
         output,
@@ -21,10 +23,10 @@ def write_receipt(name: str, dataset: DatasetConfig, data_root: Path, output: Pa
             "dataset": name,
             "folder": dataset.folder,
             "split": dataset.split,
-            "split_sha256": sha256(split_file(dataset, folder)),
             "classes": len(split.labels),
             "published_classes": dataset.classes,
             "images": {part: len(getattr(split, part)) for part in PARTS},
             "published_images": dataset.sizes,
+            INPUTS: {"published split": roots.record(split_file(dataset, folder)).model_dump()},
         },
     )

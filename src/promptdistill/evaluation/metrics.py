@@ -1,6 +1,5 @@
 """Metrics from predictions on disk."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,71 +7,79 @@ import pandas as pd
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
-from ..data.protocols import CLASSES
+from ..artifacts import INPUTS, Input, Roots, read_header
 from ..errors import UserError
-from ..files import sha256
+from ..files import write_json
+from ..protocols.base import Protocol, Tested
+from ..run import RunKey
 
-_ORIGIN = (
-    "protocol",
-    "dataset",
-    "source",
-    "method",
-    "shots",
-    "seed",
-    "unlabelled",
-    "transductive",
-    "student",
-    "student_sha256",
-)
-
-
-def harmonic_mean(base: float, novel: float) -> float:
-    """2 · B · N / (B + N), and 0 where both are 0."""
-    return 2 * base * novel / (base + novel) if base + novel else 0.0
+_KEYS = ("protocol", "dataset", "source", "method", "shots", "seed")
+_FACTS = ("unlabelled", "transductive", "student", "student_sha256")
 
 
 def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Predictions and their origin; UserError if the file is missing or damaged."""
+    """Predictions and their header; UserError if the file is missing or damaged."""
+    header = read_header(path)
     try:
-        table = pq.read_table(path)
-        return table.to_pandas(), json.loads(table.schema.metadata[b"promptdistill"])
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: evaluate this prompt first.") from None
-    except (ArrowException, OSError, KeyError, TypeError):
-        raise UserError(
-            f"{path} is not a predictions file, or is damaged: delete it and evaluate again."
-        ) from None
+        return pq.read_table(path, page_checksum_verification=True).to_pandas(), header
+    except (ArrowException, OSError):
+        raise UserError(f"{path} is damaged: delete it and evaluate again.") from None
 
 
-def accuracies(predictions: pd.DataFrame) -> dict[str, float]:
-    """Percent of right predictions in each subset."""
+def tested_subsets(path: Path) -> tuple[list[Tested], dict[str, Any]]:
+    """What was tested of each subset, in order, and the header of the predictions."""
+    predictions, header = read_predictions(path)
     right = predictions["prediction"] == predictions["label"]
+    counted = right.groupby([predictions["subset"], predictions["label"]]).agg(["sum", "count"])
+    tested = []
+    for subset in header["subsets"]:
+        if subset["name"] not in counted.index:
+            raise UserError(f"{path} has no test image of the subset {subset['name']}: check the split.")
+        own = counted.loc[subset["name"]]
+        tested.append(
+            Tested(**subset, right=own["sum"].to_dict(), images=own["count"].to_dict()),
+        )
+    return tested, header
+
+
+def metrics_of(path: Path, protocol: Protocol, roots: Roots) -> dict[str, Any]:
+    """One predictions file as a row: which run it is, its metrics (percent), and where they come from."""
+    tested, header = tested_subsets(path)
+    key = RunKey(*(header[part] for part in RunKey._fields))
     return {
-        str(name): 100 * float(share) for name, share in right.groupby(predictions["subset"]).mean().items()
+        "key": str(key),
+        **{name: header[name] for name in (*_KEYS, *_FACTS)},
+        **protocol.measure(tested),
+        "images": sum(sum(subset.images.values()) for subset in tested),
+        "predictions": roots.record(path).path,
     }
 
 
-def metrics_of(path: Path) -> dict[str, Any]:
-    """The figures (percent) of one predictions file, with where they come from.
+def write_metrics(paths: list[Path], protocol: Protocol, method: str, roots: Roots, output: Path) -> None:
+    """Write the metrics of all runs of a method in a protocol; UserError for predictions of another one."""
+    rows = [metrics_of(path, protocol, roots) for path in paths]
+    for path, row in zip(paths, rows, strict=True):
+        if (row["protocol"], row["method"]) != (protocol.name, method):
+            raise UserError(
+                f"{path} holds predictions of {row['method']} in {row['protocol']}, not of {method} in "
+                f"{protocol.name}: delete it and run again."
+            )
+    write_json(
+        output,
+        {
+            "protocol": protocol.name,
+            "method": method,
+            INPUTS: {
+                row["key"]: roots.record(path).model_dump() for path, row in zip(paths, rows, strict=True)
+            },
+            "runs": rows,
+        },
+    )
 
-    Base, novel and harmonic mean of the protocol base_to_novel, else the accuracy over all classes.
-    """
-    predictions, origin = read_predictions(path)
-    accuracy = accuracies(predictions)
-    wanted = {"base", "novel"} if origin["protocol"] == "base_to_novel" else {"all"}
-    if set(accuracy) != wanted:
-        missing = " and ".join(CLASSES[name] for name in sorted(wanted - set(accuracy)))
-        raise UserError(f"{path} has no test image of {missing}: check the split.")
-    return {
-        **{key: origin[key] for key in _ORIGIN},
-        **_figures(accuracy),
-        "images": len(predictions),
-        "predictions": str(path),
-        "predictions_sha256": sha256(path),
-    }
 
-
-def _figures(accuracy: dict[str, float]) -> dict[str, float]:
-    if "all" in accuracy:
-        return {"accuracy": accuracy["all"]}
-    return {**accuracy, "hm": harmonic_mean(accuracy["base"], accuracy["novel"])}
+def read_metrics(path: Path) -> tuple[list[dict[str, Any]], dict[str, Input]]:
+    """The rows of a file of metrics, one a run, and the predictions that they come from, by run key."""
+    header = read_header(path)
+    if not isinstance(header.get("runs"), list):
+        raise UserError(f"{path} does not hold metrics of this version: delete it and run again.")
+    return header["runs"], header[INPUTS]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,23 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
+from ..artifacts import KEY, Sources, require_made_from
 from ..clip.backbone import Backbone
-from ..clip.prompt_file import load_frozen, load_prompt, require_student
-from ..config import Training
-from ..data.protocols import CLASSES, Subset
+from ..clip.prompt_file import load_frozen, load_prompt, require_student, tensors_after
 from ..data.splits import Item, Split
 from ..errors import UserError
 from ..features.loading import WholeImages, load
 from ..features.lookup import RegionLookup
 from ..features.region_store import images_sha256
-from ..files import atomic, sha256
+from ..features.rows import rows_of
+from ..files import atomic
 from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Method, MethodContext
+from ..progress import progress
+from ..protocols.base import Subset
 from ..provenance import versions
 from ..run import family
-
-COLUMNS = ("path", "subset", "label", "prediction", "probability_of_prediction", "probability_of_label")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,122 +40,157 @@ class ImageSource:
     features: RegionLookup | None = None
 
 
-def restore_method(
-    student: Backbone,
-    method: str,
-    template: str,
-    prompt: Path | None,
-    boosting: Path | None,
-    hyperparameters: dict[str, Any],
-    protocol: Training = "base_to_novel",
-) -> tuple[Method, dict[str, Any]]:
-    """A method with its finished prompt, ready to classify, and what predictions should say of it.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationInputs:
+    """What a method is tested for: the model, the data set, and the protocol by name.
 
-    Methods that learn nothing have no `prompt`.  Raises UserError for damaged prompts, and for those of
-    another student, method, boosting prompt or protocol.
+    `files` are those that the method reads, by name.
     """
-    name = family(method)
-    tensors, names = {}, []
-    origin = {"source": None, "prompt_sha256": None, "seed": None, "shots": 0, "unlabelled": False}
-    if prompt is not None:
-        tensors, header = load_prompt(prompt)
-        require_student(header, student, prompt)
-        if (header.method, header.boosting_sha256) != (method, sha256(boosting) if boosting else None):
-            raise UserError(
-                f"{prompt} is a prompt of {header.method}, and belongs to one boosting prompt if cascaded: "
-                f"it cannot be evaluated as {method} with {boosting or 'no boosting prompt'}."
-            )
-        if header.protocol != protocol:
-            raise UserError(
-                f"{prompt} was learned for the protocol {header.protocol}: it cannot be tested as {protocol}."
-            )
-        names, hyperparameters = header.class_names, header.hyperparameters
-        origin = {
-            "source": header.dataset,
-            "prompt_sha256": sha256(prompt),
-            "seed": header.seed,
-            "shots": header.shots,
-            "unlabelled": find_method(name).unlabelled,
-        }
-    task = MethodContext(
-        backbone=student,
-        class_names=names,
-        template=template,
-        config=parse_hyperparameters(name, hyperparameters),
+
+    student: Backbone
+    dataset: str
+    template: str
+    protocol: str
+    files: dict[str, Any] = field(default_factory=dict)
+
+
+def restore_method(
+    tested: EvaluationInputs, method: str, hyperparameters: dict[str, Any], sources: Sources
+) -> tuple[list[Method], dict[str, Any]]:
+    """A method with its finished prompt, as it was after each session, and what predictions say of it.
+
+    `sources` name the prompt, and the boosting prompt that it is cascaded on; a method that learns nothing
+    has neither, and takes `hyperparameters`.  Raises UserError for damaged prompts, and for those of another
+    student, method, boosting prompt or protocol.
+    """
+    path = sources.get("prompt")
+    origin = {"source": None, "seed": None, "shots": 0, "unlabelled": False}
+    if path is None:
+        return [_with_prompt(tested, method, hyperparameters, [], sources)], origin
+    tensors, header = load_prompt(path)
+    require_student(header, tested.student, path)
+    if header.method != method or header.protocol != tested.protocol:
+        raise UserError(
+            f"{path} is a prompt of {header.method} for {header.protocol}: it cannot be tested as {method} "
+            f"for {tested.protocol}."
+        )
+    require_made_from(path, header.inputs, boosting=sources.record("boosting"))
+    if ("boosting" in header.inputs) != ("boosting" in sources):
+        raise UserError(f"{path} and the boosting prompt do not belong together: delete it and run again.")
+    if header.dataset == tested.dataset:
+        require_made_from(path, header.inputs, split=sources.record("split"))
+    restored = []
+    for session, class_names in enumerate(header.sessions):
+        own = tensors_after(session, tensors, header)
+        one = _with_prompt(tested, method, header.hyperparameters, class_names, sources, own)
+        restored.append(one)
+    origin = {
+        "source": header.dataset,
+        "seed": header.seed,
+        "shots": header.shots,
+        "unlabelled": header.unlabelled,
+    }
+    return restored, origin
+
+
+def _with_prompt(
+    tested: EvaluationInputs,
+    method: str,
+    hyperparameters: dict[str, Any],
+    class_names: list[str],
+    sources: Sources,
+    tensors: dict[str, Tensor] | None = None,
+) -> Method:
+    """A method, with the tensors of its prompt if it learns one, ready to classify."""
+    boosting, tensors = sources.get("boosting"), tensors or {}
+    context = MethodContext(
+        backbone=tested.student,
+        dataset=tested.dataset,
+        class_names=class_names,
+        template=tested.template,
+        config=parse_hyperparameters(family(method), hyperparameters),
         generator=torch.Generator().manual_seed(0),
-        frozen=[load_frozen(boosting, student)] if boosting else [],
+        frozen=[load_frozen(boosting, tested.student)] if boosting else [],
         teacher_text=tensors.get("teacher_text"),
+        files=tested.files,
     )
-    restored = find_method(name)(task)
+    restored = find_method(family(method))(context)
     if restored.prompt is not None:
-        if prompt is None:
-            raise UserError(f"{method} is learned: name its finished prompt with --prompt.")
+        if not tensors:
+            raise UserError(f"{method} is learned, so it is tested with a prompt: name a run with shots.")
         restored.prompt.load_state_dict(tensors)
-    return restored.eval().requires_grad_(False), origin
+    return restored.eval().requires_grad_(False)
 
 
-def transductive(
-    prompt: Path | None, boosting: Path | None, dataset: str, class_names: list[str]
-) -> str | None:
+def transductive(sources: Sources, dataset: str, class_names: list[str]) -> str | None:
     """What training without labels saw of the data set that is tested.
 
     "images and class names" if a boosting prompt, or a student of a teacher, was learned on it, "class names"
     if on another one with all of its classes; None if neither, and for methods that only see labelled images.
     """
-    headers = [load_prompt(path)[1] for path in (prompt, boosting) if path is not None]
-    unlabelled = [header for header in headers if find_method(family(header.method)).unlabelled]
+    headers = [load_prompt(sources[name])[1] for name in ("prompt", "boosting") if name in sources]
+    unlabelled = [header for header in headers if header.unlabelled]
     if any(header.dataset == dataset for header in unlabelled):
         return "images and class names"
     known = {name for header in unlabelled for name in header.class_names}
     return "class names" if known.issuperset(class_names) else None
 
 
-def open_features(
-    folder: Path | None, split: Split, student: Backbone, boosting: Path | None
-) -> RegionLookup | None:
+def described(subsets: list[Subset]) -> list[dict[str, Any]]:
+    """What predictions say of the subsets that were tested."""
+    return [
+        {"name": subset.name, "classes": len(subset.class_names), "session": subset.session}
+        for subset in subsets
+    ]
+
+
+def open_features(sources: Sources, split: Split, student: Backbone) -> RegionLookup | None:
     """Looked-up features of all test images, checked to be the student's, seen with this boosting prompt.
 
-    Raises UserError if they are something else.
+    None where none are looked up.  Raises UserError if they are something else.
     """
-    if folder is None:
+    if "features" not in sources:
         return None
-    lookup = RegionLookup(folder)
+    lookup = RegionLookup(sources["features"].parent)
+    boosting = sources.record("boosting")
     lookup.require(
         images_sha256=images_sha256(split.test),
         regions=None,
         encoder=student.config,
         encoder_sha256=student.weights_sha256,
         precision=student.precision,
-        prompt_sha256=sha256(boosting) if boosting else None,
+        prompt_sha256=boosting and boosting.sha256,
     )
     return lookup
 
 
 @torch.no_grad()
 def predict(
-    methods: list[Method],
+    runs: list[list[Method]],
     subsets: list[Subset],
     images: ImageSource,
     *,
     batch_size: int,
     workers: int,
 ) -> list[pd.DataFrame]:
-    """Predictions of each method on all subsets, each against the subset's label set.
+    """Predictions of each run on all subsets, each against the subset's label set.
 
-    An image is decoded once for all methods, and encoded once by each method that learned something
-    on the image side; the others share one encoding, or look it up.
+    A run is a method as it was after each session; the one after the subset's session is tested, or the only
+    one.  An image is decoded once for all runs, and encoded once by each that learned something on the image
+    side; the others share one encoding, or look it up.
     """
     for subset in subsets:
         if not subset.items:
-            raise UserError(f"The split has no test image of {CLASSES[subset.name]}: it cannot be tested.")
-    frames: list[list[pd.DataFrame]] = [[] for _ in methods]
+            raise UserError(f"The split has no test image of the subset {subset.name}: it cannot be tested.")
+    frames: list[list[pd.DataFrame]] = [[] for _ in runs]
     total = sum(len(subset.items) for subset in subsets)
-    with tqdm(total=total, desc="testing", unit="image", mininterval=1) as bar:
+    with progress(total, desc="testing", unit="image") as bar:
         for subset in subsets:
+            methods = [run[min(subset.session, len(run) - 1)] for run in runs]
             classifiers = [method.classifier(subset.class_names) for method in methods]
             for items, features in _encoded(methods, subset.items, images, batch_size, workers):
-                for number, classifier in enumerate(classifiers):
-                    frames[number].append(_frame(items, subset.name, classifier(features[number])))
+                for index, classifier in enumerate(classifiers):
+                    frames[index].append(_frame(items, subset.name, classifier(features[index])))
                 bar.update(len(items))
     return [pd.concat(parts, ignore_index=True) for parts in frames]
 
@@ -165,16 +199,16 @@ def _encoded(
     methods: list[Method], items: list[Item], images: ImageSource, batch_size: int, workers: int
 ) -> Iterator[tuple[list[Item], list[Tensor]]]:
     """Batches of test images, with the features (B, D) that each method classifies them by."""
-    device = methods[0].task.backbone.device
+    device = methods[0].context.backbone.device
     batches = [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
     if images.features is not None and not any(method.learns_on_images for method in methods):
-        row = {item.path: number for number, item in enumerate(images.items)}
+        rows = iter(rows_of(images.items, [item.path for item in items]))
         for batch in batches:
-            rows = torch.tensor([row[item.path] for item in batch])
-            features = images.features.features(rows, torch.zeros_like(rows)).to(device)
+            own = torch.tensor([next(rows) for _ in batch])
+            features = images.features.features(own, torch.zeros_like(own)).to(device)
             yield batch, [features] * len(methods)
         return
-    whole = WholeImages(items, images.folder, methods[0].task.backbone.preprocess)
+    whole = WholeImages(items, images.folder, methods[0].context.backbone.preprocess)
     loader = DataLoader(whole, batch_size, num_workers=workers, pin_memory=torch.cuda.is_available())
     for batch, (pixels, _) in zip(batches, load(loader), strict=True):
         on_device = pixels.flatten(0, 1).to(device, non_blocking=True)
@@ -199,10 +233,9 @@ def _frame(items: list[Item], subset: str, logits: Tensor) -> pd.DataFrame:
     )
 
 
-def write_predictions(path: Path, frame: pd.DataFrame, origin: dict[str, Any]) -> None:
-    """Write predictions atomically, with their origin in the Parquet file's own metadata."""
+def write_predictions(path: Path, frame: pd.DataFrame, header: dict[str, Any]) -> None:
+    """Write predictions atomically, with their header in the Parquet file's own metadata."""
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    header = json.dumps({**origin, "versions": versions()})
-    table = table.replace_schema_metadata({"promptdistill": header})
+    table = table.replace_schema_metadata({KEY: json.dumps({**header, "versions": versions()})})
     with atomic(path) as partial:
-        pq.write_table(table, partial)
+        pq.write_table(table, partial, write_page_checksum=True)

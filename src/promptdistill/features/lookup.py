@@ -173,14 +173,20 @@ def _pairs(images: int, regions: int) -> tuple[Tensor, Tensor]:
 
 
 class LookupSubset:
-    """A teacher's answers for some of a lookup's images, counted again, and for some of its classes."""
+    """Some of a lookup's images, in an order of their own, and, of a teacher's, some of its classes."""
 
-    def __init__(self, lookup: RegionLookup, images: list[int], labels: list[int], regions: int) -> None:
-        """`images` and `labels` are numbers of the lookup's; of each image `regions` are seen."""
+    def __init__(
+        self, lookup: RegionLookup, images: list[int], regions: int, classes: list[int] | None = None
+    ) -> None:
+        """`images` and `classes` are rows of the lookup's; of each image `regions` are seen."""
         self._lookup = lookup
         self._regions = regions
         self._images = torch.tensor(images)
-        self._text = lookup.text[labels]
+        self._text = None if classes is None else lookup.text[classes]
+
+    def features(self, images: Tensor, regions: Tensor) -> Tensor:
+        """Features (B, D) of region `regions[b]` of image `images[b]`, as `RegionLookup.features`."""
+        return self._lookup.features(self._images[images], regions)
 
     def logits(self, images: Tensor, regions: Tensor, scale: Tensor) -> Tensor:
         """Logits (B, classes) of region `regions[b]` of image `images[b]`, as `RegionLookup.logits`."""

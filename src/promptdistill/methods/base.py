@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -57,7 +58,8 @@ class Batch(NamedTuple):
 class MethodContext:
     """What a method is trained or evaluated for.
 
-    `class_names` are the classes that training knows; `frozen` are prompts learned before, in
+    `class_names` are the classes of `dataset` that training knows; `files` holds what the method's entry
+    names under `files`, parsed, by name: class name -> anything.  `frozen` are prompts learned before, in
     order; `generator` draws initial tokens.  `teacher` holds the teacher's answers where needed, and
     `teacher_text` (classes, D_teacher) its text features of `class_names`, for a student that takes them
     over.  `plain_features` and `cascade_features` hold the student's image features, without prompts and
@@ -69,33 +71,31 @@ class MethodContext:
     template: str
     config: Strict
     generator: torch.Generator
+    dataset: str = ""
+    files: dict[str, Any] = field(default_factory=dict)
     frozen: list[Prompt] = field(default_factory=list)
     teacher: RegionLookup | LookupSubset | None = None
     teacher_text: Tensor | None = None
-    plain_features: RegionLookup | None = None
-    cascade_features: RegionLookup | None = None
+    plain_features: RegionLookup | LookupSubset | None = None
+    cascade_features: RegionLookup | LookupSubset | None = None
 
 
 class Method(nn.Module):
-    """A way to learn one prompt, cascaded behind the frozen ones of its task.
+    """A way to learn one prompt, cascaded behind the frozen ones of its context.
 
     Subclasses set `Config`, make `self.prompt` with `build_prompt` and define `loss`.
-    Parameters of this module learn; its buffers are saved in checkpoints.  `unlabelled` says that training
-    sees all images and class names of a data set, but no labels: its results are transductive.
-    `asks_teacher` says that training on few shots takes the zero-shot teacher's answers.
+    Parameters of this module learn; its buffers are saved in checkpoints.
     """
 
     Config: ClassVar[type[Strict]]
-    unlabelled: ClassVar[bool] = False
-    asks_teacher: ClassVar[bool] = False
 
-    def __init__(self, task: MethodContext) -> None:
+    def __init__(self, context: MethodContext) -> None:
         super().__init__()
-        self.task = task
+        self.context = context
         self.prompt = self.build_prompt()
         learning = [] if self.prompt is None else [self.prompt]
-        self.clip = PromptedClip(task.backbone, [*task.frozen, *learning])
-        self.plain_clip = PromptedClip(task.backbone, [])
+        self.clip = PromptedClip(context.backbone, [*context.frozen, *learning])
+        self.plain_clip = PromptedClip(context.backbone, [])
         self.learns_on_images = self.prompt is not None and bool(self.prompt.vision_block())
 
     def build_prompt(self) -> Prompt | None:
@@ -121,7 +121,7 @@ class Method(nn.Module):
     @property
     def needs_pixels(self) -> bool:
         """Whether training has to see images, and not only their looked-up features."""
-        return self.learns_on_images or self.task.cascade_features is None
+        return self.learns_on_images or self.context.cascade_features is None
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Normalised image features (B, D) of normalised pixels (B, 3, H, W)."""
@@ -131,20 +131,20 @@ class Method(nn.Module):
         """Normalised image features (B, D); looked up where nothing learns on the image side."""
         if self.learns_on_images:
             return self.encode_images(batch.pixels)
-        return _frozen_features(self.clip, self.task.cascade_features, batch)
+        return _frozen_features(self.clip, self.context.cascade_features, batch)
 
     def plain_image_features(self, batch: Batch) -> Tensor:
         """Normalised image features (B, D) of the student without any prompt; looked up if possible."""
-        return _frozen_features(self.plain_clip, self.task.plain_features, batch)
+        return _frozen_features(self.plain_clip, self.context.plain_features, batch)
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits (B, classes) over the training classes: scaled cosine similarity."""
-        return self.classifier(self.task.class_names)(self.image_features(batch))
+        return self.classifier(self.context.class_names)(self.image_features(batch))
 
     def classifier(self, class_names: list[str]) -> Callable[[Tensor], Tensor]:
         """A function from normalised image features (B, D) to logits (B, classes)."""
         text = self.class_features(class_names)
-        scale = self.task.backbone.logit_scale
+        scale = self.context.backbone.logit_scale
         return lambda image: scale * image @ text.T
 
     def class_features(self, class_names: list[str]) -> Tensor:
@@ -168,7 +168,7 @@ class FittedMethod(Method):
 
 
 @torch.no_grad()
-def _frozen_features(clip: PromptedClip, lookup: RegionLookup | None, batch: Batch) -> Tensor:
+def _frozen_features(clip: PromptedClip, lookup: RegionLookup | LookupSubset | None, batch: Batch) -> Tensor:
     """Image features (B, D) that nothing changes: looked up, or computed."""
     if lookup is None:
         if batch.pixels is None:
@@ -187,12 +187,31 @@ class DeepPromptMethod(Method):
 
     def build_prompt(self) -> Prompt:
         """Independent tokens for the first `depth` layers of both towers."""
-        config = self.task.config
+        config = self.context.config
         return random_prompt(
-            self.task.backbone,
-            self.task.generator,
+            self.context.backbone,
+            self.context.generator,
             n_ctx_text=config.n_ctx_text,
             n_ctx_vision=config.n_ctx_vision,
             prompt_depth=config.prompt_depth,
             ctx_init=config.ctx_init,
         )
+
+
+def distillation_loss(
+    student: Tensor, teacher: Tensor, temperature: float, chosen: Tensor | None = None
+) -> Tensor:
+    """KL(softmax(teacher / T) || softmax(student / T)) · T² of logits (B, classes).
+
+    Mean over the batch, or over the `chosen` (B,) of it.
+    """
+    log_p, log_q = ((logits / temperature).log_softmax(dim=1) for logits in (teacher, student))
+    if chosen is None:
+        return F.kl_div(log_q, log_p, reduction="batchmean", log_target=True) * temperature**2
+    each = F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=1) * temperature**2
+    return mean_of(each, chosen)
+
+
+def mean_of(each: Tensor, chosen: Tensor) -> Tensor:
+    """Mean of the chosen values; 0 if none is chosen, without waiting for the device."""
+    return (each * chosen).sum() / chosen.sum().clamp_min(1)

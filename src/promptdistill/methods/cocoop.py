@@ -55,7 +55,7 @@ class CoCoOp(Method):
 
     def build_prompt(self) -> ConditionalPrompt:
         """Text tokens at layer 0, and the net."""
-        config, backbone, generator = self.task.config, self.task.backbone, self.task.generator
+        config, backbone, generator = self.context.config, self.context.backbone, self.context.generator
         tokens = random_prompt(
             backbone,
             generator,
@@ -76,7 +76,7 @@ class CoCoOp(Method):
 
         Every image has text features of its own.
         """
-        scale = self.task.backbone.logit_scale
+        scale = self.context.backbone.logit_scale
 
         def logits(image: Tensor) -> Tensor:
             text = self.clip.text_features(class_names, self.prompt.text_block_for(image))

@@ -22,10 +22,10 @@ class CoOp(Method):
 
     def build_prompt(self) -> Prompt:
         """Text tokens at layer 0 only."""
-        config = self.task.config
+        config = self.context.config
         return random_prompt(
-            self.task.backbone,
-            self.task.generator,
+            self.context.backbone,
+            self.context.generator,
             n_ctx_text=config.n_ctx,
             n_ctx_vision=0,
             prompt_depth=1,

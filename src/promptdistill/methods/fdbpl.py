@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..clip.prompts import DeepPrompt, Prompt, random_prompt
 from ..clip.text import Block
 from ..features.lookup import smooth_top_k
-from .base import Batch, DeepPromptConfig, Method
+from .base import Batch, DeepPromptConfig, Method, distillation_loss, mean_of
 
 
 class FDBPLConfig(DeepPromptConfig):
@@ -78,16 +78,15 @@ class FDBPL(Method):
     """Learns positive and negative text tokens and vision tokens."""
 
     Config = FDBPLConfig
-    asks_teacher = True
 
     @property
     def regions_per_image(self) -> int:
         """Regions of one image in a batch."""
-        return self.task.config.regions_per_image
+        return self.context.config.regions_per_image
 
     def build_prompt(self) -> Prompt:
         """Independent tokens, both texts with their initial phrases (ours)."""
-        config, backbone, generator = self.task.config, self.task.backbone, self.task.generator
+        config, backbone, generator = self.context.config, self.context.backbone, self.context.generator
         shape = {"n_ctx_text": config.n_ctx_text, "prompt_depth": config.prompt_depth}
         positive = random_prompt(
             backbone, generator, **shape, n_ctx_vision=config.n_ctx_vision, ctx_init=config.ctx_init
@@ -103,26 +102,26 @@ class FDBPL(Method):
     @cached_property
     def threshold(self) -> float:
         """What separates informative regions: as configured, or a quantile of the training regions (ours)."""
-        config = self.task.config
+        config = self.context.config
         if config.threshold is not None:
             return config.threshold
-        everything = self.task.teacher.logits(*self.task.teacher.every_region(), self._scale)
+        everything = self.context.teacher.logits(*self.context.teacher.every_region(), self._scale)
         return float(self._confidence(everything).quantile(config.uninformative).abs())
 
     @property
     def _scale(self) -> Tensor:
-        return self.task.backbone.logit_scale
+        return self.context.backbone.logit_scale
 
     def _confidence(self, teacher: Tensor) -> Tensor:
         """How informative regions (B,) are by the teacher's logits (B, classes): the greater, the more."""
         log_p = teacher.log_softmax(dim=1)
-        if self.task.config.informative_by == "top":
+        if self.context.config.informative_by == "top":
             return log_p.max(dim=1).values.exp()
         return (log_p.exp() * log_p).sum(dim=1)  # minus the entropy
 
     def informative(self, teacher: Tensor) -> Tensor:
         """Which regions (B,) are informative by the teacher's logits (B, classes)."""
-        config = self.task.config
+        config = self.context.config
         if not config.region_aware:
             return torch.ones(len(teacher), dtype=torch.bool, device=teacher.device)
         least = self.threshold if config.informative_by == "top" else -self.threshold
@@ -137,24 +136,28 @@ class FDBPL(Method):
 
     def loss(self, batch: Batch) -> Tensor:
         """The weighted sum of all parts; both models' logits have the student's scale (ours)."""
-        config, scale = self.task.config, self._scale
+        config, scale = self.context.config, self._scale
         with torch.no_grad():
-            teacher = self.task.teacher.logits(batch.images, batch.regions, scale)
+            teacher = self.context.teacher.logits(batch.images, batch.regions, scale)
             informative = self.informative(teacher)
             if config.top_k is not None:
                 teacher = smooth_top_k(teacher, config.top_k)
         image = self.image_features(batch)
-        positive, negative = (scale * image @ text.T for text in self.text_pair(self.task.class_names))
+        positive, negative = (scale * image @ text.T for text in self.text_pair(self.context.class_names))
         difference, temperature = positive - negative, config.temperature
+        everything = torch.ones_like(informative)
         classified = difference if config.inference == "difference" else positive
         parts = (
             (config.label_weight, lambda: labelled(classified, batch.labels, informative)),
-            (config.positive_weight, lambda: distance(positive, teacher, temperature, informative)),
+            (config.positive_weight, lambda: distillation_loss(positive, teacher, temperature, informative)),
             (
                 config.negative_weight,
                 lambda: rejection(positive, negative, teacher, temperature, ~informative),
             ),
-            (config.difference_weight, lambda: distance(difference, teacher, temperature)),
+            (
+                config.difference_weight,
+                lambda: distillation_loss(difference, teacher, temperature, everything),
+            ),
             (config.intra_weight, lambda: intra_class(difference, teacher, batch.images)),
             (config.inter_weight, lambda: inter_class(difference, teacher)),
         )
@@ -162,7 +165,7 @@ class FDBPL(Method):
 
     def classifier(self, class_names: list[str]) -> Callable[[Tensor], Tensor]:
         """A function from normalised image features (B, D) to logits (B, classes)."""
-        if self.task.config.inference == "difference":
+        if self.context.config.inference == "difference":
             positive, negative = self.text_pair(class_names)
             text = positive - negative
         else:
@@ -172,17 +175,7 @@ class FDBPL(Method):
 
 def labelled(student: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
     """Cross-entropy of logits (B, classes) with labels (B,), mean over the chosen regions."""
-    return _mean_of(F.cross_entropy(student, labels, reduction="none"), chosen)
-
-
-def distance(student: Tensor, teacher: Tensor, temperature: float, chosen: Tensor | None = None) -> Tensor:
-    """KL(softmax(teacher / T) || softmax(student / T)) · T² of logits (B, classes).
-
-    Mean over the chosen regions, or over all.
-    """
-    log_p, log_q = ((logits / temperature).log_softmax(dim=1) for logits in (teacher, student))
-    each = F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=1) * temperature**2
-    return each.mean() if chosen is None else _mean_of(each, chosen)
+    return mean_of(F.cross_entropy(student, labels, reduction="none"), chosen)
 
 
 def rejection(
@@ -195,7 +188,7 @@ def rejection(
     target = 1 - (teacher / temperature).softmax(dim=1)
     pushed = negative - positive.detach()
     each = F.binary_cross_entropy_with_logits(pushed, target, reduction="none").mean(dim=1)
-    return _mean_of(each, chosen)
+    return mean_of(each, chosen)
 
 
 def intra_class(difference: Tensor, teacher: Tensor, images: Tensor) -> Tensor:
@@ -223,8 +216,3 @@ def _relative_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """Smooth L1 after dividing both by their mean absolute value, so that their scales do not matter."""
     student, teacher = (x / x.abs().mean().clamp_min(1e-6) for x in (student, teacher))
     return F.smooth_l1_loss(student, teacher)
-
-
-def _mean_of(each: Tensor, chosen: Tensor) -> Tensor:
-    """Mean of the chosen values; 0 if none is chosen, without waiting for the device."""
-    return (each * chosen).sum() / chosen.sum().clamp_min(1)

@@ -29,11 +29,11 @@ class KgCoOp(CoOp):
     @torch.no_grad()
     def template_text(self) -> Tensor:
         """Normalised features (classes, D) of the data set's template."""
-        return template_features(self.plain_clip, self.task.template, self.task.class_names)
+        return template_features(self.plain_clip, self.context.template, self.context.class_names)
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy, and the squared distance, mean over the classes."""
-        text = self.class_features(self.task.class_names)
-        logits = self.task.backbone.logit_scale * self.image_features(batch) @ text.T
+        text = self.class_features(self.context.class_names)
+        logits = self.context.backbone.logit_scale * self.image_features(batch) @ text.T
         distance = (text - self.template_text).square().sum(dim=1).mean()
-        return F.cross_entropy(logits, batch.labels) + self.task.config.weight * distance
+        return F.cross_entropy(logits, batch.labels) + self.context.config.weight * distance

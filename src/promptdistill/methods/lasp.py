@@ -28,15 +28,15 @@ class LASP(CoOp):
     @torch.no_grad()
     def template_text(self) -> Tensor:
         """Normalised features (templates, classes, D)."""
-        names = self.task.class_names
-        chosen = openai_templates()[: self.task.config.templates]
+        names = self.context.class_names
+        chosen = openai_templates()[: self.context.config.templates]
         return torch.stack([template_features(self.plain_clip, template, names) for template in chosen])
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of images, plus that of each learned class feature among each template's."""
-        scale, text = self.task.backbone.logit_scale, self.class_features(self.task.class_names)
+        scale, text = self.context.backbone.logit_scale, self.class_features(self.context.class_names)
         images = F.cross_entropy(scale * self.image_features(batch) @ text.T, batch.labels)
         among_templates = scale * text @ self.template_text.transpose(1, 2)  # (templates, classes, classes)
         right = torch.arange(len(text), device=text.device).expand(len(among_templates), -1)
         texts = F.cross_entropy(among_templates.flatten(0, 1), right.flatten())
-        return images + self.task.config.weight * texts
+        return images + self.context.config.weight * texts

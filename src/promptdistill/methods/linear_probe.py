@@ -36,11 +36,11 @@ class LinearHead(Prompt):
         self.bias = nn.Parameter(torch.zeros(classes))
 
     def text_block(self) -> Block:
-        """None."""
+        """No tokens: the text tower is not asked."""
         return []
 
     def vision_block(self) -> Block:
-        """None."""
+        """No tokens: images are encoded as they are."""
         return []
 
 
@@ -51,12 +51,12 @@ class LinearProbe(FittedMethod):
 
     def build_prompt(self) -> LinearHead:
         """A head of zeros for the training classes."""
-        backbone = self.task.backbone
-        return LinearHead(len(self.task.class_names), backbone.feature_dim).to(backbone.device)
+        backbone = self.context.backbone
+        return LinearHead(len(self.context.class_names), backbone.feature_dim).to(backbone.device)
 
     def fit(self, train: Examples, val: Examples) -> list[dict[str, Any]]:
         """Search C and keep the best fit; return C and validation accuracy (percent) of every trial."""
-        config = self.task.config
+        config = self.context.config
         if len(train.labels.unique()) < 2 or not len(val.labels):
             raise UserError(
                 "The linear probe needs training images of at least 2 classes, and others to choose its "
@@ -96,7 +96,7 @@ class LinearProbe(FittedMethod):
 
         Raises UserError for other classes than those of the training.
         """
-        if class_names != self.task.class_names:
+        if class_names != self.context.class_names:
             raise UserError(
                 "A linear probe knows only the classes that it was fitted to: evaluate it on these, with the "
                 "protocol few_shot."

@@ -44,7 +44,7 @@ class MaPLe(Method):
 
     def build_prompt(self) -> Prompt:
         """Text tokens, and maps with torch's default initial weights."""
-        config, backbone, generator = self.task.config, self.task.backbone, self.task.generator
+        config, backbone, generator = self.context.config, self.context.backbone, self.context.generator
         words = (config.ctx_init or "").split()
         text = random_prompt(
             backbone,

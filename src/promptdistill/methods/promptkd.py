@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from ..clip.prompts import DeepPrompt, drawn_from, random_prompt
 from ..clip.text import Block
 from ..errors import UserError
-from .base import Batch, Method, MethodConfig
-from .boosting import distillation_loss
+from .base import Batch, Method, MethodConfig, distillation_loss
 
 
 class PromptKDConfig(MethodConfig):
@@ -52,11 +51,10 @@ class PromptKD(Method):
     """Learns vision tokens and the projection from the tuned teacher's answers; no labels."""
 
     Config = PromptKDConfig
-    unlabelled = True
 
     def build_prompt(self) -> ProjectedPrompt:
         """Random vision tokens, the projection, and the teacher's text features of all classes."""
-        config, backbone, generator = self.task.config, self.task.backbone, self.task.generator
+        config, backbone, generator = self.context.config, self.context.backbone, self.context.generator
         tokens = random_prompt(
             backbone,
             generator,
@@ -64,7 +62,7 @@ class PromptKD(Method):
             n_ctx_vision=config.n_ctx_vision,
             prompt_depth=config.prompt_depth,
         )
-        text = self.task.teacher_text
+        text = self.context.teacher_text
         projection = _projection(backbone.feature_dim, text.shape[1], generator)
         vision = [layer.detach() for layer in tokens.vision]
         return ProjectedPrompt(vision, projection, text.clone()).to(backbone.device)
@@ -78,7 +76,7 @@ class PromptKD(Method):
 
         Raises UserError for a class that the teacher was not asked for.
         """
-        row = {name: number for number, name in enumerate(self.task.class_names)}
+        row = {name: number for number, name in enumerate(self.context.class_names)}
         unknown = [name for name in class_names if name not in row]
         if unknown:
             raise UserError(
@@ -89,9 +87,9 @@ class PromptKD(Method):
 
     def loss(self, batch: Batch) -> Tensor:
         """KL(teacher || student), summed and divided by the number of logits, times the weight."""
-        config, teacher = self.task.config, self.task.teacher
+        config, teacher = self.context.config, self.context.teacher
         with torch.no_grad():
-            scale = torch.tensor(teacher.logit_scale, device=self.task.backbone.device)
+            scale = torch.tensor(teacher.logit_scale, device=self.context.backbone.device)
             target = teacher.logits(batch.images, batch.regions, scale)
         logits = self.logits(batch)
         per_image = distillation_loss(logits, target, config.temperature)

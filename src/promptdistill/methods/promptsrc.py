@@ -29,18 +29,18 @@ class PromptSRC(DeepPromptMethod):
 
     Config = PromptSRCConfig
 
-    def __init__(self, task: MethodContext) -> None:
-        super().__init__(task)
+    def __init__(self, context: MethodContext) -> None:
+        super().__init__(context)
         for name, tensor in self.prompt.named_parameters():
             self.register_buffer(_buffer(name), torch.zeros_like(tensor))
-        config = task.config
+        config = context.config
         self._weights = gaussian_weights(config.epochs, config.gpa_mean, config.gpa_std)
 
     @cached_property
     @torch.no_grad()
     def frozen_text(self) -> Tensor:
         """Frozen class features (classes, D): mean over templates of raw features, normalised."""
-        names = self.task.class_names
+        names = self.context.class_names
         raw = [
             self.plain_clip.raw_sentence_features(fill(template, names))
             for template in openai_templates()[:_TEMPLATES]
@@ -49,8 +49,8 @@ class PromptSRC(DeepPromptMethod):
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy, plus the distances from the frozen features and logits."""
-        config, scale = self.task.config, self.task.backbone.logit_scale
-        text = self.clip.text_features(self.task.class_names)
+        config, scale = self.context.config, self.context.backbone.logit_scale
+        text = self.clip.text_features(self.context.class_names)
         image, frozen_image = self.image_features(batch), self.plain_image_features(batch)
         frozen_logits = scale * frozen_image @ self.frozen_text.T
         logits = scale * image @ text.T

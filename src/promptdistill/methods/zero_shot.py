@@ -12,8 +12,8 @@ class ZeroShot(Method):
     Config = NothingLearns
 
     def build_prompt(self) -> None:
-        """Nothing learns."""
+        """No prompt: nothing learns."""
 
     def class_features(self, class_names: list[str]) -> Tensor:
         """Normalised text features (classes, D) of the template's sentences."""
-        return template_features(self.clip, self.task.template, class_names)
+        return template_features(self.clip, self.context.template, class_names)

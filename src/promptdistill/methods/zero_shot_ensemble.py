@@ -12,7 +12,7 @@ class ZeroShotEnsemble(Method):
     Config = NothingLearns
 
     def build_prompt(self) -> None:
-        """Nothing learns."""
+        """No prompt: nothing learns."""
 
     def class_features(self, class_names: list[str]) -> Tensor:
         """Normalised text features (classes, D), averaged over the templates."""

@@ -8,7 +8,7 @@ import pkgutil
 
 from ..errors import UserError
 from ..validation import did_you_mean
-from .base import Metric, Protocol, ProtocolSettings, Session, Subset, Table
+from .base import Metric, Protocol, ProtocolSettings, Session, Subset, Table, Tested
 
 __all__ = [
     "PROTOCOLS",
@@ -19,6 +19,7 @@ __all__ = [
     "Session",
     "Subset",
     "Table",
+    "Tested",
     "protocol_named",
     "protocol_of",
 ]

@@ -1,6 +1,6 @@
 """What a protocol is: one object that says everything which the rest of the program asks of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -67,6 +67,27 @@ class Subset:
     class_names: list[str]
     items: list[Item]
     session: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tested:
+    """What came out of a subset: images, and right predictions among them, of each label that has any.
+
+    `classes` counts its label set; `session` is the index of the session after which it was tested.
+    """
+
+    name: str
+    classes: int
+    session: int
+    right: dict[int, int]
+    images: dict[int, int]
+
+    def accuracy(self, labels: Container[int] | None = None) -> float:
+        """Percent of right predictions, of some labels or of all."""
+        chosen = [label for label in self.images if labels is None or label in labels]
+        return 100 * (
+            sum(self.right[label] for label in chosen) / sum(self.images[label] for label in chosen)
+        )
 
 
 def subset(split: Split, name: str, labels: list[int], session: int = 0) -> Subset:
@@ -144,13 +165,9 @@ class Protocol:
         """What runs are measured by, in the tables' order."""
         return (ACCURACY,)
 
-    def measure(self, accuracy: dict[str, float], classes: list[tuple[str, int, float]]) -> dict[str, float]:
-        """The metrics, in percent, by name.
-
-        `accuracy` is that of each subset; `classes` holds subset, label in it and accuracy of every class
-        that has a test image.
-        """
-        return {"accuracy": accuracy["all"]}
+    def measure(self, tested: list[Tested]) -> dict[str, float]:
+        """The metrics, in percent, by name, from what came out of the subsets, in their order."""
+        return {"accuracy": tested[0].accuracy()}
 
     def trained_classes(self, classes: int) -> int:
         """How many of a data set's classes are trained on, for the plan of costs."""

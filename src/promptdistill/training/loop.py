@@ -40,7 +40,7 @@ def train(
     items = dataset.items
     if not items:
         raise UserError("There is no image to train on: the split's train list is empty for these classes.")
-    config, backbone = method.task.config, method.task.backbone
+    config, backbone = method.context.config, method.context.backbone
     optimizer = torch.optim.SGD(
         method.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
     )
@@ -98,7 +98,7 @@ def _load(method: Method, dataset: PickedRegions, picks: list[list[Pick]], worke
 
 def _step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
     """One optimiser step; the batch's loss, still on the device, so that nothing waits for it."""
-    backbone = method.task.backbone
+    backbone = method.context.backbone
     batch = batch._replace(labels=batch.labels.to(backbone.device, non_blocking=True))
     if batch.pixels is not None:
         pixels = batch.pixels.to(backbone.device, non_blocking=True)

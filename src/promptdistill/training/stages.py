@@ -1,62 +1,66 @@
 """Training stages: from a teacher's answers (boosting prompts, students), and from few shots (adapting)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ..artifacts import INPUTS, Sources, read_header, require_made_from
 from ..clip.backbone import Backbone
-from ..config import Regions, Training
-from ..data.protocols import training_labels
+from ..clip.prompt_file import Header, load_frozen, save_prompt
+from ..code import fingerprint
+from ..config import Regions
 from ..data.splits import Item, Split, read_draw, select_and_relabel, validation_images
 from ..errors import UserError
 from ..features.loading import WholeImages, load
-from ..features.lookup import MANIFEST, LookupSubset, RegionLookup
+from ..features.lookup import LookupSubset, RegionLookup
 from ..features.region_store import images_sha256, open_store
-from ..files import sha256, sha256_of_json, write_json
+from ..features.rows import rows_of
+from ..files import sha256_of_json, write_json
 from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Examples, FittedMethod, Method, MethodContext
-from ..provenance import code_sha256, versions
+from ..protocols.base import Session
+from ..provenance import versions
 from ..run import family, split_method
-from .artifact import Header, load_frozen, save_prompt
 from .batches import PickedRegions
 from .loop import train
-
-_CODE = (
-    "clip/*.py",
-    "data/images.py",
-    "data/loading.py",
-    "data/protocols.py",
-    "data/region_store.py",
-    "lookup/store.py",
-    "methods/*.py",
-    "training/*.py",
-)
-
 
 _WHOLE_IMAGES = 64  # encoded at a time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingInputs:
-    """What both stages need to know about the data set and the machine.
+    """What all trainings of a job share: the data set, the model, the machine.
 
-    `regions` None stands for whole images.  `store` is the folder of stored regions of all training
-    images, if there is one.
+    `regions` None stands for whole images.  `files` are those that the method reads, by name.
     """
 
     dataset: str
     split: Split
-    split_sha256: str
     image_folder: Path
     template: str
     student: Backbone
     regions: Regions | None
-    store: Path | None
     threads: int
     workers: int
+    files: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One training of a job: its seed, its number of shots, where its prompt goes, and what it reads.
+
+    `sources` names the files that are read: split, draw, boosting, answers (a teacher's), features (the
+    student's), regions (stored ones), and those of the method's own.
+    """
+
+    seed: int
+    output: Path
+    sources: Sources
+    shots: int | None = None
 
 
 def history_path(prompt: Path) -> Path:
@@ -64,238 +68,230 @@ def history_path(prompt: Path) -> Path:
     return prompt.with_suffix(".history.json")
 
 
-def checkpoint_path(prompt: Path) -> Path:
+def checkpoint_path(prompt: Path, session: int) -> Path:
     """Where an unfinished training of a prompt waits: beside it."""
-    return prompt.with_suffix(".checkpoint")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
-    """One training of a job: its seed, its number of shots, and where its prompt goes.
-
-    `draw` is the few-shot draw; training on a teacher's answers has none.  `features` is a lookup of the
-    draw's image features, for a method that needs them.
-    """
-
-    seed: int
-    output: Path
-    shots: int | None = None
-    draw: Path | None = None
-    features: Path | None = None
+    return prompt.with_suffix(f".session{session}.checkpoint")
 
 
 def train_distilled(
-    setting: TrainingInputs,
+    inputs: TrainingInputs,
     runs: list[Run],
     method: str,
     hyperparameters: dict[str, Any],
-    lookup_folder: Path,
     *,
-    protocol: Training | None = None,
+    protocol: str | None = None,
 ) -> None:
     """Learn from the looked-up teacher on all training images, labels unused: "boosting" or a student.
 
     A boosting prompt (no `protocol`) asks the zero-shot teacher, with its template; a student the tuned one.
     """
-    kind = find_method(method)
-    if not kind.unlabelled:
-        raise UserError(f"{method} learns from few labelled shots, not from a teacher: train it with adapt.")
-    split, class_names = setting.split, setting.split.class_names(setting.split.labels)
-    lookup = RegionLookup(lookup_folder)
-    lookup.require(images_sha256=images_sha256(split.train))
-    lookup.require_regions(setting.regions)
-    lookup.require_classifier(None if protocol else setting.template, class_names)
+    split = inputs.split
     config = parse_hyperparameters(method, hyperparameters)
+    session = Session(labels=split.labels, classes=split.labels)
     for run in runs:
-        task = MethodContext(
-            backbone=setting.student,
-            class_names=class_names,
-            template=setting.template,
-            config=config,
-            generator=torch.Generator().manual_seed(run.seed),
-            teacher=lookup,
-            teacher_text=lookup.text,
-        )
-        header = _header(
-            setting,
-            phase="adapting" if protocol else "boosting",
-            method=method,
-            hyperparameters=config.model_dump(),
-            class_names=class_names,
-            protocol=protocol,
-            shots=run.shots,
-            seed=run.seed,
-            lookup_sha256=sha256(lookup_folder / MANIFEST),
-        )
-        _train_and_save(kind(task), split.train, setting, header, run.output)
-    _forget_checkpoints(runs)
+        lookup = _answers(run.sources["answers"], inputs, None if protocol else inputs.template)
+        about = _About("adapting" if protocol else "boosting", method, protocol, [session], unlabelled=True)
+        header = _header(inputs, run, about, config)
+        context = _context(inputs, run, config, session)
+        context |= {"teacher": lookup, "teacher_text": lookup.text}
+        trained = find_method(method)(MethodContext(**context))
+        history = _train(trained, split.train, inputs, run, header)
+        write_json(history_path(run.output), history)
+        save_prompt(run.output, [trained.final_tensors()], header)
+    _forget_checkpoints(runs, sessions=1)
 
 
 def train_adapting(
-    setting: TrainingInputs,
+    inputs: TrainingInputs,
     runs: list[Run],
     method: str,
     hyperparameters: dict[str, Any],
-    boosting: Path | None,
-    *,
-    protocol: Training,
-    lookup_folder: Path | None = None,
+    protocol: str,
+    sessions: list[Session],
 ) -> None:
-    """Learn one method's adapting prompts, run by run, on the few shots of the protocol's classes.
+    """Learn one method's adapting prompts, run by run, on the few shots of a protocol's sessions.
 
-    `boosting` is the frozen prompt that a method with the suffix "+caspl" is cascaded on; the lookup
-    holds the zero-shot teacher's answers for all training images, for a method that asks it.  Finished
-    runs keep their checkpoints until all are done, so an interrupted job does not repeat them.
+    A method with the suffix "+caspl" is cascaded on the frozen prompt among its sources.  Every session's
+    prompt goes on from the one before.  Finished runs keep their checkpoints until all are done, so an
+    interrupted job does not repeat them.
     """
-    name, cascaded = family(method), split_method(method)[1]
-    kind = find_method(name)
-    if kind.unlabelled:
-        raise UserError(f"{method} learns from a teacher, without labels: train it with distill or boost.")
-    if cascaded != (boosting is not None):
+    config = parse_hyperparameters(family(method), hyperparameters)
+    for run in runs:
+        _require_boosting(method, run.sources)
+        draw = _draw(run)
+        header = _header(inputs, run, _About("adapting", method, protocol, sessions), config)
+        learned: list[dict[str, Tensor]] = []
+        history: list[dict[str, Any]] = []
+        for index, session in enumerate(sessions):
+            context = _context(inputs, run, config, session)
+            context |= _looked_up(draw, index, sessions, inputs, run)
+            trained = find_method(family(method))(MethodContext(**context))
+            if learned:
+                trained.prompt.load_state_dict(learned[-1])
+            items = _images(draw.train, session)
+            if isinstance(trained, FittedMethod):
+                val = _images(validation_images(inputs.split, draw, run.shots, run.seed), session)
+                own = trained.fit(_examples(trained, items, inputs), _examples(trained, val, inputs))
+            else:
+                own = _train(trained, items, inputs, run, header, index)
+            history += own if len(sessions) == 1 else [{"session": index + 1, **row} for row in own]
+            learned.append({name: tensor.clone() for name, tensor in trained.final_tensors().items()})
+        write_json(history_path(run.output), history)
+        save_prompt(run.output, learned, header)
+    _forget_checkpoints(runs, len(sessions))
+
+
+def _forget_checkpoints(runs: list[Run], sessions: int) -> None:
+    for run in runs:
+        for session in range(sessions):
+            checkpoint_path(run.output, session).unlink(missing_ok=True)
+
+
+def _images(items: list[Item], session: Session) -> list[Item]:
+    """The images of a session, with labels that count in its classes."""
+    wanted = set(session.labels)
+    return select_and_relabel([item for item in items if item.label in wanted], session.classes)
+
+
+def _require_boosting(method: str, sources: Sources) -> None:
+    cascaded = split_method(method)[1]
+    if cascaded != ("boosting" in sources):
         raise UserError(
             f"{method} needs a boosting prompt."
             if cascaded
             else f"{method} takes no boosting prompt: name it {method}+caspl, or leave the prompt out."
         )
-    if setting.regions is None and not issubclass(kind, FittedMethod):
-        raise UserError(f"{method} is trained on random regions: say how many, with --regions.")
-    if kind.asks_teacher and lookup_folder is None:
-        raise UserError(f"{method} learns from a teacher's answers: name their lookup with --lookup.")
-    labels = training_labels(setting.split, protocol)
-    config = parse_hyperparameters(name, hyperparameters)
-    boosting_sha256 = sha256(boosting) if boosting else None
-    for run in runs:
-        draw = read_draw(run.draw)
-        items = select_and_relabel(draw.train, labels)
-        task = MethodContext(
-            backbone=setting.student,
-            class_names=setting.split.class_names(labels),
-            template=setting.template,
-            config=config,
-            generator=torch.Generator().manual_seed(run.seed),
-            frozen=[load_frozen(boosting, setting.student)] if boosting else [],
-            teacher=_teacher_of(lookup_folder, draw.train, labels, setting),
-            **_looked_up(run.features, items, setting, boosting_sha256),
+
+
+def _draw(run: Run) -> Split:
+    """The run's few-shot draw; UserError if it is of another split, number of shots or seed."""
+    path = run.sources["draw"]
+    header = read_header(path)
+    require_made_from(path, header[INPUTS], split=run.sources.record("split"))
+    if (header["shots"], header["seed"]) != (run.shots, run.seed):
+        raise UserError(
+            f"{path} is a draw of {header['shots']} shots with seed {header['seed']}, but {run.shots} shots "
+            f"with seed {run.seed} are asked for: delete it and run again."
         )
-        header = _header(
-            setting,
-            phase="adapting",
-            method=method,
-            hyperparameters=config.model_dump(),
-            class_names=task.class_names,
-            protocol=protocol,
-            shots=run.shots,
-            draw_sha256=sha256(run.draw),
-            seed=run.seed,
-            boosting_sha256=boosting_sha256,
-            lookup_sha256=sha256(run.features / MANIFEST) if run.features else None,
-            teacher_sha256=sha256(lookup_folder / MANIFEST) if lookup_folder else None,
-        )
-        learner = kind(task)
-        if isinstance(learner, FittedMethod):
-            val = validation_images(setting.split, draw, run.shots, run.seed)
-            _fit_and_save(learner, items, select_and_relabel(val, labels), setting, header, run.output)
-        else:
-            _train_and_save(learner, items, setting, header, run.output)
-    _forget_checkpoints(runs)
+    return read_draw(path)
 
 
-def _forget_checkpoints(runs: list[Run]) -> None:
-    for run in runs:
-        checkpoint_path(run.output).unlink(missing_ok=True)
-
-
-def _teacher_of(
-    folder: Path | None, drawn: list[Item], labels: list[int], setting: TrainingInputs
-) -> LookupSubset | None:
-    """The zero-shot teacher's answers for the drawn images of some labels; checked."""
-    if folder is None:
-        return None
-    split = setting.split
-    lookup = RegionLookup(folder)
+def _answers(folder: Path, inputs: TrainingInputs, template: str | None) -> RegionLookup:
+    """A teacher's answers for all training images, checked; no template: by the teacher's own prompt."""
+    split, lookup = inputs.split, RegionLookup(folder.parent)
     lookup.require(images_sha256=images_sha256(split.train))
-    lookup.require_regions(setting.regions)
-    lookup.require_classifier(setting.template, split.class_names(split.labels))
-    row = {item.path: number for number, item in enumerate(split.train)}
-    images = [row[item.path] for item in select_and_relabel(drawn, labels)]
-    places = [split.labels.index(label) for label in labels]
-    return LookupSubset(lookup, images, places, setting.regions.count)
+    lookup.require_regions(inputs.regions)
+    lookup.require_classifier(template, split.class_names(split.labels))
+    return lookup
+
+
+def _context(inputs: TrainingInputs, run: Run, config: Any, session: Session) -> dict[str, Any]:
+    """What a method is made from, but for what is looked up."""
+    boosting = run.sources.get("boosting")
+    return {
+        "backbone": inputs.student,
+        "dataset": inputs.dataset,
+        "class_names": inputs.split.class_names(session.classes),
+        "template": inputs.template,
+        "config": config,
+        "generator": torch.Generator().manual_seed(run.seed),
+        "frozen": [load_frozen(boosting, inputs.student)] if boosting else [],
+        "files": inputs.files,
+    }
 
 
 def _looked_up(
-    folder: Path | None, items: list[Item], setting: TrainingInputs, boosting_sha256: str | None
-) -> dict[str, RegionLookup]:
-    """The parts of a task that come from a lookup of the student's own features; checked."""
-    if folder is None:
-        return {}
-    lookup = RegionLookup(folder)
-    seen = lookup.manifest.origin.prompt_sha256
-    lookup.require(
-        images_sha256=images_sha256(items),
-        encoder=setting.student.config,
-        encoder_sha256=setting.student.weights_sha256,
-        precision=setting.student.precision,
-        prompt_sha256=seen and boosting_sha256,
-        dtype="float32",
-    )
-    lookup.require_regions(setting.regions)
-    kinds = {"plain_features": seen is None, "cascade_features": seen == boosting_sha256}
-    return {kind: lookup for kind, holds in kinds.items() if holds}
+    draw: Split, index: int, sessions: list[Session], inputs: TrainingInputs, run: Run
+) -> dict[str, LookupSubset]:
+    """What is looked up for one session: the zero-shot teacher's answers, the student's features; checked."""
+    found, session = {}, sessions[index]
+    images = [item.path for item in _images(draw.train, session)]
+    if "answers" in run.sources:
+        lookup = _answers(run.sources["answers"], inputs, inputs.template)
+        rows = rows_of(inputs.split.train, images)
+        classes = [inputs.split.labels.index(label) for label in session.classes]
+        found["teacher"] = LookupSubset(lookup, rows, inputs.regions.count, classes)
+    if "features" in run.sources:
+        # The lookup is of the images of all sessions, in the draw's order.
+        every_label = [label for one in sessions for label in one.labels]
+        drawn = select_and_relabel(draw.train, every_label)
+        lookup = RegionLookup(run.sources["features"].parent)
+        boosting = run.sources.record("boosting")
+        boosting_sha256 = boosting and boosting.sha256
+        seen = lookup.manifest.origin.prompt_sha256
+        lookup.require(
+            images_sha256=images_sha256(drawn),
+            encoder=inputs.student.config,
+            encoder_sha256=inputs.student.weights_sha256,
+            precision=inputs.student.precision,
+            prompt_sha256=seen and boosting_sha256,
+            dtype="float32",
+        )
+        lookup.require_regions(inputs.regions)
+        subset = LookupSubset(lookup, rows_of(drawn, images), inputs.regions.count)
+        kinds = {"plain_features": seen is None, "cascade_features": seen == boosting_sha256}
+        found |= {kind: subset for kind, holds in kinds.items() if holds}
+    return found
 
 
-def _header(setting: TrainingInputs, **own: Any) -> Header:
+class _About(NamedTuple):
+    """What a prompt is, beside what it was made from."""
+
+    phase: Literal["boosting", "adapting"]
+    method: str
+    protocol: str | None
+    sessions: list[Session]
+    unlabelled: bool = False
+
+
+def _header(inputs: TrainingInputs, run: Run, about: _About, config: Any) -> Header:
     return Header(
-        dataset=setting.dataset,
-        split_sha256=setting.split_sha256,
-        template=setting.template,
-        student=setting.student.config,
-        student_sha256=setting.student.weights_sha256,
-        regions=setting.regions,
-        precision=setting.student.precision,
-        threads=setting.threads,
+        phase=about.phase,
+        method=about.method,
+        hyperparameters=config.model_dump(),
+        dataset=inputs.dataset,
+        sessions=[inputs.split.class_names(session.classes) for session in about.sessions],
+        template=inputs.template,
+        unlabelled=about.unlabelled,
+        protocol=about.protocol,
+        shots=run.shots,
+        seed=run.seed,
+        student=inputs.student.config,
+        student_sha256=inputs.student.weights_sha256,
+        regions=inputs.regions,
+        precision=inputs.student.precision,
+        threads=inputs.threads,
         versions=versions(),
-        **own,
+        inputs=run.sources.recorded(),
     )
 
 
-def _train_and_save(
-    method: Method, items: list[Item], setting: TrainingInputs, header: Header, output: Path
-) -> None:
-    if setting.regions is None:
-        raise UserError(f"{header.method} is trained on random regions: say how many, with --regions.")
-    store = open_store(setting.store, setting.split.train, setting.regions, setting.student.size)
-    dataset = PickedRegions(items, setting.image_folder, setting.regions, setting.student.size, store)
-    history = train(
+def _train(
+    method: Method, items: list[Item], inputs: TrainingInputs, run: Run, header: Header, session: int = 0
+) -> list[dict[str, Any]]:
+    """Train step by step on random regions; the history."""
+    if inputs.regions is None:
+        raise UserError(f"{header.method} is trained on random regions: say which.")
+    student, stored = inputs.student, run.sources.get("regions")
+    store = stored and open_store(stored.parent, inputs.split.train, inputs.regions, student.size)
+    # Only the code that began a training may go on with it.
+    code = fingerprint("training.stages", f"methods.{family(header.method)}")
+    return train(
         method,
-        dataset,
+        PickedRegions(items, inputs.image_folder, inputs.regions, student.size, store),
         seed=header.seed,
-        workers=setting.workers,
-        checkpoint=checkpoint_path(output),
-        fingerprint=sha256_of_json([header.model_dump(), code_sha256(*_CODE)]),
+        workers=inputs.workers,
+        checkpoint=checkpoint_path(run.output, session),
+        fingerprint=sha256_of_json([header.model_dump(), session, code]),
     )
-    write_json(history_path(output), history)
-    save_prompt(output, method.final_tensors(), header)
-
-
-def _fit_and_save(
-    method: FittedMethod,
-    train: list[Item],
-    val: list[Item],
-    setting: TrainingInputs,
-    header: Header,
-    output: Path,
-) -> None:
-    history = method.fit(_examples(method, train, setting), _examples(method, val, setting))
-    write_json(history_path(output), history)
-    save_prompt(output, method.final_tensors(), header)
 
 
 @torch.no_grad()
-def _examples(method: Method, items: list[Item], setting: TrainingInputs) -> Examples:
+def _examples(method: Method, items: list[Item], inputs: TrainingInputs) -> Examples:
     """Features of whole images, prepared as the model is tested, and their labels."""
-    student = setting.student
-    whole = WholeImages(items, setting.image_folder, student.preprocess)
-    loader = DataLoader(whole, batch_size=_WHOLE_IMAGES, num_workers=setting.workers)
+    student = inputs.student
+    whole = WholeImages(items, inputs.image_folder, student.preprocess)
+    loader = DataLoader(whole, batch_size=_WHOLE_IMAGES, num_workers=inputs.workers)
     features = [
         method.encode_images(pixels.flatten(0, 1).to(student.device)).cpu() for pixels, _ in load(loader)
     ]

@@ -1,0 +1,39 @@
+"""Trainings on a small data set as tests call them: the files that a run reads, and the run itself."""
+
+from promptdistill.artifacts import Roots, Sources
+from promptdistill.data.splits import draw_few_shot, write_draw, write_split
+from promptdistill.protocols import PROTOCOLS
+from promptdistill.training.stages import Run, train_adapting
+
+MANIFEST = "manifest.json"
+
+
+def sources(inputs, folder, **paths):
+    """The files of a run, with the split; folders stand for their manifests."""
+    roots = Roots(results=folder, data=folder / "data", config=folder / "config")
+    split = folder / "split.json"
+    write_split(inputs.split, split, {"inputs": {}})
+    found = {name: path / MANIFEST if path and path.is_dir() else path for name, path in paths.items()}
+    return Sources(roots, split=split, **found)
+
+
+def distilled_run(inputs, output, answers, seed=1, **own):
+    """A run that learns from a teacher's answers."""
+    return Run(seed=seed, output=output, sources=sources(inputs, output.parent, answers=answers, **own))
+
+
+def few_shot_run(inputs, output, shots=4, seed=1, **paths):
+    """A run on few shots, whose draw is made below its folder."""
+    split = sources(inputs, output.parent)
+    draw = output.parent / f"draws/{shots}/{seed}.json"
+    made_from = {name: used.model_dump() for name, used in split.recorded().items()}
+    header = {"shots": shots, "seed": seed, "inputs": made_from}
+    write_draw(draw_few_shot(inputs.split, shots, seed), draw, header)
+    own = sources(inputs, output.parent, draw=draw, **paths)
+    return Run(shots=shots, seed=seed, output=output, sources=own)
+
+
+def adapt(inputs, runs, method, values, protocol="base_to_novel", settings=None):
+    """Train a method as a job does, on the sessions of a protocol."""
+    sessions = PROTOCOLS[protocol].sessions(inputs.split, settings)
+    train_adapting(inputs, runs, method, values, protocol, sessions)

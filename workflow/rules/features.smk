@@ -1,0 +1,147 @@
+# Image features that no training changes, computed once: a teacher's of every training image, the student's
+# of few-shot draws and of test images.
+# Random regions of every training image, cut and resized once, if they fit into the disk allowed.
+rule regions:
+    input:
+        unpack(needs(graph.StoredRegions)),
+    output:
+        # Shards lie beside the manifest and are not declared, so that a killed build keeps them.
+        path(graph.StoredRegions),
+    log:
+        f"{RESULTS}/logs/regions/{{dataset}}/{{region_set}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/regions/{{dataset}}/{{region_set}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: max(1, CONFIG.jobs.loader_workers)
+    resources:
+        mem_mb=8000,
+        runtime="6h",
+        cpus_per_task=max(1, CONFIG.jobs.loader_workers),
+    params:
+        key=keys(graph.StoredRegions),
+        depends=depends(graph.StoredRegions),
+    message:
+        "{wildcards.dataset}: cutting {wildcards.region_set} regions of each image"
+    shell:
+        "promptdistill regions {params.key} {CONFIGURATION} 2> {log}"
+
+
+# One part of a data set's teacher lookup, where several jobs share it.
+rule lookup_part:
+    input:
+        unpack(needs(graph.LookupPart)),
+    output:
+        touch(path(graph.LookupPart)),
+    log:
+        f"{RESULTS}/logs/lookup/{{dataset}}/{{teacher}}/{{region_set}}/{{part}}-of-{{parts}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/lookup/{{dataset}}/{{teacher}}/{{region_set}}/{{part}}-of-{{parts}}.tsv"
+    conda:
+        COMPUTE_ENV
+    threads: CONFIG.jobs.threads
+    resources:
+        mem_mb=memory(TEACHER),
+        runtime=minutes(TEACHER, 3),
+        cpus_per_task=CONFIG.jobs.threads,
+        gpu=GPUS,
+    params:
+        key=keys(graph.LookupPart),
+        depends=depends(graph.LookupPart),
+    message:
+        "{wildcards.dataset}: asking the {wildcards.teacher} teacher, part {wildcards.part} of {wildcards.parts}"
+    shell:
+        "promptdistill lookup-part {params.key} {CONFIGURATION} 2> {log}"
+
+
+# The whole of a data set's teacher lookup: what the parts have not made, and the manifest.
+rule lookup:
+    input:
+        unpack(needs(graph.Lookup)),
+    output:
+        path(graph.Lookup),
+    log:
+        f"{RESULTS}/logs/lookup/{{dataset}}/{{teacher}}/{{region_set}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/lookup/{{dataset}}/{{teacher}}/{{region_set}}.tsv"
+    conda:
+        COMPUTE_ENV
+    threads: CONFIG.jobs.threads
+    resources:
+        mem_mb=memory(TEACHER),
+        runtime=minutes(TEACHER, 3),
+        cpus_per_task=CONFIG.jobs.threads,
+        gpu=GPUS,
+    params:
+        key=keys(graph.Lookup),
+        depends=depends(graph.Lookup),
+    message:
+        "{wildcards.dataset}: asking the {wildcards.teacher} teacher"
+    shell:
+        "promptdistill lookup {params.key} {CONFIGURATION} 2> {log}"
+
+
+# The student's features of random regions of few-shot draws, plain or through the boosting prompt.
+for group in EXPERIMENT.job_groups:
+
+    rule:
+        name:
+            f"features_{group.protocol}_{group.index}"
+        input:
+            unpack(needs(graph.DrawFeatures, group.runs)),
+        output:
+            of_runs(path(graph.DrawFeatures), group.runs),
+        log:
+            f"{RESULTS}/logs/features/{{dataset}}/{{feature_kind}}/{{region_set}}/{{protocol}}/{group.index}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/features/{{dataset}}/{{feature_kind}}/{{region_set}}/{{protocol}}/{group.index}.tsv"
+        wildcard_constraints:
+            protocol=group.protocol,
+        group:
+            "encoding"
+        conda:
+            COMPUTE_ENV
+        threads: CONFIG.jobs.threads
+        resources:
+            mem_mb=memory(STUDENT),
+            runtime=minutes(STUDENT, 2),
+            cpus_per_task=CONFIG.jobs.threads,
+            gpu=GPUS,
+            turn=1,
+        params:
+            runs=keys(graph.DrawFeatures, group.runs),
+            depends=depends(graph.DrawFeatures, group.runs),
+        message:
+            "{wildcards.dataset}: encoding few-shot images, {wildcards.feature_kind}"
+        shell:
+            "promptdistill features {params.runs} {CONFIGURATION} 2> {log}"
+
+
+# The student's features of the test images, plain or through the boosting prompt.
+rule test_features:
+    input:
+        unpack(needs(graph.TestFeatures)),
+    output:
+        path(graph.TestFeatures),
+    log:
+        f"{RESULTS}/logs/features/{{dataset}}/{{feature_kind}}/test.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/features/{{dataset}}/{{feature_kind}}/test.tsv"
+    group:
+        "encoding"
+    conda:
+        COMPUTE_ENV
+    threads: CONFIG.jobs.threads
+    resources:
+        mem_mb=memory(STUDENT),
+        runtime=minutes(STUDENT, 1),
+        cpus_per_task=CONFIG.jobs.threads,
+        gpu=GPUS,
+        turn=1,
+    params:
+        key=keys(graph.TestFeatures),
+        depends=depends(graph.TestFeatures),
+    message:
+        "{wildcards.dataset}: encoding test images, {wildcards.feature_kind}"
+    shell:
+        "promptdistill test-features {params.key} {CONFIGURATION} 2> {log}"

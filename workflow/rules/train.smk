@@ -1,0 +1,93 @@
+# Prompts: boosting prompts, tuned teachers, and every method's own.
+# Boosting prompts, once a data set: they serve every method and every seed; boosted_transfer is for tests on
+# other data sets.
+rule boost:
+    input:
+        unpack(needs(graph.BoostingPrompt)),
+    output:
+        prompt=path(graph.BoostingPrompt),
+        history=path(graph.BoostingPrompt).replace(".safetensors", ".history.json"),
+    log:
+        f"{RESULTS}/logs/boosting/{{dataset}}/{{boosting}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/boosting/{{dataset}}/{{boosting}}.tsv"
+    conda:
+        COMPUTE_ENV
+    threads: CONFIG.jobs.threads
+    resources:
+        mem_mb=memory(STUDENT),
+        runtime=minutes(STUDENT, 20),
+        cpus_per_task=CONFIG.jobs.threads,
+        gpu=GPUS,
+    params:
+        key=keys(graph.BoostingPrompt),
+        depends=depends(graph.BoostingPrompt),
+    message:
+        "{wildcards.dataset}: learning boosting prompts"
+    shell:
+        "promptdistill boost {params.key} {CONFIGURATION} 2> {log}"
+
+
+# PromptKD's teacher: the larger model, tuned by PromptSRC on the few shots of the first seed.
+rule tune_teacher:
+    input:
+        unpack(needs(graph.TeacherPrompt)),
+    output:
+        prompt=path(graph.TeacherPrompt),
+        history=path(graph.TeacherPrompt).replace(".safetensors", ".history.json"),
+    log:
+        f"{RESULTS}/logs/teachers/{{protocol}}/{{dataset}}/{{method}}/{{shots}}/{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/teachers/{{protocol}}/{{dataset}}/{{method}}/{{shots}}/{{seed}}.tsv"
+    conda:
+        COMPUTE_ENV
+    threads: CONFIG.jobs.threads
+    resources:
+        mem_mb=memory(TEACHER),
+        runtime=minutes(TEACHER, 3),
+        cpus_per_task=CONFIG.jobs.threads,
+        gpu=GPUS,
+    params:
+        key=keys(graph.TeacherPrompt),
+        depends=depends(graph.TeacherPrompt),
+    message:
+        "{wildcards.dataset}: tuning the teacher, {wildcards.protocol}"
+    shell:
+        "promptdistill tune-teacher {params.key} {CONFIGURATION} 2> {log}"
+
+
+# One rule for each group of runs: jobs.runs_per_job says how many (shots, seed) a process trains.
+for group in EXPERIMENT.job_groups:
+
+    rule:
+        name:
+            f"adapt_{group.protocol}_{group.index}"
+        input:
+            unpack(needs(graph.Prompt, group.runs)),
+        output:
+            prompts=of_runs(path(graph.Prompt), group.runs),
+            histories=of_runs(path(graph.Prompt).replace(".safetensors", ".history.json"), group.runs),
+        log:
+            f"{RESULTS}/logs/adapting/{{protocol}}/{{dataset}}/{{method}}/{group.index}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/adapting/{{protocol}}/{{dataset}}/{{method}}/{group.index}.tsv"
+        wildcard_constraints:
+            protocol=group.protocol,
+        group:
+            "training"
+        conda:
+            COMPUTE_ENV
+        threads: CONFIG.jobs.threads
+        resources:
+            mem_mb=memory(STUDENT),
+            runtime=minutes(STUDENT, 6),
+            cpus_per_task=CONFIG.jobs.threads,
+            gpu=GPUS,
+            turn=1,
+        params:
+            runs=keys(graph.Prompt, group.runs),
+            depends=depends(graph.Prompt, group.runs),
+        message:
+            "{wildcards.dataset}: learning {wildcards.method}, {params.runs}"
+        shell:
+            "promptdistill adapt {params.runs} {CONFIGURATION} 2> {log}"
