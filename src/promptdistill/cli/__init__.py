@@ -4,14 +4,14 @@ A command parses its options and calls one function of the library; torch and op
 only by the commands that compute.
 """
 
-from . import caches, data, evaluation, lookup, miniature, planning, tables, tracing, tracking, training
+from . import caches, data, evaluation, features, miniature, planning, tables, tracing, tracking, training
 from .group import main
 
 __all__ = [
     "caches",
     "data",
     "evaluation",
-    "lookup",
+    "features",
     "main",
     "miniature",
     "planning",

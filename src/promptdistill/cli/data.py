@@ -1,4 +1,4 @@
-"""Commands on data sets: fetch, check, draw, cut regions; and the configuration's schema."""
+"""Commands on data sets: fetch, check, draw; and the configuration's schema."""
 
 from pathlib import Path
 
@@ -6,15 +6,7 @@ import click
 
 from .. import config
 from .group import main
-from .options import (
-    PATH,
-    SEED,
-    dataset_options,
-    drawn_regions,
-    region_options,
-    split_option,
-    student_option,
-)
+from .options import PATH, SEED, dataset_options, split_option
 
 
 @main.command()
@@ -54,46 +46,6 @@ def draw(split_file: Path, shots: int, seed: int, output: Path) -> None:
     from ..data import splits
 
     splits.write_draw(splits.draw_few_shot(splits.read_split(split_file), shots, seed), output)
-
-
-@main.command()
-@dataset_options
-@split_option
-@student_option
-@region_options
-@click.option(
-    "--max-gb", type=click.FloatRange(0), required=True, help="Disk they may take; else none is kept."
-)
-@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Loader processes.")
-@click.option("--output", type=PATH, required=True, help="Folder of the stored regions.")
-def regions(
-    dataset: str,
-    config_dir: Path,
-    data_root: Path,
-    split_file: Path,
-    student: config.BackboneConfig,
-    regions: int,
-    region_seed: int,
-    region_scale: tuple[float, float],
-    max_gb: float,
-    workers: int,
-    output: Path,
-) -> None:
-    """Cut random regions of every training image at the student's input size, and store them."""
-    from ..clip.backbone import load_backbone
-    from ..data.splits import read_split
-    from ..features.region_build import store_regions
-
-    entry = config.load_dataset(dataset, config_dir)
-    store_regions(
-        read_split(split_file).train,
-        data_root / entry.folder / entry.images,
-        drawn_regions(regions, region_seed, region_scale),
-        load_backbone(student).size,
-        max_gb,
-        output,
-        workers,
-    )
 
 
 @main.command()

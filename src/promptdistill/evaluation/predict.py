@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from ..clip.backbone import Backbone
 from ..clip.prompt_file import load_frozen, load_prompt, require_student
@@ -26,6 +25,7 @@ from ..features.region_store import images_sha256
 from ..files import atomic, sha256
 from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Method, MethodContext
+from ..progress import progress
 from ..provenance import versions
 from ..run import family
 
@@ -151,7 +151,7 @@ def predict(
             raise UserError(f"The split has no test image of {CLASSES[subset.name]}: it cannot be tested.")
     frames: list[list[pd.DataFrame]] = [[] for _ in methods]
     total = sum(len(subset.items) for subset in subsets)
-    with tqdm(total=total, desc="testing", unit="image", mininterval=1) as bar:
+    with progress(total, "testing", "image") as bar:
         for subset in subsets:
             classifiers = [method.classifier(subset.class_names) for method in methods]
             for items, features in _encoded(methods, subset.items, images, batch_size, workers):
