@@ -15,6 +15,7 @@ from torch import Tensor
 
 from plain import methods as plain
 from plain.pictures import read_regions
+from promptdistill.artifacts import MANIFEST
 from promptdistill.clip.backbone import Backbone, load_backbone
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.prompts import DeepPrompt
@@ -25,7 +26,7 @@ from promptdistill.features.region_build import store_regions
 from promptdistill.features.region_store import open_store
 from promptdistill.data.splits import Item
 from promptdistill.features.lookup_build import Build, Encoder, build_student_lookup, build_teacher_lookup
-from promptdistill.features.lookup import MANIFEST, RegionLookup
+from promptdistill.features.lookup import RegionLookup
 from promptdistill.methods import Method, find_method, parse_hyperparameters
 from promptdistill.methods.base import Batch, MethodContext
 from promptdistill.planning.architecture import read_architecture

@@ -179,7 +179,7 @@ class Lookup(Artifact):
     """A teacher's answers for random regions of every training image."""
 
     stage, rule, pattern = "lookup", "lookup", "lookup/{dataset}/{teacher}/{region_set}/manifest.json"
-    code = ("features.build", "features.store")
+    code = ("features.lookup_build",)
     dataset: str
     teacher: str
     region_set: str
@@ -238,7 +238,7 @@ class StudentFeatures(Artifact):
     """The student's image features that no training changes."""
 
     stage = "features"
-    code = ("features.build", "features.store")
+    code = ("features.lookup_build",)
     dataset: str
     feature_kind: str
 

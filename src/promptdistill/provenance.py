@@ -1,10 +1,8 @@
 """Where a result comes from: package versions and the commit of the working tree."""
 
-import hashlib
 import importlib.metadata
 import platform
 import subprocess
-from pathlib import Path
 
 _PACKAGES = ("promptdistill", "torch", "open_clip_torch", "numpy", "pandas", "pillow", "snakemake")
 
@@ -33,15 +31,3 @@ def commit() -> str:
 def _git(*arguments: str) -> str:
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def code_sha256(*patterns: str) -> str:
-    """SHA-256 over the source files of this package that match `patterns`, such as "clip/*.py".
-
-    Work that an interrupted run left behind is only continued by the code that began it.
-    """
-    package = Path(__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted({file for pattern in patterns for file in package.glob(pattern)}):
-        digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()

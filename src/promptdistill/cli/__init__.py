@@ -4,7 +4,19 @@ A command takes a key and the configuration, and calls one function of the libra
 imported only by the commands that compute.
 """
 
-from . import data, evaluation, training
+from . import caches, data, evaluation, features, miniature, planning, tables, tracing, tracking, training
 from .group import main
 
-__all__ = ["data", "evaluation", "main", "training"]
+__all__ = [
+    "caches",
+    "data",
+    "evaluation",
+    "features",
+    "main",
+    "miniature",
+    "planning",
+    "tables",
+    "tracing",
+    "tracking",
+    "training",
+]

@@ -17,11 +17,11 @@ from pathlib import Path, PurePosixPath
 
 import pooch
 import requests
-from tqdm import tqdm
 
 from ..config import DatasetConfig, Source
 from ..errors import UserError
 from ..files import atomic
+from ..progress import progress
 from .published import split_file
 
 CHUNK = 1 << 16  # bytes taken from the network at a time; a broken connection costs at most one
@@ -209,18 +209,11 @@ def _append(response: requests.Response, partial: Path, start: int) -> None:
     length = response.headers.get("Content-Length")
     # Some servers call a .tar.gz an encoding; it must arrive as it is stored.
     response.raw.headers.discard("Content-Encoding")
-    bar = tqdm(
-        desc=partial.stem,
-        total=start + int(length) if length else None,
-        initial=start,
-        unit="B",
-        unit_scale=True,
-        disable=None,  # shown on a terminal only
-    )
-    with partial.open("ab" if start else "wb") as stream, bar:
+    bar = progress(start + int(length) if length else None, partial.stem, "B", start)
+    with partial.open("ab" if start else "wb") as stream, bar as shown:
         for chunk in response.iter_content(CHUNK):
             stream.write(chunk)
-            bar.update(len(chunk))
+            shown.update(len(chunk))
 
 
 def _validator_of(partial: Path) -> Path:

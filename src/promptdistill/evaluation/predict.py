@@ -20,8 +20,7 @@ from ..data.splits import Item, Split
 from ..errors import UserError
 from ..features.loading import WholeImages, load
 from ..features.lookup import RegionLookup
-from ..features.region_store import images_sha256
-from ..features.rows import rows_of
+from ..features.rows import Rows, images_sha256
 from ..files import atomic
 from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Method, MethodContext
@@ -184,7 +183,7 @@ def predict(
             raise UserError(f"The split has no test image of the subset {subset.name}: it cannot be tested.")
     frames: list[list[pd.DataFrame]] = [[] for _ in runs]
     total = sum(len(subset.items) for subset in subsets)
-    with progress(total, desc="testing", unit="image") as bar:
+    with progress(total, "testing", "image") as bar:
         for subset in subsets:
             methods = [run[min(subset.session, len(run) - 1)] for run in runs]
             classifiers = [method.classifier(subset.class_names) for method in methods]
@@ -202,9 +201,9 @@ def _encoded(
     device = methods[0].context.backbone.device
     batches = [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
     if images.features is not None and not any(method.learns_on_images for method in methods):
-        rows = iter(rows_of(images.items, [item.path for item in items]))
+        rows = Rows(images.items, images.features.folder)
         for batch in batches:
-            own = torch.tensor([next(rows) for _ in batch])
+            own = rows.of(batch)
             features = images.features.features(own, torch.zeros_like(own)).to(device)
             yield batch, [features] * len(methods)
         return

@@ -10,21 +10,19 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..config import BackboneConfig, FeatureType, Precision, Regions
 from ..errors import UserError
-from ..files import atomic, read_json, write_json
+from ..files import atomic
 from ..validation import Strict
-from .shards import Shard, mapped, verify
+from .shards import Manifest, mapped, read_manifest, verify
 
-MANIFEST = "manifest.json"
 CLASSIFIER = "classifier.safetensors"
 
 
-class Origin(Strict):
+class LookupOrigin(Strict):
     """Everything that the features of a lookup depend on."""
 
     images_sha256: str  # of the images' paths, in order
@@ -49,12 +47,11 @@ class Classifier(Strict):
     sha256: str
 
 
-class Manifest(Strict):
+class LookupManifest(Manifest):
     """The content of manifest.json."""
 
-    format: Literal[3] = 3
-    origin: Origin
-    shards: list[Shard]
+    format: Literal[4] = 4
+    origin: LookupOrigin
     classifier: Classifier | None
 
 
@@ -64,30 +61,20 @@ def write_classifier(path: Path, features: Tensor) -> None:
         save_file({"features": features.contiguous()}, partial)
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest; it is written last, so a lookup that has one is complete."""
-    write_json(folder / MANIFEST, manifest.model_dump())
-
-
 class RegionLookup:
     """Random access to a lookup's features; the shards are memory-mapped."""
 
     def __init__(self, folder: Path) -> None:
         """Open and verify a lookup; UserError names a file that is missing, damaged or foreign."""
         self.folder = folder
-        try:
-            self.manifest = Manifest.model_validate(read_json(folder / MANIFEST))
-        except ValidationError:
-            raise UserError(
-                f"{folder / MANIFEST} is not a lookup manifest: build the lookup again."
-            ) from None
+        self.manifest = read_manifest(LookupManifest, folder, "a lookup")
         for shard in self.manifest.shards:
-            verify(folder / shard.file, shard.sha256, MANIFEST)
+            verify(folder / shard.file, shard.sha256)
         self._shards = [mapped(folder / shard.file, "features") for shard in self.manifest.shards]
         self._starts = torch.tensor([shard.start for shard in self.manifest.shards])
         self._text = None
         if self.manifest.classifier is not None:
-            verify(folder / CLASSIFIER, self.manifest.classifier.sha256, MANIFEST)
+            verify(folder / CLASSIFIER, self.manifest.classifier.sha256)
             self._text = mapped(folder / CLASSIFIER, "features")
 
     @property
@@ -176,12 +163,12 @@ class LookupSubset:
     """Some of a lookup's images, in an order of their own, and, of a teacher's, some of its classes."""
 
     def __init__(
-        self, lookup: RegionLookup, images: list[int], regions: int, classes: list[int] | None = None
+        self, lookup: RegionLookup, images: Tensor, regions: int, classes: list[int] | None = None
     ) -> None:
-        """`images` and `classes` are rows of the lookup's; of each image `regions` are seen."""
+        """`images` (N,) and `classes` are rows of the lookup's; of each image `regions` are seen."""
         self._lookup = lookup
         self._regions = regions
-        self._images = torch.tensor(images)
+        self._images = images
         self._text = None if classes is None else lookup.text[classes]
 
     def features(self, images: Tensor, regions: Tensor) -> Tensor:

@@ -1,29 +1,29 @@
 """Building lookups: where a teacher sees images, each region once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
+from ..artifacts import Inputs
 from ..clip.backbone import Backbone
 from ..clip.prompt_file import load_frozen
 from ..clip.prompted import PromptedClip
 from ..clip.templates import template_features
+from ..code import fingerprint
 from ..config import FeatureType, LookupConfig, Regions
-from ..data.images import content_sha256, normalise
+from ..data.images import normalise
 from ..data.splits import Item
-from ..files import sha256, sha256_of_json
-from ..provenance import code_sha256
+from ..files import sha256
 from .loading import AllRegions, WholeImages, load
-from .lookup import CLASSIFIER, MANIFEST, Classifier, Manifest, Origin, write_classifier, write_manifest
-from .region_store import RegionStore, images_sha256
-from .shards import Shard, is_finished, remove_other_shards, shard_ranges, write_shard
-
-_CODE = ("clip/*.py", "data/images.py", "data/loading.py", "lookup/build.py", "training/artifact.py")
+from .lookup import CLASSIFIER, Classifier, LookupManifest, LookupOrigin, write_classifier
+from .region_store import RegionStore
+from .rows import images_sha256
+from .shards import Shard, build_shards, write_manifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +61,8 @@ class Build:
     """What goes into a lookup, and where it is made.
 
     `regions` None stands for whole images, prepared as the model is tested.  Regions are read from
-    `store` where there is one.  `workers` processes load images (0: this one).
+    `store` where there is one.  `workers` processes load images (0: this one).  `inputs` are the files that
+    all this comes from.
     """
 
     items: list[Item]
@@ -72,6 +73,7 @@ class Build:
     folder: Path
     store: RegionStore | None = None
     workers: int = 0
+    inputs: Inputs = field(default_factory=dict)
 
     @property
     def samples_per_image(self) -> int:
@@ -105,16 +107,15 @@ def build_teacher_lookup(build: Build, template: str, class_names: list[str]) ->
         logit_scale=float(encoder.backbone.logit_scale),
         sha256=sha256(path),
     )
-    write_manifest(build.folder, Manifest(origin=origin, shards=shards, classifier=classifier))
-    remove_other_shards(build.folder, shards)
+    _finish(build, origin, shards, classifier)
 
 
 def build_part(build: Build, part: int, parts: int) -> None:
-    """Write one of several parts of a teacher's lookup: every `parts`-th shard, from number `part` on.
+    """Write one of several parts of a teacher's lookup: every `parts`-th shard, from index `part` on.
 
     `build_teacher_lookup` finds them and does the rest.
     """
-    _make_shards(build, build.config.dtype, part, parts)
+    _make_shards(build, build.config.dtype, (part, parts))
 
 
 def build_student_lookup(build: Build) -> None:
@@ -122,17 +123,20 @@ def build_student_lookup(build: Build) -> None:
 
     They stand in for a forward pass, so they are kept in single precision.
     """
-    origin, shards = _make_shards(build, "float32")
-    write_manifest(build.folder, Manifest(origin=origin, shards=shards, classifier=None))
-    remove_other_shards(build.folder, shards)
+    _finish(build, *_make_shards(build, "float32"), None)
+
+
+def _finish(build: Build, origin: LookupOrigin, shards: list[Shard], classifier: Classifier | None) -> None:
+    manifest = LookupManifest(origin=origin, shards=shards, classifier=classifier, inputs=build.inputs)
+    write_manifest(build.folder, manifest)
 
 
 def _make_shards(
-    build: Build, dtype: FeatureType, part: int = 0, parts: int = 1
-) -> tuple[Origin, list[Shard]]:
+    build: Build, dtype: FeatureType, part: tuple[int, int] = (0, 1)
+) -> tuple[LookupOrigin, list[Shard]]:
     """Make the shards of one part that are not there yet; what they are made from, and all of them."""
-    encoder, count = build.encoder, build.samples_per_image
-    origin = Origin(
+    encoder = build.encoder
+    origin = LookupOrigin(
         images_sha256=images_sha256(build.items),
         regions=build.regions,
         encoder=encoder.backbone.config,
@@ -140,27 +144,27 @@ def _make_shards(
         prompt_sha256=encoder.prompt_sha256,
         precision=encoder.backbone.precision,
         dtype=dtype,
-        code_sha256=code_sha256(*_CODE),
+        code_sha256=fingerprint("features.lookup_build"),
     )
-    fingerprint = sha256_of_json(origin.model_dump())
-    ranges = shard_ranges(len(build.items), build.config.shard_images)[part::parts]
-    shards = []
-    total = sum(stop - start for _, start, stop in ranges) * count
-    with tqdm(total=total, desc="encoding", unit="region", mininterval=1) as progress:
-        for name, start, stop in ranges:
-            path, content = build.folder / name, content_sha256(build.items[start:stop], build.image_folder)
-            own = sha256_of_json([fingerprint, start, stop, content])
-            if is_finished(path, own):
-                progress.update((stop - start) * count)
-            else:
-                tensors = _encode(build, start, stop, progress.update)
-                (build.folder / MANIFEST).unlink(missing_ok=True)  # it would describe other shards
-                write_shard(path, {**tensors, "features": tensors["features"].to(getattr(torch, dtype))}, own)
-            shards.append(Shard(file=name, start=start, stop=stop, sha256=sha256(path)))
+
+    def make(start: int, stop: int, report: Callable[[int], Any]) -> dict[str, Tensor]:
+        tensors = _encode(build, start, stop, report)
+        return {**tensors, "features": tensors["features"].to(getattr(torch, dtype))}
+
+    shards = build_shards(
+        build.folder,
+        build.items,
+        build.image_folder,
+        make,
+        origin=origin,
+        shard_images=build.config.shard_images,
+        desc="encoding",
+        part=part,
+    )
     return origin, shards
 
 
-def _encode(build: Build, start: int, stop: int, report: Callable[[int], object]) -> dict[str, Tensor]:
+def _encode(build: Build, start: int, stop: int, report: Callable[[int], Any]) -> dict[str, Tensor]:
     """Features (images, regions, D) and geometry (images, regions, 5) of images `start` … `stop` - 1."""
     images = max(1, build.config.batch_size // build.samples_per_image)
     loader = DataLoader(
@@ -173,5 +177,5 @@ def _encode(build: Build, start: int, stop: int, report: Callable[[int], object]
     for pixels, drawn in load(loader):
         features.append(build.encoder.encode(pixels.flatten(0, 1)).view(*drawn.shape[:2], -1))
         geometry.append(drawn.to(torch.int32))
-        report(drawn.shape[0] * drawn.shape[1])
+        report(len(drawn))
     return {"features": torch.cat(features), "geometry": torch.cat(geometry)}

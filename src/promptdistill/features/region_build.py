@@ -1,20 +1,21 @@
 """Cutting the random regions of every training image, once."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
+from ..artifacts import Inputs
+from ..code import fingerprint
 from ..config import Regions
-from ..data.images import content_sha256
 from ..data.splits import Item
-from ..files import sha256, sha256_of_json, write_json
-from ..provenance import code_sha256
 from .loading import AllRegions, load
-from .region_store import MANIFEST, Manifest, Origin, checksums_of, images_sha256
-from .shards import Shard, is_finished, remove_other_shards, shard_ranges, write_shard
+from .region_store import StoreManifest, StoreOrigin, checksums_of
+from .rows import images_sha256
+from .shards import build_shards, write_manifest
 
 _SHARD_BYTES = 2**28  # about 90 images with 20 regions of 224 pixels
 
@@ -27,45 +28,48 @@ def store_regions(
     max_gb: float,
     folder: Path,
     workers: int = 0,
+    inputs: Inputs | None = None,
 ) -> None:
-    """Write the pixels of `regions.count` regions of every image to `folder`.
+    """Write the pixels of `regions.count` regions of every image to `folder`, resized to `size` (H, W).
 
     Every image is decoded once.  Beyond `max_gb` gigabytes nothing is kept, and the manifest says so.
     Whole shards of a killed build are kept.  Raises UserError for an undecodable image.
     """
-    origin = Origin(
+    origin = StoreOrigin(
         images_sha256=images_sha256(items),
         regions=regions,
         size=size,
-        code_sha256=code_sha256("data/images.py", "data/loading.py", "data/region_build.py"),
+        code_sha256=fingerprint("features.region_build"),
     )
     image_bytes = regions.count * 3 * size[0] * size[1]
     gigabytes = image_bytes * len(items) / 1e9
+
+    def make(start: int, stop: int, report: Callable[[int], Any]) -> dict[str, Tensor]:
+        return _cut(AllRegions(items[start:stop], image_folder, regions, size), workers, report)
+
     shards = []
     if gigabytes <= max_gb:
-        fingerprint = sha256_of_json(origin.model_dump())
-        progress = tqdm(total=len(items), desc="cutting regions", unit="image", mininterval=1)
-        for name, start, stop in shard_ranges(len(items), max(1, _SHARD_BYTES // image_bytes)):
-            path, content = folder / name, content_sha256(items[start:stop], image_folder)
-            own = sha256_of_json([fingerprint, start, stop, content])
-            if not is_finished(path, own):
-                tensors = _cut(AllRegions(items[start:stop], image_folder, regions, size), workers)
-                (folder / MANIFEST).unlink(missing_ok=True)  # it would describe other shards
-                write_shard(path, tensors, own)
-            shards.append(Shard(file=name, start=start, stop=stop, sha256=sha256(path)))
-            progress.update(stop - start)
-    manifest = Manifest(origin=origin, gigabytes=gigabytes, shards=shards)
-    write_json(folder / MANIFEST, manifest.model_dump())
-    remove_other_shards(folder, shards)
+        shards = build_shards(
+            folder,
+            items,
+            image_folder,
+            make,
+            origin=origin,
+            shard_images=max(1, _SHARD_BYTES // image_bytes),
+            desc="cutting regions",
+        )
+    manifest = StoreManifest(origin=origin, gigabytes=gigabytes, shards=shards, inputs=inputs or {})
+    write_manifest(folder, manifest)
 
 
-def _cut(images: AllRegions, workers: int) -> dict[str, Tensor]:
+def _cut(images: AllRegions, workers: int, report: Callable[[int], Any]) -> dict[str, Tensor]:
     """Pixels, geometry and checksums of all regions of some images."""
     count, (height, width) = images.regions.count, images.size
     pixels = torch.empty(len(images), count, 3, height, width, dtype=torch.uint8)
     geometry = torch.empty(len(images), count, 5, dtype=torch.int32)
     loaded = load(DataLoader(images, batch_size=None, num_workers=workers))
-    for number, sample in enumerate(loaded):  # copied, so that a worker's memory is free again
-        pixels[number], geometry[number] = sample
+    for row, sample in enumerate(loaded):  # copied, so that a worker's memory is free again
+        pixels[row], geometry[row] = sample
+        report(1)
     crc32 = torch.stack([checksums_of(crops) for crops in pixels])
     return {"pixels": pixels, "geometry": geometry, "crc32": crc32}

@@ -5,23 +5,24 @@ A folder of shards with `pixels` (images, regions, 3, H, W) uint8, `geometry` (i
 """
 
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
+from ..artifacts import MANIFEST
+from ..code import fingerprint
 from ..config import Regions
-from ..data.splits import Item
+from ..data.splits import Item, Split
 from ..errors import UserError
-from ..files import read_json, sha256_of_json
 from ..validation import Strict
-from .shards import Shard, mapped
+from .rows import Rows, images_sha256
+from .shards import Manifest, mapped, read_manifest
 
-MANIFEST = "manifest.json"
 
-
-class Origin(Strict):
+class StoreOrigin(Strict):
     """Everything that stored regions depend on."""
 
     images_sha256: str  # of the images' paths, in order
@@ -30,44 +31,35 @@ class Origin(Strict):
     code_sha256: str
 
 
-class Manifest(Strict):
+class StoreManifest(Manifest):
     """The content of manifest.json; without shards if the regions take more disk than was allowed."""
 
-    format: int = 1
-    origin: Origin
+    format: Literal[2] = 2
+    origin: StoreOrigin
     gigabytes: float
-    shards: list[Shard]
-
-
-def images_sha256(items: list[Item]) -> str:
-    """One hash of the images of a list, and of their order."""
-    return sha256_of_json([item.path for item in items])
 
 
 class RegionStore:
     """Random access to stored regions; the shards are memory-mapped."""
 
-    def __init__(self, folder: Path, items: list[Item], manifest: Manifest) -> None:
+    def __init__(self, folder: Path, items: list[Item], manifest: StoreManifest) -> None:
         self.folder = folder
-        self._row = {item.path: number for number, item in enumerate(items)}
-        self._shards = manifest.shards
+        self.manifest = manifest
+        self._rows = Rows(items, folder)
         self._tensors: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
 
     def read(self, path: str, crops: list[int]) -> tuple[Tensor, Tensor]:
         """uint8 pixels (crops, 3, H, W) and geometry (crops, 5) of regions of the image `path`.
 
-        Raises UserError for a damaged region: every one is checked at every use.
+        Raises UserError for an image that is not stored, and for a damaged region: every one is checked at
+        every use.
         """
-        if path not in self._row:
-            raise UserError(
-                f"{self.folder} holds no regions of {path}: the image is not in the split's train list."
-            )
-        number = self._row[path]
-        shard = next(shard for shard in self._shards if number < shard.stop)
+        row = self._rows[path]
+        shard = next(shard for shard in self.manifest.shards if row < shard.stop)
         if shard.file not in self._tensors:  # opened by the process that reads, once
             file = self.folder / shard.file
             self._tensors[shard.file] = tuple(mapped(file, name) for name in ("pixels", "geometry", "crc32"))
-        pixels, geometry, checksums = (tensor[number - shard.start] for tensor in self._tensors[shard.file])
+        pixels, geometry, checksums = (tensor[row - shard.start] for tensor in self._tensors[shard.file])
         read = pixels[crops]
         if checksums_of(read).tolist() != checksums[crops].tolist():
             raise UserError(
@@ -92,10 +84,7 @@ def open_store(
     """
     if folder is None:
         return None
-    try:
-        manifest = Manifest.model_validate(read_json(folder / MANIFEST))
-    except ValidationError:
-        raise UserError(f"{folder / MANIFEST} is not a manifest of stored regions; cut them again.") from None
+    manifest = read_manifest(StoreManifest, folder, "stored regions")
     origin = manifest.origin
     if not manifest.shards or origin.size != size:
         return None
@@ -106,3 +95,23 @@ def open_store(
         if not (folder / shard.file).is_file():
             raise UserError(f"{folder / shard.file} is missing: delete {MANIFEST} beside it and run again.")
     return RegionStore(folder, items, manifest)
+
+
+def find_store(
+    manifests: Iterable[Path], split: Split, regions: Regions, size: tuple[int, int], images: list[Path]
+) -> RegionStore | None:
+    """Stored regions of a split's training images that happen to be there, if any serve.
+
+    `manifests` may belong to any stores.  What is taken was cut by the code of today, and later than the
+    files `images`, of which it is to be read, last changed: then the pixels are those of the files.
+    """
+    code = fingerprint("features.region_build")
+    for path in manifests:
+        try:
+            store = open_store(path.parent, split.train, regions, size)
+            changed = max((image.stat().st_ctime for image in images), default=0.0)
+            if store and store.manifest.origin.code_sha256 == code and path.stat().st_mtime > changed:
+                return store
+        except (UserError, OSError):
+            continue  # of another kind, or unreadable: the image files serve as well
+    return None

@@ -4,14 +4,21 @@ A build that is interrupted goes on with the shards that are whole, and makes th
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..artifacts import MANIFEST, Inputs
+from ..data.images import content_sha256
+from ..data.splits import Item
 from ..errors import UserError
-from ..files import atomic, sha256
+from ..files import atomic, read_json, sha256, sha256_of_json, write_json
+from ..progress import progress
 from ..validation import Strict
 
 _SEAL = "seal_sha256"
@@ -26,23 +33,87 @@ class Shard(Strict):
     sha256: str
 
 
-def shard_ranges(images: int, shard_images: int) -> list[tuple[str, int, int]]:
+class Manifest(Strict):
+    """What every manifest.json lists: the shards beside it, and the files that they were made from."""
+
+    inputs: Inputs
+    shards: list[Shard]
+
+
+AnyManifest = TypeVar("AnyManifest", bound=Manifest)
+
+
+def read_manifest(schema: type[AnyManifest], folder: Path, what: str) -> AnyManifest:
+    """The manifest of a folder; UserError if it is missing, or is not one of this version."""
+    path = folder / MANIFEST
+    try:
+        return schema.model_validate(read_json(path))
+    except ValidationError:
+        raise UserError(
+            f"{path} is not a manifest of {what}, or is one of an earlier version: delete it and run again."
+        ) from None
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest, last of all: a folder that has one is complete.  Remove other builds' shards."""
+    write_json(folder / MANIFEST, manifest.model_dump())
+    kept = {shard.file for shard in manifest.shards}
+    for path in folder.glob("shard-*.safetensors"):
+        if path.name not in kept:
+            path.unlink()
+
+
+def build_shards(
+    folder: Path,
+    items: list[Item],
+    image_folder: Path,
+    make: Callable[[int, int, Callable[[int], Any]], dict[str, Tensor]],
+    *,
+    origin: Strict,
+    shard_images: int,
+    desc: str,
+    part: tuple[int, int] = (0, 1),
+) -> list[Shard]:
+    """Make the shards of some images in `folder` that are not there yet; all of them, in order.
+
+    `make(start, stop, report)` gives the tensors of the images `start` … `stop` - 1, and reports how many
+    more images are done.  A shard is kept if it is whole, and of the same image files and `origin`, which
+    is all else that it depends on.  Of `part` (i, n) only every n-th shard is made, from index i on.
+    """
+    fingerprint = sha256_of_json(origin.model_dump())
+    ranges = _ranges(len(items), shard_images)[part[0] :: part[1]]
+    shards = []
+    with progress(sum(stop - start for _, start, stop in ranges), desc, "image") as bar:
+        for name, start, stop in ranges:
+            path, content = folder / name, content_sha256(items[start:stop], image_folder)
+            own = sha256_of_json([fingerprint, start, stop, content])
+            if _is_finished(path, own):
+                bar.update(stop - start)
+            else:
+                tensors = make(start, stop, bar.update)
+                (folder / MANIFEST).unlink(missing_ok=True)  # it would describe other shards
+                _write(path, tensors, own)
+            shards.append(Shard(file=name, start=start, stop=stop, sha256=sha256(path)))
+    return shards
+
+
+def _ranges(images: int, shard_images: int) -> list[tuple[str, int, int]]:
     """File name, first image and end of each shard."""
     starts = range(0, images, shard_images)
     return [
-        (f"shard-{number:05d}.safetensors", start, min(start + shard_images, images))
-        for number, start in enumerate(starts)
+        (f"shard-{index:05d}.safetensors", start, min(start + shard_images, images))
+        for index, start in enumerate(starts)
     ]
 
 
-def write_shard(path: Path, tensors: dict[str, Tensor], fingerprint: str) -> None:
+def _write(path: Path, tensors: dict[str, Tensor], fingerprint: str) -> None:
     """Write one shard atomically; `fingerprint` says what it was made from."""
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     with atomic(path) as partial:
         save_file(tensors, partial, {_SEAL: _seal(fingerprint, tensors)})
 
 
-def is_finished(path: Path, fingerprint: str) -> bool:
+def _is_finished(path: Path, fingerprint: str) -> bool:
     """Whether a whole and undamaged shard with this fingerprint lies at `path`."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -63,20 +134,12 @@ def _seal(fingerprint: str, tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def remove_other_shards(folder: Path, shards: list[Shard]) -> None:
-    """Delete shards of an earlier, larger or differently cut build."""
-    kept = {shard.file for shard in shards}
-    for path in folder.glob("shard-*.safetensors"):
-        if path.name not in kept:
-            path.unlink()
-
-
-def verify(path: Path, expected: str, manifest: str) -> None:
+def verify(path: Path, expected: str) -> None:
     """UserError if a file is missing, or its SHA-256 is not the one that its manifest states."""
     fault = "damaged (its checksum is wrong)" if path.is_file() else "missing"
     if fault == "missing" or sha256(path) != expected:
         raise UserError(
-            f"{path} is {fault}: delete {manifest} beside it and run again; only what is wrong is made again."
+            f"{path} is {fault}: delete {MANIFEST} beside it and run again; only what is wrong is made again."
         )
 
 

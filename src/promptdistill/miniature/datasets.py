@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..code import fingerprint
 from ..files import atomic, read_json, write_json
-from ..provenance import code_sha256
 from .pictures import COLOURS, FILLS, PATTERNS, SHAPES, STYLES, Subject, contact_sheet, draw
 
 TRAIN, VAL, TEST = 32, 4, 40  # pictures per class and part
@@ -103,7 +103,7 @@ def write(name: str, folder: Path) -> Path:
     again when that code has changed.
     """
     split, record = folder / f"split_zhou_{name}.json", folder / "drawn_by.json"
-    drawn_by = {"code_sha256": code_sha256("miniature/pictures.py", "miniature/datasets.py")}
+    drawn_by = {"code_sha256": fingerprint("miniature.datasets")}
     if record.is_file() and split.is_file() and read_json(record) == drawn_by:
         return split
     record.unlink(missing_ok=True)

@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..compat import import_open_clip
 from ..files import atomic, sha256, write_json
+from ..progress import progress
 from . import MODELS, captions
 from .datasets import DATASETS, TEST
 from .pictures import COLOURS, FILLS, PATTERNS, SHAPES, SIZE, Subject, draw
@@ -90,8 +90,11 @@ def render(recipe: Recipe) -> tuple[list[Subject], Tensor]:
     starts = range(0, recipe.pictures, _CHUNK)
     stops = [min(start + _CHUNK, recipe.pictures) for start in starts]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        chunks = pool.map(_draw_chunk, [recipe] * len(stops), starts, stops)
-        chunks = list(tqdm(chunks, total=len(stops), desc=f"{recipe.model}: drawing", unit="chunk"))
+        chunks = []
+        with progress(len(stops), f"{recipe.model}: drawing", "chunk") as bar:
+            for chunk in pool.map(_draw_chunk, [recipe] * len(stops), starts, stops):
+                chunks.append(chunk)
+                bar.update()
     subjects = [subject for chunk, _ in chunks for subject in chunk]
     pixels = torch.from_numpy(np.concatenate([pixels for _, pixels in chunks]))
     return subjects, pixels.permute(0, 3, 1, 2).contiguous()
@@ -232,19 +235,20 @@ def pretrain(recipe: Recipe) -> tuple[nn.Module, list[int], dict]:
     model.token_embedding = CompactEmbedding(token_ids, width, model.vocab_size)
     optimizer, schedule = _optimizer(model, recipe)
     started, losses = time.time(), []
-    progress = tqdm(range(recipe.steps), desc=f"{recipe.model}: training", unit="step", mininterval=5)
-    for step in progress:
-        loss = _step_loss(model, tokenizer, bank, recipe, step, rng)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(max=float(np.log(100)))
-        losses.append(loss.item())
-        if step % 50 == 0:
-            progress.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
+    with progress(recipe.steps, f"{recipe.model}: training", "step") as bar:
+        for step in range(recipe.steps):
+            loss = _step_loss(model, tokenizer, bank, recipe, step, rng)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            with torch.no_grad():
+                model.logit_scale.clamp_(max=float(np.log(100)))
+            losses.append(loss.item())
+            if step % 50 == 0:
+                bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
+            bar.update()
     log = {
         "recipe": asdict(recipe),
         "seconds": round(time.time() - started),

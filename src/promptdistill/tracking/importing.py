@@ -26,8 +26,8 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_USER,
 )
 from mlflow.utils.validation import MAX_DATASET_DIGEST_SIZE, MAX_ENTITIES_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
-from tqdm import tqdm
 
+from ..progress import progress
 from ..provenance import commit
 from .content import Content, table_key
 from .experiment import (
@@ -82,26 +82,28 @@ def _write_changed(contents: list[Content], experiment: Experiment) -> dict[str,
     origin = _origin()
     parents: dict[str, str] = {}
     done = Counter(new=0, replaced=0, unchanged=0)
-    for content in tqdm(contents, desc="importing", unit="run", mininterval=1):
-        old, sha256 = there.get(content.key), content.sha256
-        is_table = content.key == table_key(content.table)
-        if old is not None and old.data.tags[CONTENT] == sha256:
-            run_id = old.info.run_id
-            done["unchanged"] += 1
-        else:
-            tags = {
-                **origin,
-                **content.tags,
-                **({} if is_table else {MLFLOW_PARENT_RUN_ID: parents[content.table]}),
-                KEY: content.key,
-                TABLE: content.table,
-                CONTENT: sha256,
-                GENERATION: str(int(old.data.tags[GENERATION]) + 1 if old else 0),
-            }
-            run_id = _write(content, experiment, tags)
-            done["new" if old is None else "replaced"] += 1
-        if is_table:
-            parents[content.table] = run_id
+    with progress(len(contents), "importing", "run") as bar:
+        for content in contents:
+            old, sha256 = there.get(content.key), content.sha256
+            is_table = content.key == table_key(content.table)
+            if old is not None and old.data.tags[CONTENT] == sha256:
+                run_id = old.info.run_id
+                done["unchanged"] += 1
+            else:
+                tags = {
+                    **origin,
+                    **content.tags,
+                    **({} if is_table else {MLFLOW_PARENT_RUN_ID: parents[content.table]}),
+                    KEY: content.key,
+                    TABLE: content.table,
+                    CONTENT: sha256,
+                    GENERATION: str(int(old.data.tags[GENERATION]) + 1 if old else 0),
+                }
+                run_id = _write(content, experiment, tags)
+                done["new" if old is None else "replaced"] += 1
+            if is_table:
+                parents[content.table] = run_id
+            bar.update()
     return dict(done)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..data.images import normalise
 from ..errors import UserError
 from ..methods.base import Batch, Method
+from ..progress import progress
 from .batches import Pick, PickedRegions, load_batches, name_batches, picks_of_epoch, steps_per_epoch
 from .checkpoint import load_checkpoint, save_checkpoint
 from .schedule import learning_rate
@@ -48,13 +48,8 @@ def train(
     done = load_checkpoint(checkpoint, method, optimizer, fingerprint) or done
     per_epoch = steps_per_epoch(len(items), config.batch_size)
     saved = time.monotonic()
-    with tqdm(
-        total=config.epochs * per_epoch,
-        initial=done["epoch"] * per_epoch + done["step"],
-        desc="training",
-        unit="step",
-        mininterval=1,
-    ) as bar:
+    before = done["epoch"] * per_epoch + done["step"]
+    with progress(config.epochs * per_epoch, "training", "step", before) as bar:
         while done["epoch"] < config.epochs:
             epoch = done["epoch"]
             lr = learning_rate(epoch, config.epochs, config.lr, config.warmup_lr)

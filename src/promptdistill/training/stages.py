@@ -17,8 +17,8 @@ from ..data.splits import Item, Split, read_draw, select_and_relabel, validation
 from ..errors import UserError
 from ..features.loading import WholeImages, load
 from ..features.lookup import LookupSubset, RegionLookup
-from ..features.region_store import images_sha256, open_store
-from ..features.rows import rows_of
+from ..features.region_store import open_store
+from ..features.rows import Rows, images_sha256
 from ..files import sha256_of_json, write_json
 from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Examples, FittedMethod, Method, MethodContext
@@ -205,10 +205,10 @@ def _looked_up(
 ) -> dict[str, LookupSubset]:
     """What is looked up for one session: the zero-shot teacher's answers, the student's features; checked."""
     found, session = {}, sessions[index]
-    images = [item.path for item in _images(draw.train, session)]
+    items = _images(draw.train, session)
     if "answers" in run.sources:
         lookup = _answers(run.sources["answers"], inputs, inputs.template)
-        rows = rows_of(inputs.split.train, images)
+        rows = Rows(inputs.split.train, lookup.folder).of(items)
         classes = [inputs.split.labels.index(label) for label in session.classes]
         found["teacher"] = LookupSubset(lookup, rows, inputs.regions.count, classes)
     if "features" in run.sources:
@@ -228,7 +228,7 @@ def _looked_up(
             dtype="float32",
         )
         lookup.require_regions(inputs.regions)
-        subset = LookupSubset(lookup, rows_of(drawn, images), inputs.regions.count)
+        subset = LookupSubset(lookup, Rows(drawn, lookup.folder).of(items), inputs.regions.count)
         kinds = {"plain_features": seen is None, "cascade_features": seen == boosting_sha256}
         found |= {kind: subset for kind, holds in kinds.items() if holds}
     return found

@@ -1,0 +1,135 @@
+"""Commands that look at images once: regions are cut, and features computed that no training changes."""
+
+from pathlib import Path
+
+from .. import graph
+from ..config import BackboneConfig
+from ..errors import UserError
+from ..experiment import Experiment
+from ..protocols import PROTOCOLS
+from .group import main
+from .options import key_argument, keys_argument, prepare, sources, with_experiment
+
+
+@main.command()
+@key_argument(graph.StoredRegions)
+@with_experiment
+def regions(artifact: graph.StoredRegions, experiment: Experiment) -> None:
+    """Cut random regions of every training image at the student's input size, and store them."""
+    from ..clip.backbone import load_backbone
+    from ..data.splits import read_split
+    from ..features.region_build import store_regions
+
+    used = sources(artifact, experiment)
+    store_regions(
+        read_split(used["split"]).train,
+        experiment.image_folder(artifact.dataset),
+        experiment.regions_named(artifact.region_set),
+        load_backbone(experiment.backbone()).size,
+        experiment.config.regions.max_gb,
+        _folder(artifact, experiment),
+        experiment.config.jobs.loader_workers,
+        used.recorded(),
+    )
+
+
+@main.command()
+@key_argument(graph.Lookup)
+@with_experiment
+def lookup(artifact: graph.Lookup, experiment: Experiment) -> None:
+    """Compute the teacher's features of random regions of every training image."""
+    from ..features.lookup_build import build_teacher_lookup
+
+    build, class_names = _teacher(artifact, experiment)
+    build_teacher_lookup(build, experiment.dataset(artifact.dataset).template, class_names)
+
+
+@main.command()
+@key_argument(graph.LookupPart)
+@with_experiment
+def lookup_part(artifact: graph.LookupPart, experiment: Experiment) -> None:
+    """Compute one part of a lookup that several jobs share; `lookup` takes it over."""
+    from ..features.lookup_build import build_part
+
+    if artifact.part >= artifact.parts:
+        raise UserError(f"{artifact.key}: parts count from 0, so the last one is {artifact.parts - 1}.")
+    whole = graph.Lookup(artifact.dataset, artifact.teacher, artifact.region_set)
+    build_part(_teacher(whole, experiment)[0], artifact.part, artifact.parts)
+
+
+@main.command()
+@keys_argument(graph.DrawFeatures)
+@with_experiment
+def features(artifacts: tuple[graph.DrawFeatures, ...], experiment: Experiment) -> None:
+    """Compute the student's features of random regions of the few-shot images of the protocol's classes."""
+    from ..data.splits import read_draw, read_split, select_and_relabel
+    from ..features.lookup_build import build_student_lookup
+    from ..features.region_store import find_store
+
+    student = _loaded(experiment.backbone(), experiment)
+    for artifact in artifacts:
+        used, folder = sources(artifact, experiment), experiment.image_folder(artifact.dataset)
+        split, settings = read_split(used["split"]), experiment.settings(artifact.protocol)
+        sessions = PROTOCOLS[artifact.protocol].sessions(split, settings)
+        labels = [label for session in sessions for label in session.labels]
+        items = select_and_relabel(read_draw(used["draw"]).train, labels)
+        drawn = experiment.regions_named(artifact.region_set)
+        # What another step has cut saves decoding.  It is no input: the features are the same without it.
+        stores = sorted(experiment.results.glob(graph.StoredRegions(artifact.dataset, "*").path))
+        images = [folder / item.path for item in items]
+        store = find_store(stores, split, drawn, student.size, images)
+        build_student_lookup(_build(artifact, experiment, student, items, drawn, store))
+
+
+@main.command()
+@key_argument(graph.TestFeatures)
+@with_experiment
+def test_features(artifact: graph.TestFeatures, experiment: Experiment) -> None:
+    """Compute the student's features of the test images."""
+    from ..data.splits import read_split
+    from ..features.lookup_build import build_student_lookup
+
+    items = read_split(sources(artifact, experiment)["split"]).test
+    student = _loaded(experiment.backbone(), experiment)
+    build_student_lookup(_build(artifact, experiment, student, items))
+
+
+def _teacher(artifact: graph.Lookup, experiment: Experiment):
+    """What goes into a teacher's lookup, loaded, and the names of the data set's classes."""
+    from ..data.splits import read_split
+    from ..features.region_store import open_store
+
+    used = sources(artifact, experiment)
+    split, stored = read_split(used["split"]), used.get("regions")
+    drawn = experiment.regions_named(artifact.region_set)
+    teacher = _loaded(experiment.config.backbones.teacher, experiment)
+    store = open_store(stored and stored.parent, split.train, drawn, teacher.size)
+    return _build(artifact, experiment, teacher, split.train, drawn, store), split.class_names(split.labels)
+
+
+def _build(artifact: graph.Artifact, experiment: Experiment, backbone, items, regions=None, store=None):
+    """A build of features, seen through the prompt that the artifact names, if it does."""
+    from ..features.lookup_build import Build, frozen_encoder
+
+    used = sources(artifact, experiment)
+    return Build(
+        items=items,
+        image_folder=experiment.image_folder(artifact.dataset),
+        encoder=frozen_encoder(backbone, used.get("prompt", used.get("boosting"))),
+        regions=regions,
+        config=experiment.config.lookup,
+        folder=_folder(artifact, experiment),
+        store=store,
+        workers=experiment.config.jobs.loader_workers,
+        inputs=used.recorded(),
+    )
+
+
+def _loaded(model: BackboneConfig, experiment: Experiment):
+    from ..clip.backbone import load_backbone
+
+    return load_backbone(model, prepare(experiment), experiment.config.precision)
+
+
+def _folder(artifact: graph.Artifact, experiment: Experiment) -> Path:
+    return (experiment.results / artifact.path).parent

@@ -1,0 +1,189 @@
+"""The code that a result depends on: the modules that make it, and what they import.
+
+It is found in the text of the modules, without importing any: a workflow asks for every stage, and torch
+alone takes seconds to import.  Modules are named as below this package: "training.stages".
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .files import sha256, sha256_of_json
+
+PACKAGE = Path(__file__).parent
+
+
+@cache
+def closure(*modules: str) -> frozenset[str]:
+    """These modules, and all of this package that they import, wherever in the file, step by step.
+
+    A name that a package takes over from one of its modules leads to that module, so that not all of the
+    package follows.  What is imported by a computed name, such as a method, has to be among `modules`.
+    """
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting.extend(_defined_in(*used) for used in _imports(module))
+            waiting.extend(package for package in _packages(module) if _read(package).does_something)
+    return frozenset(found)
+
+
+@cache
+def fingerprint(*modules: str) -> str:
+    """SHA-256 of the code of `closure(*modules)`, which comments, docstrings and layout do not change.
+
+    Files that lie beside a module and are not Python, such as templates, count as well.  Results that were
+    left half-way are only continued, and finished ones only kept, by the code that made them.
+    """
+    found = closure(*modules)
+    folders = {_file(module).parent for module in found}
+    beside = sorted(path for folder in folders for path in folder.iterdir() if _is_data(path))
+    return sha256_of_json(
+        {
+            "modules": {module: _read(module).sha256 for module in found},
+            "files": {path.relative_to(PACKAGE).as_posix(): sha256(path) for path in beside},
+        }
+    )
+
+
+def _is_data(path: Path) -> bool:
+    return path.is_file() and path.suffix not in (".py", ".pyc") and not path.name.startswith(".")
+
+
+class _Import(NamedTuple):
+    """`from source import name`; `level` dots stand before the source, and no name is `import source`."""
+
+    level: int
+    source: str
+    name: str | None
+
+
+class _Text(NamedTuple):
+    """What the text of a module says.
+
+    `taken_over` are the names that it imports at its top, which others may import from it.
+    """
+
+    sha256: str
+    imports: tuple[_Import, ...]
+    taken_over: dict[str, _Import]
+    does_something: bool  # beside importing names and listing them
+
+
+def _read(module: str) -> _Text:
+    return _parse(_file(module).read_text(encoding="utf-8"))
+
+
+@cache
+def _parse(text: str) -> _Text:
+    tree = ast.parse(text)
+    own = [node for node in tree.body if not (isinstance(node, ast.ImportFrom) or _only_says(node))]
+    return _Text(
+        sha256=hashlib.sha256(repr(_essence(tree)).encode()).hexdigest(),
+        imports=tuple(one for node in _executed(tree) for _, one in _imported_by(node)),
+        taken_over=dict(taken for node in tree.body for taken in _imported_by(node)),
+        does_something=bool(own),
+    )
+
+
+def _only_says(node: ast.stmt) -> bool:
+    """Whether a statement is a docstring, or the list of a module's names."""
+    return _is_text(node) or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+
+
+def _is_text(node: Any) -> bool:
+    """Whether a statement is nothing but a string."""
+    value = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def _essence(value: Any) -> Any:
+    """A syntax tree without docstrings, and without what versions of Python write differently."""
+    if isinstance(value, ast.AST):
+        parts = [(name, _essence(part)) for name, part in ast.iter_fields(value) if part not in (None, [])]
+        return type(value).__name__, parts
+    if isinstance(value, list):
+        return [_essence(part) for part in value if not _is_text(part)]
+    return value
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes below one, but for what only type checkers see."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test).removeprefix("typing.") == "TYPE_CHECKING":
+            for other in child.orelse:
+                yield other
+                yield from _executed(other)
+        else:
+            yield child
+            yield from _executed(child)
+
+
+def _imported_by(node: ast.AST) -> Iterable[tuple[str, _Import]]:
+    """What a statement imports, by the name that it has from then on."""
+    if isinstance(node, ast.ImportFrom):
+        source = node.module or ""
+        return [(name.asname or name.name, _Import(node.level, source, name.name)) for name in node.names]
+    if isinstance(node, ast.Import):
+        return [(name.asname or name.name, _Import(0, name.name, None)) for name in node.names]
+    return []
+
+
+def _imports(module: str) -> Iterator[tuple[str, str | None]]:
+    """Module and name of everything of this package that a module imports."""
+    for one in _read(module).imports:
+        if (source := _absolute(module, one)) is not None:
+            yield source, one.name
+
+
+def _absolute(module: str, used: _Import) -> str | None:
+    """The module that something is imported from, None if it is another package's."""
+    if used.level == 0:
+        package, _, below = used.source.partition(".")
+        return below if package == __package__ else None
+    up = used.level - _is_package(module)  # a package's own name is one dot
+    parts = module.split(".")[: -up or None] if module else []
+    return ".".join([*parts, *filter(None, [used.source])])
+
+
+def _defined_in(source: str, name: str | None) -> str:
+    """The module that defines a name which is imported from `source`.
+
+    It is `source` itself, in full, where nothing says more: for a name that it computes, or a star.
+    """
+    if name is None or not _is_package(source):
+        return source
+    taken = _read(source).taken_over.get(name)
+    origin = _absolute(source, taken) if taken else None
+    if origin is not None and (origin, taken.name) != (source, name):  # not `from . import name`
+        return _defined_in(origin, taken.name)
+    inner = f"{source}.{name}".removeprefix(".")
+    return inner if _find(inner) else source
+
+
+def _packages(module: str) -> list[str]:
+    """The packages that a module lies in: they are imported before it."""
+    parts = module.split(".") if module else []
+    return [".".join(parts[:end]) for end in range(len(parts))]
+
+
+def _is_package(module: str) -> bool:
+    return _file(module).name == "__init__.py"
+
+
+def _file(module: str) -> Path:
+    path = _find(module)
+    assert path is not None, f"there is no module {__package__}.{module}"
+    return path
+
+
+def _find(module: str) -> Path | None:
+    base = PACKAGE.joinpath(*filter(None, module.split(".")))
+    paths = (base / "__init__.py", base.with_name(f"{base.name}.py"))
+    return next((path for path in paths if path.is_file()), None)
