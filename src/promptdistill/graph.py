@@ -609,7 +609,9 @@ class Tracking(Artifact):
 
 def boosting_prompt(experiment: Experiment, protocol: str, dataset: str) -> BoostingPrompt:
     """The boosting prompt of a protocol for a data set: the source's, where others are tested."""
-    return BoostingPrompt(experiment.trained_on(protocol, dataset), boosting_kind(protocol))
+    # Another protocol may share the prompts of one that is not run, and that has no source then.
+    source = experiment.trained_on(protocol, dataset) if protocol in experiment.protocols else dataset
+    return BoostingPrompt(source, boosting_kind(protocol))
 
 
 def everything(wanted: list[Artifact], experiment: Experiment) -> list[Artifact]:

@@ -92,6 +92,23 @@ class Variant(Strict):
     hyperparameters: Annotated[dict[str, Any], Field(min_length=1)]
 
 
+class Costs(Strict):
+    """What a method computes beside one pass of its images and one text a class."""
+
+    texts: int = Field(
+        1,
+        ge=1,
+        description="texts of each class that a training step encodes, such as a positive and a negative one",
+    )
+    conditional: bool = Field(
+        False, description="whether every image has text features of its own, as CoCoOp's"
+    )
+    compares: bool = Field(
+        False,
+        description="whether a training step encodes its images without tokens, too, as PromptKD's teacher",
+    )
+
+
 class MethodEntry(_ByProtocol):
     """One method: the content of config/methods/NAME.yaml."""
 
@@ -111,17 +128,7 @@ class MethodEntry(_ByProtocol):
         description="student's image features that nothing changes, and that are therefore computed once: "
         "without prompts (plain), or with the frozen prompts of the cascade",
     )
-    conditional: bool = Field(
-        False,
-        description="whether every image has text features of its own, as CoCoOp's; `promptdistill plan` "
-        "counts what that costs",
-    )
-    texts: int = Field(
-        1,
-        ge=1,
-        description="texts of each class that a training step encodes, such as a positive and a negative "
-        "one; `promptdistill plan` counts what they cost",
-    )
+    costs: Costs = Field(Costs(), description="what `promptdistill plan` cannot tell from hyper-parameters")
     hyperparameters: dict[str, Any] = Field({}, description="as published, base-to-novel")
     with_boosting: dict[str, Any] | None = Field(
         None, description="what differs when cascaded on boosting prompts; none: cannot be cascaded"

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class Architecture:
     size: tuple[int, int]
 
 
+@cache
 def read_architecture(model: str) -> Architecture:
     """The shape of an open_clip model, or of a miniature one; UserError for an unknown name."""
     folders = (MODELS, _open_clip_folder() / "model_configs")

@@ -5,6 +5,9 @@ from typing import Any
 
 from ..config import MethodEntry
 from ..errors import UserError
+from ..experiment import Experiment
+from ..protocols import PROTOCOLS
+from ..run import split_method
 from .architecture import Architecture
 from .flops import Flops, ImageTokens, image_flops, text_flops
 
@@ -35,7 +38,7 @@ class ComputeCost:
         """A method alone.
 
         Its tokens are told by the names of its hyper-parameters: `n_ctx_text` and `n_ctx_vision`, or
-        `context` for both.
+        `n_ctx` for both.
         """
 
         def whole(key: str, otherwise: int = 0) -> int:
@@ -47,11 +50,11 @@ class ComputeCost:
         words = len((values.get("ctx_init") or "").split())
         return cls(
             prefix=1 + max(text, words) if text else 0,
-            texts=entry.texts,
+            texts=entry.costs.texts,
             image=((ImageTokens(vision, whole("prompt_depth", 1)),) if vision else ()) if encodes else None,
             learns_on_images=vision > 0,
-            conditional=entry.conditional,
-            compares="image_weight" in values and entry.looks_up is None,
+            conditional=entry.costs.conditional,
+            compares=entry.costs.compares,
         )
 
     def behind(self, frozen: "ComputeCost") -> "ComputeCost":
@@ -88,6 +91,15 @@ class ComputeCost:
             return Flops()
         sentences = text_flops(student, classes, self.prefix, OWN_TOKENS)
         return sentences.times(self.texts * (batch if self.conditional else 1))
+
+
+def compute_cost(experiment: Experiment, method: str, dataset: str, protocol: str) -> ComputeCost:
+    """What the towers carry where a method is trained: its tokens, and those that it is cascaded on."""
+    values = experiment.hyperparameters(method, dataset, protocol)
+    own = ComputeCost.of(method, experiment.method(method), values)
+    if not split_method(method)[1]:
+        return own
+    return own.behind(compute_cost(experiment, "boosting", dataset, PROTOCOLS[protocol].boosting))
 
 
 def whole_number(method: str, values: dict[str, Any], key: str, otherwise: int | None = None) -> int:

@@ -1,13 +1,15 @@
 """Bytes of lookups and stored regions: what their shards hold, without the files' own headers.
 
 Every region has its geometry (five 32-bit numbers) beside its features or pixels, and stored pixels a
-checksum (64 bits) too; `lookup/build.py` and `data/region_build.py` write them.
+checksum (64 bits) too; the package `features` writes them.
 """
 
 from functools import singledispatch
 
-from .experiment import Experiment
-from .jobs import EncodeDraws, EncodeTest, Job, Lookup, StoredRegions
+from ..experiment import Experiment
+from ..graph import Artifact, DrawFeatures, Lookup, LookupPart, StoredRegions, TestFeatures
+from .architecture import read_architecture
+from .sizes import classes, drawn_images, images
 
 _GEOMETRY = 5 * 4
 _CHECKSUM = 8
@@ -29,8 +31,8 @@ def stored_bytes(images: int, regions: int, size: tuple[int, int], max_gb: float
 
 
 @singledispatch
-def bytes_of(job: Job, experiment: Experiment) -> int:
-    """What a job leaves on disk; 0 for prompts, predictions and tables, which are small.
+def bytes_of(artifact: Artifact, experiment: Experiment) -> int:
+    """What an artifact takes on disk; 0 for prompts, predictions and tables, which are small.
 
     Raises UnknownError where that depends on something that no entry says.
     """
@@ -38,25 +40,37 @@ def bytes_of(job: Job, experiment: Experiment) -> int:
 
 
 @bytes_of.register
-def _(job: StoredRegions, experiment: Experiment) -> int:
-    images, size = experiment.images(job.dataset, "train"), experiment.student.size
-    return stored_bytes(images, job.regions.count, size, experiment.config.regions.max_gb)
+def _(store: StoredRegions, experiment: Experiment) -> int:
+    count = experiment.regions_named(store.region_set).count
+    size = read_architecture(experiment.backbone().model).size
+    train = images(experiment, store.dataset, "train")
+    return stored_bytes(train, count, size, experiment.config.regions.max_gb)
 
 
 @bytes_of.register
-def _(job: Lookup, experiment: Experiment) -> int:
-    dim, images = experiment.teacher.dim, experiment.images(job.dataset, "train")
-    classifier = experiment.classes(job.dataset) * dim * 4
-    number = _BYTES[experiment.config.lookup.dtype]
-    return lookup_bytes(images, job.regions.count, dim, number) + classifier
+def _(lookup: Lookup, experiment: Experiment) -> int:
+    count = experiment.regions_named(lookup.region_set).count
+    dim = read_architecture(experiment.config.backbones.teacher.model).dim
+    train, number = images(experiment, lookup.dataset, "train"), _BYTES[experiment.config.lookup.dtype]
+    classifier = classes(experiment, lookup.dataset) * dim * _BYTES["float32"]
+    return lookup_bytes(train, count, dim, number) + classifier
 
 
 @bytes_of.register
-def _(job: EncodeDraws, experiment: Experiment) -> int:
-    images = sum(experiment.drawn_images(job.dataset, job.training, shots) for shots, _ in job.runs)
-    return lookup_bytes(images, job.regions.count, experiment.student.dim, _STUDENT)
+def _(part: LookupPart, experiment: Experiment) -> int:
+    return 0  # the whole takes its place
 
 
 @bytes_of.register
-def _(job: EncodeTest, experiment: Experiment) -> int:
-    return lookup_bytes(experiment.images(job.dataset, "test"), 1, experiment.student.dim, _STUDENT)
+def _(features: DrawFeatures, experiment: Experiment) -> int:
+    drawn = drawn_images(experiment, features.dataset, features.protocol, features.shots)
+    return _student_bytes(experiment, drawn, experiment.regions_named(features.region_set).count)
+
+
+@bytes_of.register
+def _(features: TestFeatures, experiment: Experiment) -> int:
+    return _student_bytes(experiment, images(experiment, features.dataset, "test"), 1)
+
+
+def _student_bytes(experiment: Experiment, images: int, regions: int) -> int:
+    return lookup_bytes(images, regions, read_architecture(experiment.backbone().model).dim, _STUDENT)

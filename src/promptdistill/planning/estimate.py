@@ -5,36 +5,41 @@ from dataclasses import dataclass, field
 
 from pydantic import computed_field
 
-from .. import layout
 from ..config import digest
+from ..experiment import Experiment, weights_files
+from ..graph import AblationTable, Artifact, Lookup, Receipt, everything, targets
 from ..validation import Strict
 from .disk import bytes_of
 from .downloads import Downloads, downloads
-from .experiment import Experiment, UnknownError
-from .jobs import STAGES, Data, Job, Lookup, ablation_jobs, all_jobs
+from .sizes import UnknownError
 from .throughput import Measured, Throughput
 from .work import Work, work_of
 
-_HOUR = 3600
-_ABLATION = "ablation"
-_COMPUTE = (
+STAGES = (
+    "data",
+    "splits",
+    "regions",
     "teacher tuning",
     "lookup",
     "boosting",
     "features",
     "adapting",
-    "distilling",
     "evaluation",
-    _ABLATION,
+    "metrics",
+    "tables",
+    "tracking",
 )
+_ABLATION = "ablation"
+_COMPUTE = ("teacher tuning", "lookup", "boosting", "features", "adapting", "evaluation", _ABLATION)
+_HOUR = 3600
 
 
 class Stage(Strict):
     """What one stage takes.
 
-    `flops` are operations, `hours` those at a measured pace, `gpu_hours` those on a GPU.  All three are None
-    where no model runs, or nothing is known of what it computes; `hours` also where all steps were measured
-    on a GPU.
+    `flops` are operations, `hours` those at a measured throughput, `gpu_hours` those on a GPU.  All three
+    are None where no model runs, or nothing is known of what it computes; `hours` also where all steps were
+    measured on a GPU.
     """
 
     name: str
@@ -45,10 +50,10 @@ class Stage(Strict):
     disk_bytes: int
 
 
-class Pacing(Strict):
+class Basis(Strict):
     """What hours rest on: the `machines` that steps were measured on, and what was `not_measured` there.
 
-    The latter are methods, and `encode`, whose pace is that of the others.
+    The latter are methods, and `encode`, whose throughput is that of the others.
     """
 
     machines: list[str]
@@ -59,7 +64,7 @@ class Plan(Strict):
     """What an experiment takes from an empty folder.
 
     `ablation` is what the target `ablation` adds, None if nothing.  `rules` counts the jobs of each rule of
-    the workflow.  `pacing` is that of `hours`, None where there are none; `gpu_pacing` that of `gpu_hours`,
+    the workflow.  `basis` is that of `hours`, None where there are none; `gpu_basis` that of `gpu_hours`,
     None where they rest on `tflops`, which are assumed: a GPU's achieved operations in 10^12 a second.
     `weights` are models whose weights are downloaded.  `unknown` says what the entries do not tell; what
     depends on it is missing from hours and disk.
@@ -69,8 +74,8 @@ class Plan(Strict):
     stages: list[Stage]
     ablation: Stage | None
     rules: dict[str, int]
-    pacing: Pacing | None
-    gpu_pacing: Pacing | None
+    basis: Basis | None
+    gpu_basis: Basis | None
     tflops: float | None
     downloads: Downloads
     weights: list[str]
@@ -94,34 +99,51 @@ class Plan(Strict):
 
 
 def plan(experiment: Experiment, measured: list[Measured], tflops: float) -> Plan:
-    """Count what an experiment takes at the pace of measured steps.
+    """Count what an experiment takes at the throughput of measured steps.
 
     `tflops`, a GPU's achieved operations in 10^12 a second, count where none was measured on a GPU.
     """
-    jobs = all_jobs(experiment)
-    there = set(jobs)
-    more = [job for job in ablation_jobs(experiment) if job not in there]
-    count = _Count(experiment, *_paces(measured), tflops)
-    stages = [count.stage(name, [job for job in jobs if job.stage == name]) for name in STAGES]
+    made = everything(targets(experiment), experiment)
+    there = set(made)
+    more = [artifact for artifact in ablation_artifacts(experiment) if artifact not in there]
+    count = _Count(experiment, *_throughputs(measured), tflops)
+    stages = [count.stage(name, [artifact for artifact in made if artifact.stage == name]) for name in STAGES]
     ablation = count.stage(_ABLATION, more) if more else None
+    datasets = sorted(artifact.dataset for artifact in made if isinstance(artifact, Receipt))
     return Plan(
         config_digest=digest(experiment.config),
         stages=stages,
         ablation=ablation,
-        rules=dict(sorted(Counter(job.name for job in jobs).items())),
-        pacing=count.pacing(count.pace),
-        gpu_pacing=count.pacing(count.gpu),
-        tflops=None if count.gpu else tflops,
-        downloads=downloads(
-            sorted(job.dataset for job in jobs if isinstance(job, Data)), experiment.config_dir
-        ),
-        weights=_weights(jobs, experiment),
+        rules=jobs_by_rule(made, experiment),
+        basis=count.basis(count.throughput),
+        gpu_basis=count.basis(count.gpu_throughput),
+        tflops=None if count.gpu_throughput else tflops,
+        downloads=downloads(datasets, experiment.config_dir),
+        weights=_weights(made, experiment),
         unknown=sorted(count.unknown),
     )
 
 
-def _paces(measured: list[Measured]) -> tuple[Throughput | None, Throughput | None]:
-    """The pace of what was measured elsewhere, and that on a GPU; None where nothing was."""
+def ablation_artifacts(experiment: Experiment) -> list[Artifact]:
+    """What the workflow's target `ablation` makes in an empty folder."""
+    return everything([AblationTable(method) for method in experiment.ablations], experiment)
+
+
+def jobs_by_rule(artifacts: list[Artifact], experiment: Experiment) -> dict[str, int]:
+    """Rule -> number of jobs that make some artifacts.
+
+    A job makes one artifact; but where rules are named after groups of runs, it makes those of a whole group.
+    """
+    jobs = set()
+    for artifact in artifacts:
+        rule = artifact.name_of_rule(experiment)
+        shared = ("shots", "seed") if rule != artifact.rule else ()
+        jobs.add((rule, *(value for name, value in artifact.wildcards.items() if name not in shared)))
+    return dict(sorted(Counter(rule for rule, *_ in jobs).items()))
+
+
+def _throughputs(measured: list[Measured]) -> tuple[Throughput | None, Throughput | None]:
+    """That of what was measured elsewhere, and that on a GPU; None where nothing was."""
     parts = ([row for row in measured if row.on_gpu is on_gpu] for on_gpu in (False, True))
     return tuple(Throughput(rows) if rows else None for rows in parts)
 
@@ -131,65 +153,66 @@ class _Count:
     """Counts stages, and gathers what they compute and what could not be counted."""
 
     experiment: Experiment
-    pace: Throughput | None
-    gpu: Throughput | None
+    throughput: Throughput | None
+    gpu_throughput: Throughput | None
     tflops: float
     computed: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
 
-    def stage(self, name: str, jobs: list[Job]) -> Stage:
-        """What some jobs take."""
-        works, known = self._works(jobs)
+    def stage(self, name: str, artifacts: list[Artifact]) -> Stage:
+        """What making some artifacts takes."""
+        works, known = self._works(artifacts)
         self.computed |= {work.what for work in works}
         computes = name in _COMPUTE and (known or bool(works))
         return Stage(
             name=name,
-            jobs=len(jobs),
+            jobs=sum(jobs_by_rule(artifacts, self.experiment).values()),
             flops=sum(work.flops * work.times for work in works) if computes else None,
-            hours=self._hours(works, self.pace) if computes and self.pace else None,
-            gpu_hours=self._hours(works, self.gpu) if computes else None,
-            disk_bytes=self._bytes(jobs),
+            hours=self._hours(works, self.throughput) if computes and self.throughput else None,
+            gpu_hours=self._hours(works, self.gpu_throughput) if computes else None,
+            disk_bytes=self._bytes(artifacts),
         )
 
-    def pacing(self, pace: Throughput | None) -> Pacing | None:
-        """What a pace rests on."""
-        if pace is None:
+    def basis(self, throughput: Throughput | None) -> Basis | None:
+        """What the hours of a throughput rest on."""
+        if throughput is None:
             return None
-        return Pacing(machines=pace.machines, not_measured=sorted(self.computed - set(pace.measured)))
+        not_measured = self.computed - set(throughput.measured)
+        return Basis(machines=throughput.machines, not_measured=sorted(not_measured))
 
-    def _works(self, jobs: list[Job]) -> tuple[list[Work], bool]:
-        """What jobs compute, as far as is known, and whether all of it is."""
+    def _works(self, artifacts: list[Artifact]) -> tuple[list[Work], bool]:
+        """What artifacts take to compute, as far as is known, and whether all of it is."""
         works, known = [], True
-        for job in jobs:
+        for artifact in artifacts:
             try:
-                works += list(work_of(job, self.experiment))
+                works += list(work_of(artifact, self.experiment))
             except UnknownError as error:
                 self.unknown.add(str(error))
                 known = False
         return works, known
 
-    def _bytes(self, jobs: list[Job]) -> int:
+    def _bytes(self, artifacts: list[Artifact]) -> int:
         total = 0
-        for job in jobs:
+        for artifact in artifacts:
             try:
-                total += bytes_of(job, self.experiment)
+                total += bytes_of(artifact, self.experiment)
             except UnknownError as error:
                 self.unknown.add(str(error))
         return total
 
-    def _hours(self, works: list[Work], pace: Throughput | None) -> float:
-        """At a measured pace, or at the assumed rate of a GPU."""
-        if pace is None:
+    def _hours(self, works: list[Work], throughput: Throughput | None) -> float:
+        """At a measured throughput, or at the assumed rate of a GPU."""
+        if throughput is None:
             return sum(work.flops * work.times for work in works) / (self.tflops * 1e12) / _HOUR
-        return sum(pace.seconds(work.what, work.flops) * work.times for work in works) / _HOUR
+        return sum(throughput.seconds(work.what, work.flops) * work.times for work in works) / _HOUR
 
 
-def _weights(jobs: list[Job], experiment: Experiment) -> list[str]:
+def _weights(artifacts: list[Artifact], experiment: Experiment) -> list[str]:
     """The models whose weights are neither here nor random."""
     backbones = experiment.config.backbones
-    asks = any(isinstance(job, Lookup) for job in jobs)
+    asks = any(isinstance(artifact, Lookup) for artifact in artifacts)
     return [
         f"{backbone.model} ({backbone.pretrained})"
         for backbone in (backbones.student, *([backbones.teacher] if asks else []))
-        if backbone.pretrained != "random" and not layout.weights(backbone)
+        if backbone.pretrained != "random" and not weights_files(backbone)
     ]

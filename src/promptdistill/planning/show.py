@@ -4,14 +4,14 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from .estimate import Pacing, Plan, Stage
+from .estimate import Basis, Plan, Stage
 
 
 def show(plan: Plan, console: Console) -> None:
     """Print a plan as a table of stages, and under it what its numbers rest on."""
     table = Table(show_footer=True, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, (heading, total) in enumerate(_cells(plan, plan.total).items()):
-        justify = "right" if number else "left"
+    for index, (heading, total) in enumerate(_cells(plan, plan.total).items()):
+        justify = "right" if index else "left"
         table.add_column(heading, footer=total, justify=justify, footer_style="bold", no_wrap=True)
     for stage in plan.stages:
         table.add_row(*_cells(plan, stage).values())
@@ -27,7 +27,7 @@ def _cells(plan: Plan, stage: Stage) -> dict[str, str]:
         "stage": stage.name,
         "jobs": f"{stage.jobs:,}",
         "PFLOP": _number(flops),
-        **({"hours": _number(stage.hours)} if plan.pacing else {}),
+        **({"hours": _number(stage.hours)} if plan.basis else {}),
         "GPU hours": _number(stage.gpu_hours),
         "disk": decimal(stage.disk_bytes) if stage.disk_bytes else "",
     }
@@ -50,9 +50,9 @@ def _ablation(plan: Plan) -> list[str]:
 
 
 def _notes(plan: Plan) -> list[str]:
-    gpu = _pacing(plan.gpu_pacing) if plan.gpu_pacing else _assumption(plan)
+    gpu = _basis(plan.gpu_basis) if plan.gpu_basis else _assumption(plan)
     notes = [
-        *([f"hours: {_pacing(plan.pacing)}"] if plan.pacing else []),
+        *([f"hours: {_basis(plan.basis)}"] if plan.basis else []),
         f"GPU hours: {gpu}",
         "Not in hours: loading images and models, and the start of every job's process, some seconds each.",
         "disk: lookups, looked-up features and stored regions; not data sets, prompts and predictions.",
@@ -68,9 +68,11 @@ def _assumption(plan: Plan) -> str:
     )
 
 
-def _pacing(pacing: Pacing) -> str:
-    others = f" ({', '.join(pacing.not_measured)}: at that of the others)" if pacing.not_measured else ""
-    return f"at the pace of steps measured with {'; '.join(pacing.machines)}, scaled by operations{others}."
+def _basis(basis: Basis) -> str:
+    others = f" ({', '.join(basis.not_measured)}: at that of the others)" if basis.not_measured else ""
+    return (
+        f"at the throughput of steps measured with {'; '.join(basis.machines)}, scaled by operations{others}."
+    )
 
 
 def _downloads(plan: Plan) -> str:
