@@ -4,12 +4,12 @@ A command parses its options and calls one function of the library; torch and op
 only by the commands that compute.
 """
 
-from . import caches, data, evaluation, lookup, miniature, planning, tables, tracing, tracking, training
+from . import data, dvc_sync, evaluation, lookup, miniature, planning, tables, tracing, tracking, training
 from .group import main
 
 __all__ = [
-    "caches",
     "data",
+    "dvc_sync",
     "evaluation",
     "lookup",
     "main",
