@@ -20,6 +20,7 @@ from .validation import Strict
 
 KEY = "promptdistill"  # under which an artifact keeps its header
 MANIFEST = "manifest.json"
+CLASSIFIER = "classifier.safetensors"  # beside a manifest that lists one
 INPUTS = "inputs"
 
 Root = Literal["results", "data", "config", "elsewhere"]
@@ -152,3 +153,8 @@ def require_made_from(path: Path, inputs: Inputs, **expected: Input | None) -> N
                 f"{path} was made from another {name} than {used.path}, which is used here: delete {path} and "
                 "run again, so that both belong together."
             )
+
+
+def history_path(prompt: Path) -> Path:
+    """Where the rows of a training, or of a search, lie beside its prompt."""
+    return prompt.with_suffix(".history.json")

@@ -1,4 +1,7 @@
-"""Where a result comes from: package versions and the commit of the working tree."""
+"""What a result was made by: package versions and the commit of the working tree.
+
+Which files it was made from, each artifact says itself (`artifacts`).
+"""
 
 import importlib.metadata
 import platform

@@ -4,12 +4,12 @@ A command takes a key and the configuration, and calls one function of the libra
 imported only by the commands that compute.
 """
 
-from . import caches, data, evaluation, features, miniature, planning, tables, tracing, tracking, training
+from . import data, dvc_sync, evaluation, features, miniature, planning, tables, tracing, tracking, training
 from .group import main
 
 __all__ = [
-    "caches",
     "data",
+    "dvc_sync",
     "evaluation",
     "features",
     "main",

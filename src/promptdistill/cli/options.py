@@ -36,24 +36,33 @@ def keys_argument(artifact: type[Artifact]) -> Callable:
     return click.argument("artifacts", metavar="KEY...", type=kind, nargs=-1, required=True)
 
 
+def config_options(command: Callable) -> Callable:
+    """Options that name the configuration; the command takes `config_file` and `config_dir`."""
+    for option in (
+        click.option(
+            "--config-dir",
+            type=PATH,
+            default=Path("config"),
+            show_default=True,
+            help="Folder of the entries of data sets and methods.",
+        ),
+        click.option(
+            "--config",
+            "config_file",
+            type=PATH,
+            default=Path("config/config.yaml"),
+            show_default=True,
+            help="The experiment's configuration.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def with_experiment(command: Callable) -> Callable:
     """Options that name the configuration; the command takes the checked `experiment`."""
 
-    @click.option(
-        "--config",
-        "config_file",
-        type=PATH,
-        default=Path("config/config.yaml"),
-        show_default=True,
-        help="The experiment's configuration.",
-    )
-    @click.option(
-        "--config-dir",
-        type=PATH,
-        default=Path("config"),
-        show_default=True,
-        help="Folder of the entries of data sets and methods.",
-    )
+    @config_options
     @functools.wraps(command)
     def with_options(config_file: Path, config_dir: Path, **others: Any) -> Any:
         return command(experiment=Experiment.read(config_file, config_dir), **others)

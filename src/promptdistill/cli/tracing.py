@@ -1,39 +1,72 @@
-"""The command that follows a number of a table to the files that it was made from."""
+"""Commands that follow results to the files that they were made from, and say what is not the same now."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..errors import UserError
+from ..experiment import Experiment
+from ..run import RunKey
 from .group import main
-from .options import PATH
+from .options import config_options, with_experiment
 
 _WIDE = 1000  # columns where there is no terminal: no line of a file is broken
 
 
 @main.command()
-@click.argument("table", type=PATH)
-@click.option("--cell", required=True, help="DATASET,METHOD, such as dtd,coop+caspl; or average,METHOD.")
+@click.argument("result", metavar="RUN|TABLE")
+@click.option("--cell", help="DATASET,METHOD of a table, such as dtd,coop+caspl; or average,METHOD.")
 @click.option("--shots", type=click.IntRange(0), help="Which number of shots, where a cell has several.")
-@click.option("--config-dir", type=PATH, default=Path("config"), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with whole hashes and every file's facts.")
-def trace(table: Path, cell: str, shots: int | None, config_dir: Path, as_json: bool) -> None:
-    """List the files that a number of TABLE, a table's CSV file, was made from, with their hashes.
+@config_options
+def trace(result: str, cell: str | None, as_json: bool, **options: Any) -> None:
+    """List the files that a result was made from, with their hashes.
 
-    The status is 1 if one of them is missing, or is another file by now.
+    RUN is a key such as base_to_novel/dtd/coop/16/1 (protocol, data set, method, shots, seed) of a run of the
+    configuration; TABLE a table's CSV file, of which --cell names a number.  The status is 1 if one of the
+    files is missing, or is another file by now.
     """
     from rich.console import Console
 
-    from ..tracing.cell import trace_cell
     from ..tracing.show import show
 
-    dataset, comma, method = cell.partition(",")
-    if not (dataset and comma and method):
-        raise UserError(f"--cell {cell}: give a data set and a method, such as dtd,coop.")
-    traced = trace_cell(table, dataset.strip(), method.strip(), shots, config_dir)
+    traced = _trace(result, cell, **options)
     if as_json:
         click.echo(traced.model_dump_json(indent=1))
     else:
         show(traced, Console() if sys.stdout.isatty() else Console(width=_WIDE))
     sys.exit(0 if all(file.fits for file in traced.all_files()) else 1)
+
+
+def _trace(result: str, cell: str | None, shots: int | None, config_file: Path, config_dir: Path):
+    from ..tracing.cell import trace_cell, trace_run
+
+    if not result.endswith(".csv"):
+        if cell is not None or shots is not None:
+            raise UserError(f"{result} is a run, which has no cells: leave out --cell and --shots.")
+        return trace_run(RunKey.parse(result), Experiment.read(config_file, config_dir))
+    dataset, comma, method = (cell or "").partition(",")
+    if not (dataset and comma and method):
+        raise UserError(f"--cell {cell or 'is missing'}: give a data set and a method, such as dtd,coop.")
+    return trace_cell(Path(result), dataset.strip(), method.strip(), shots, config_dir)
+
+
+@main.command()
+@click.argument("key", metavar="[RUN]", required=False)
+@with_experiment
+def verify(key: str | None, experiment: Experiment) -> None:
+    """Say which results do not belong together: all of the configuration's, or those behind one RUN.
+
+    A line names each file that is damaged (its own content does not fit), replaced (by another than what was
+    made from it) or missing, and what was made from it; and metrics that their predictions do not give.  The
+    status is 1 if there is any.
+    """
+    from ..tracing.verify import verify as check
+
+    found = check(experiment, RunKey.parse(key) if key else None)
+    for fault in found.faults:
+        click.echo(fault)
+    click.echo(found.summary)
+    sys.exit(1 if found.faults else 0)

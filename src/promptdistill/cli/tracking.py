@@ -1,49 +1,30 @@
 """Commands that bring results into MLflow, and compare them there."""
 
-from pathlib import Path
-from typing import Any
-
 import click
 
+from ..experiment import Experiment
 from .group import main
-from .options import PATH, JsonType
-
-results_option = click.option(
-    "--results", type=PATH, default=Path("results"), show_default=True, help="Folder of the results."
-)
+from .options import with_experiment
 
 
 @main.command()
-@results_option
-@click.option(
-    "--table", "tables", type=PATH, multiple=True, required=True, help="Each table's path without ending."
-)
-@click.option(
-    "--metrics", type=PATH, multiple=True, required=True, help="Files of metrics that tables were made from."
-)
-@click.option(
-    "--jobs",
-    type=JsonType(),
-    default="{}",
-    help="The (shots, seed) that each training job took, for its time: {protocol: [[[16, 1], …], …]}.",
-)
-@click.option("--output", type=PATH, required=True, help="Receipt to write: where each run is.")
-def track(
-    results: Path, tables: tuple[Path, ...], metrics: tuple[Path, ...], jobs: dict[str, Any], output: Path
-) -> None:
-    """Import results into MLflow: a run each, nested under a run for its table.
+@with_experiment
+def track(experiment: Experiment) -> None:
+    """Import all results of the configuration into MLflow: a run each, nested under a run for its table.
 
     The store is the file mlflow.db in the folder of results, or what MLFLOW_TRACKING_URI names.  What is
-    there already is left as it is; what has changed is replaced.
+    there already is left as it is; what has changed is replaced.  A receipt, tracking.json in the folder of
+    results, says where each run is.
     """
     from ..files import write_json
-    from ..tracking.content import Results, contents
+    from ..graph import Tracking
+    from ..tracking.content import contents
     from ..tracking.importing import import_runs
     from ..tracking.store import store_of
 
-    store = store_of(results)
-    receipt = import_runs(contents(list(tables), list(metrics), Results(results), jobs), store)
-    write_json(output, receipt)
+    store = store_of(experiment.results)
+    receipt = import_runs(contents(experiment), store)
+    write_json(experiment.results / Tracking().path, receipt)
     counted = ", ".join(f"{count} {name}" for name, count in receipt["done"].items())
     click.echo(f"{counted} runs in {store}")
 
@@ -51,8 +32,8 @@ def track(
 @main.command()
 @click.argument("runs", metavar="RUN RUN [RUN]...", nargs=-1, required=True)
 @click.option("--all", "everything", is_flag=True, help="Show what is equal, and tags, too.")
-@results_option
-def compare(runs: tuple[str, ...], everything: bool, results: Path) -> None:
+@with_experiment
+def compare(runs: tuple[str, ...], everything: bool, experiment: Experiment) -> None:
     """Show tracked runs side by side: parameters that differ, and metrics with their differences.
 
     A RUN is the id of an MLflow run, or a key such as base_to_novel/mini_shapes/coop/16/1: protocol, data
@@ -63,5 +44,5 @@ def compare(runs: tuple[str, ...], everything: bool, results: Path) -> None:
     from ..tracking.compare import comparison, find_runs
     from ..tracking.store import store_of
 
-    found = find_runs(runs, store_of(results))
+    found = find_runs(runs, store_of(experiment.results))
     Console(highlight=False).print(comparison(found, everything=everything))

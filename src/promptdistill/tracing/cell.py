@@ -1,63 +1,89 @@
-"""One cell of a table: its number, the runs behind it, and what each of them was made from."""
+"""A run, or one cell of a table with the runs behind it, and what each of them was made from."""
 
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..artifacts import INPUTS
 from ..errors import UserError
-from ..files import read_json
-from ..report.origin import Origin, origin_path, read_configuration, read_origin
-from ..report.request import AVERAGE, KINDS
-from ..tracking.content import key_of
+from ..evaluation.metrics import read_metrics
+from ..experiment import Experiment
+from ..graph import Metrics
+from ..protocols import PROTOCOLS, protocol_of
+from ..report.record import TableRecord, read_record, record_path
+from ..report.request import AVERAGE
+from ..run import RunKey
 from ..validation import Strict, did_you_mean
-from .artifacts import Tracer
-from .files import TracedFile
-from .runs import ImportedRun, mlflow_runs
+from .files import Files, TracedFile, every
+from .runs import ImportedRuns, mlflow_runs
 
 
 class TracedRun(Strict):
-    """One run behind a cell: its figures in percent, as the table has them, and the metrics they are from.
+    """One run, its metrics in percent, the file that these stand in, and its predictions.
 
-    `mlflow` is the id of the run that was imported, None if none was; `mlflow_fits` says whether it was
-    imported with these predictions, None where that cannot be compared.
+    `predictions` is None where the metrics are others than those of the table, whose rows say where other
+    numbers come from.  `mlflow` is the id of the run that was imported, None if none was; `mlflow_fits` says
+    whether it was imported with these predictions, None where that cannot be compared.
     """
 
-    dataset: str
-    seed: int | None
-    figures: dict[str, float]
     key: str
+    values: dict[str, float]
     mlflow: str | None
     mlflow_fits: bool | None
     metrics: TracedFile
+    predictions: TracedFile | None
 
 
-class Trace(Strict):
-    """What a cell was made from.
+class Cell(Strict):
+    """One cell of a table, and what the record of the table says.
 
-    `figures` holds the mean and standard deviation of each, as in the table; `origin` is the path of the
-    table's record, `configuration` the whole experiment's, `commit` and `versions` those that the table was
-    made with.  `no_mlflow` says why no run is known, where MLflow did not answer or has no such experiment.
+    `values` holds the mean and standard deviation of each metric, as in the table; `record` is the path of
+    the table's record, `configuration` the whole experiment's, `commit` and `versions` those that the table
+    was made with.
     """
 
     table: str
     dataset: str
     method: str
     shots: int
-    figures: dict[str, tuple[float, float | None]]
-    origin: str
+    values: dict[str, tuple[float, float | None]]
+    record: str
     config_sha256: str
     configuration: dict[str, Any]
     commit: str
     versions: dict[str, str]
     files: list[TracedFile]
+
+
+class Trace(Strict):
+    """What a cell of a table, or (none) a single run was made from.
+
+    `no_mlflow` says why no run is known, where MLflow did not answer or has no such experiment.
+    """
+
+    cell: Cell | None
     no_mlflow: str | None
     runs: list[TracedRun]
 
     def all_files(self) -> list[TracedFile]:
-        """Every file of the trace, as often as it was used."""
-        tops = [*self.files, *(run.metrics for run in self.runs)]
-        return [file for top in tops for file in top.all()]
+        """Every file of the trace, once."""
+        own = [file for run in self.runs for file in (run.metrics, run.predictions) if file]
+        return every([*(self.cell.files if self.cell else []), *own])
+
+
+def trace_run(key: RunKey, experiment: Experiment) -> Trace:
+    """Follow the metrics of a run down to the data's split; UserError if there are none."""
+    path = experiment.results / Metrics(key.protocol, key.method).path
+    rows, _ = read_metrics(path)
+    row = next((row for row in rows if row["key"] == str(key)), None)
+    if row is None:
+        raise UserError(
+            f"{path} has no run {key}: run the workflow first, or name the configuration that has it."
+        )
+    files, imported = Files(experiment.roots), mlflow_runs(experiment.results)
+    run = _traced(key, _values(row, key, experiment), files.at("metrics", path), files, imported)
+    return Trace(cell=None, no_mlflow=imported.why_none, runs=[run])
 
 
 def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config_dir: Path) -> Trace:
@@ -66,50 +92,52 @@ def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config
     `shots` are needed where the cell has several numbers.  Raises UserError if the table has no such cell, or
     if its files are not those of the folder that the workflow ran in.
     """
-    origin = read_origin(table)
-    tracer = Tracer(config=read_configuration(origin, table), config_dir=config_dir)
-    _require_results(origin, table)
-    files = [
-        tracer.file("table", table.with_name(file.path), file.sha256)
-        for file in origin.files
+    record, experiment = read_record(table, config_dir)
+    _require_results(record, experiment, table)
+    files = Files(experiment.roots)
+    own = [
+        files.at("table", table.with_name(file.path), file.sha256)
+        for file in record.files
         if not file.path.endswith("_gains.csv")
     ]
-    for file in files:
+    for file in own:
         if not file.found:
             raise UserError(f"{file.path} does not exist: make the table again.")
-    cells, seeds = (pd.read_csv(file.path, dtype={"seed": "Int64"}) for file in files)
+    cells, seeds = (pd.read_csv(file.path, dtype={"seed": "Int64"}) for file in own)
     if "dataset" not in cells:  # an ablation has averages alone
-        cells = cells.assign(dataset=AVERAGE, shots=origin.shots[0])
+        cells = cells.assign(dataset=AVERAGE, shots=record.shots[0])
     shots = _shots(cells, dataset, method, shots, table)
     chosen = (cells["dataset"] == dataset) & (cells["method"] == method) & (cells["shots"] == shots)
-    datasets = origin.datasets if dataset == AVERAGE else [dataset]
-    runs = seeds[seeds["dataset"].isin(datasets) & (seeds["method"] == method) & (seeds["shots"] == shots)]
-    # An average is over the seeds that all data sets have.
-    runs = runs[runs.groupby("seed", dropna=False)["dataset"].transform("nunique") == len(datasets)]
-    imported = mlflow_runs(tracer.root)
-    return Trace(
+    cell = Cell(
         table=table.name.removesuffix(".csv"),
         dataset=dataset,
         method=method,
         shots=shots,
-        figures={
-            row["figure"]: (row["mean"], None if pd.isna(row["std"]) else row["std"])
+        values={
+            row["metric"]: (row["mean"], None if pd.isna(row["std"]) else row["std"])
             for row in cells[chosen].to_dict("records")
         },
-        origin=str(origin_path(table)),
-        config_sha256=origin.config_sha256,
-        configuration=origin.configuration,
-        commit=origin.commit,
-        versions=origin.versions,
-        files=files,
-        no_mlflow=imported.why_none,
-        runs=[_run(row, origin, tracer, imported.by_key) for row in runs.to_dict("records")],
+        record=str(record_path(table)),
+        files=own,
+        **record.model_dump(include={"config_sha256", "configuration", "commit", "versions"}),
     )
+    datasets = record.datasets if dataset == AVERAGE else [dataset]
+    rows = seeds[seeds["dataset"].isin(datasets) & (seeds["method"] == method) & (seeds["shots"] == shots)]
+    # An average is over the seeds that all data sets have.
+    rows = rows[rows.groupby("seed", dropna=False)["dataset"].transform("nunique") == len(datasets)]
+    metrics = files.input("metrics", record.inputs[f"metrics/{method}"])
+    imported = mlflow_runs(experiment.results)
+    runs = []
+    for row in rows.to_dict("records"):
+        seed = None if pd.isna(row["seed"]) else int(row["seed"])
+        key = RunKey(protocol_of(record.table).name, row["dataset"], method, shots, seed)
+        runs.append(_traced(key, _values(row, key, experiment), metrics, files, imported))
+    return Trace(cell=cell, no_mlflow=imported.why_none, runs=runs)
 
 
-def _require_results(origin: Origin, table: Path) -> None:
+def _require_results(record: TableRecord, experiment: Experiment, table: Path) -> None:
     """UserError if none of the results that a table was made from is here."""
-    paths = [Path(file.path) for file in origin.metrics]
+    paths = [experiment.roots.locate(used) for used in record.inputs.values()]
     if not any(path.exists() for path in paths):
         raise UserError(
             f"No file of metrics that {table} was made from is here, such as {paths[0]}: paths count from "
@@ -135,41 +163,23 @@ def _shots(cells: pd.DataFrame, dataset: str, method: str, shots: int | None, ta
     return found[0] if shots is None else shots
 
 
-def _run(row: dict[str, Any], origin: Origin, tracer: Tracer, imported: dict[str, ImportedRun]) -> TracedRun:
-    """The run of one row of TABLE_seeds.csv; `imported` holds MLflow's runs by their keys."""
-    kind = KINDS[origin.kind]
-    seed = None if pd.isna(row["seed"]) else int(row["seed"])
-    key = key_of(kind.protocol, row["dataset"], row["method"], row["shots"], seed)
-    metrics = _metrics(row["method"], row["predictions"], origin, tracer)
-    there = imported.get(key)
+def _values(row: dict[str, Any], key: RunKey, experiment: Experiment) -> dict[str, float]:
+    """The metrics of a run that tables show."""
+    metrics = PROTOCOLS[key.protocol].metrics(experiment.settings(key.protocol))
+    return {metric.name: row[metric.name] for metric in metrics if metric.in_table}
+
+
+def _traced(
+    key: RunKey, values: dict[str, float], metrics: TracedFile, files: Files, imported: ImportedRuns
+) -> TracedRun:
+    header = files.header(Path(metrics.path)) if metrics.fits else None
+    predictions = header and header[INPUTS].get(str(key))
+    there = imported.by_key.get(str(key))
     return TracedRun(
-        dataset=row["dataset"],
-        seed=seed,
-        figures={figure: row[figure] for figure in kind.figures},
-        key=key,
+        key=str(key),
+        values=values,
         mlflow=there and there.id,
-        mlflow_fits=there and _fits(there, metrics),
+        mlflow_fits=there.predictions == predictions.sha256 if there and predictions else None,
         metrics=metrics,
+        predictions=predictions and files.walk(files.input("predictions", predictions)),
     )
-
-
-def _fits(run: ImportedRun, metrics: TracedFile) -> bool | None:
-    """Whether a run was imported with the predictions behind some metrics; None if these are not known."""
-    return any(file.recorded == run.predictions for file in metrics.inputs) if metrics.inputs else None
-
-
-def _metrics(method: str, predictions: str, origin: Origin, tracer: Tracer) -> TracedFile:
-    """The file of metrics that a run's figures stand in, and its predictions."""
-    files = [file for file in origin.metrics if method in file.methods]
-    traced = [
-        _row(tracer.file("metrics", Path(file.path), file.sha256), predictions, tracer) for file in files
-    ]
-    return next((file for file in traced if file.inputs), traced[0])
-
-
-def _row(file: TracedFile, predictions: str, tracer: Tracer) -> TracedFile:
-    if not file.fits:
-        return file
-    rows = [row for row in read_json(Path(file.path)) if row["predictions"] == predictions]
-    inputs = [tracer.predictions(Path(row["predictions"]), row["predictions_sha256"]) for row in rows]
-    return file.model_copy(update={"inputs": inputs})

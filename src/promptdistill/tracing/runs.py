@@ -38,7 +38,7 @@ def mlflow_runs(results: Path) -> ImportedRuns:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - MLflow takes seconds
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
-    from ..tracking.experiment import open_experiment  # noqa: PLC0415
+    from ..tracking.mlflow_experiment import open_experiment  # noqa: PLC0415
 
     try:
         with few_retries():

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from ..report.tables import HEADINGS
-from .cell import Trace, TracedRun
+from ..run import RunKey
+from .cell import Cell, Trace, TracedRun
 from .files import TracedFile
 
 _DIGITS = 12  # of a hash
@@ -21,7 +21,7 @@ _COLOURS = {"as recorded": "green", "not recorded": "yellow"}
 def show(trace: Trace, console: Console) -> None:
     """Print a trace, and under it whether all its files are those that were recorded."""
     console.print(_tree(trace))
-    files = {file.path: file for file in trace.all_files()}.values()
+    files = trace.all_files()
     wrong = [file for file in files if not file.fits]
     if wrong:
         verdict = Text(f"{len(wrong)} of {len(files)} files: not what this number was made from.", "bold red")
@@ -31,29 +31,44 @@ def show(trace: Trace, console: Console) -> None:
 
 
 def _tree(trace: Trace) -> Tree:
-    figures = ", ".join(
-        f"{HEADINGS[name]} {mean:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
-        for name, (mean, deviation) in trace.figures.items()
-    )
-    title = f"{trace.table}: {trace.method} on {trace.dataset}, {trace.shots} shots: {figures}"
-    tree = Tree(Text(title, "bold"))
-    packages = ", ".join(f"{name} {version}" for name, version in trace.versions.items())
-    tree.add(Text(f"configuration {trace.config_sha256[:_DIGITS]} (whole in {trace.origin})"))
-    tree.add(Text(f"table made at commit {trace.commit}, with {packages}"))
     shown: set[str] = set()
-    for file in trace.files:
-        _add(tree, file, trace, shown)
+    if trace.cell:
+        tree, versions = _of_cell(trace.cell), trace.cell.versions
+        for file in trace.cell.files:
+            _add(tree, file, versions, shown)
+    else:
+        predictions = trace.runs[0].predictions
+        versions = predictions.facts.get("versions", {}) if predictions else {}
+        tree = Tree(Text(f"predicted with {_packages(versions)}" if versions else "one run"))
     if trace.no_mlflow:
         tree.add(Text(f"no MLflow runs: {trace.no_mlflow}", "yellow"))
     for run in trace.runs:
-        _add(tree.add(_run_line(run, trace)), run.metrics, trace, shown)
+        branch = tree.add(_run_line(run, trace))
+        _add(branch, run.metrics, versions, shown)
+        if run.predictions:
+            _add(branch, run.predictions, versions, shown)
     return tree
 
 
+def _of_cell(cell: Cell) -> Tree:
+    values = ", ".join(
+        f"{name} {mean:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
+        for name, (mean, deviation) in cell.values.items()
+    )
+    tree = Tree(Text(f"{cell.table}: {cell.method} on {cell.dataset}, {cell.shots} shots: {values}", "bold"))
+    tree.add(Text(f"configuration {cell.config_sha256[:_DIGITS]} (whole in {cell.record})"))
+    tree.add(Text(f"table made at commit {cell.commit}, with {_packages(cell.versions)}"))
+    return tree
+
+
+def _packages(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
 def _run_line(run: TracedRun, trace: Trace) -> Text:
-    figures = ", ".join(f"{HEADINGS[name]} {value:.2f}" for name, value in run.figures.items())
-    seed = "no seed: nothing is learned" if run.seed is None else f"seed {run.seed}"
-    line = Text(f"{run.dataset}, {seed}: {figures}")
+    values = ", ".join(f"{name} {value:.2f}" for name, value in run.values.items())
+    nothing = " (no seed: nothing is learned)" if RunKey.parse(run.key).seed is None else ""
+    line = Text(f"{run.key}{nothing}: {values}")
     return line if trace.no_mlflow else line.append(" (").append(*_imported(run)).append(")")
 
 
@@ -69,10 +84,10 @@ def _imported(run: TracedRun) -> tuple[str, str]:
     return f"{named}, imported before this result: `snakemake track` imports it again", "yellow"
 
 
-def _add(tree: Tree, file: TracedFile, trace: Trace, shown: set[str]) -> None:
+def _add(tree: Tree, file: TracedFile, versions: dict[str, str], shown: set[str]) -> None:
     """Add a file with its inputs; those of a file that stands further up already are not repeated."""
-    again = bool(file.inputs) and file.path in shown and file.what != "metrics"
-    branch = tree.add(_line(file, trace, again))
+    again = bool(file.inputs) and file.path in shown
+    branch = tree.add(_line(file, versions, again))
     shown.add(file.path)
     if again:
         return
@@ -82,11 +97,14 @@ def _add(tree: Tree, file: TracedFile, trace: Trace, shown: set[str]) -> None:
             branch.add(Text(f"{len(alike)} shard{'s' * (len(alike) > 1)} as recorded", "green"))
         else:
             for one in alike:
-                _add(branch, one, trace, shown)
+                _add(branch, one, versions, shown)
 
 
-def _line(file: TracedFile, trace: Trace, again: bool) -> Text:
-    """What a file is, where it lies, its hash, whether that is the recorded one, and with which packages."""
+def _line(file: TracedFile, versions: dict[str, str], again: bool) -> Text:
+    """What a file is, where it lies, its hash, whether that is the recorded one, and with which packages.
+
+    Only packages are shown whose versions are others than `versions`.
+    """
     line = Text(f"{file.what}  {file.path}  ")
     if file.found:
         line.append(f"{file.found[:_DIGITS]}  ", "dim")
@@ -95,11 +113,8 @@ def _line(file: TracedFile, trace: Trace, again: bool) -> Text:
     else:
         recorded = f" (recorded: {file.recorded[:_DIGITS]})" if file.recorded else ""
         line.append(_MEANING[file.state] + recorded, "bold red")
-    others = {
-        name: version
-        for name, version in file.facts.get("versions", {}).items()
-        if trace.versions.get(name) != version
-    }
+    own = file.facts.get("versions", {})
+    others = {name: version for name, version in own.items() if versions.get(name) != version}
     if others:
-        line.append("  made with " + ", ".join(f"{name} {version}" for name, version in others.items()))
+        line.append(f"  made with {_packages(others)}")
     return line.append("  (inputs as above)", "dim") if again else line

@@ -12,7 +12,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from rich.table import Table
 
 from ..errors import UserError
-from .experiment import open_experiment, plain_errors
+from .mlflow_experiment import open_experiment, plain_errors
 from .store import Store, few_retries
 
 _ABSENT = "-"

@@ -30,10 +30,10 @@ from mlflow.utils.validation import MAX_DATASET_DIGEST_SIZE, MAX_ENTITIES_PER_BA
 from ..progress import progress
 from ..provenance import commit
 from .content import Content, table_key
-from .experiment import (
+from .mlflow_experiment import (
     GENERATION,
     KEY,
-    Experiment,
+    MlflowExperiment,
     counting,
     is_finished,
     make_experiment,
@@ -76,7 +76,7 @@ def _origin() -> dict[str, str]:
     return {MLFLOW_USER: user(), MLFLOW_SOURCE_NAME: "promptdistill track", MLFLOW_GIT_COMMIT: commit()}
 
 
-def _write_changed(contents: list[Content], experiment: Experiment) -> dict[str, int]:
+def _write_changed(contents: list[Content], experiment: MlflowExperiment) -> dict[str, int]:
     """Write the runs that are not there with this content; how many were new, replaced and unchanged."""
     there = experiment.current()
     origin = _origin()
@@ -107,7 +107,7 @@ def _write_changed(contents: list[Content], experiment: Experiment) -> dict[str,
     return dict(done)
 
 
-def _write(content: Content, experiment: Experiment, tags: dict[str, str]) -> str:
+def _write(content: Content, experiment: MlflowExperiment, tags: dict[str, str]) -> str:
     """Make a run and finish it; a failure half-way deletes it again."""
     client, now = experiment.client, int(1000 * time.time())
     # The run lasts as long as its training took, and ends now.
@@ -157,7 +157,7 @@ def _log_datasets(client: MlflowClient, run_id: str, content: Content) -> None:
         client.log_inputs(run_id, inputs)
 
 
-def settle(experiment: Experiment) -> dict[str, Run]:
+def settle(experiment: MlflowExperiment) -> dict[str, Run]:
     """Delete what does not count and nest what does under its table; key -> run, when nothing is left to do.
 
     Others may do the same at the same time, so after every change it looks again.

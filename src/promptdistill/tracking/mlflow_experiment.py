@@ -1,4 +1,4 @@
-"""An experiment of an MLflow store: which of its runs count."""
+"""An experiment of an MLflow store (not of this program): which of its runs count."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ _ALL = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Experiment:
+class MlflowExperiment:
     """One experiment of a store, open for reading and writing."""
 
     client: MlflowClient
@@ -49,7 +49,7 @@ def _rank(run: Run) -> tuple[int, str]:
     return int(run.data.tags[GENERATION]), run.info.run_id
 
 
-def open_experiment(store: Store) -> Experiment:
+def open_experiment(store: Store) -> MlflowExperiment:
     """The experiment of a store; UserError if it is not there or was deleted."""
     client = MlflowClient(tracking_uri=store.uri)
     found = client.get_experiment_by_name(store.experiment)
@@ -62,7 +62,7 @@ def open_experiment(store: Store) -> Experiment:
             f"The experiment {store.experiment} of {store.shown} was deleted: restore it, or name another "
             "with MLFLOW_EXPERIMENT_NAME."
         )
-    return Experiment(client, found.experiment_id)
+    return MlflowExperiment(client, found.experiment_id)
 
 
 def make_experiment(store: Store) -> None:
