@@ -2,6 +2,7 @@
 
 from promptdistill.artifacts import Roots, Sources
 from promptdistill.data.splits import draw_few_shot, write_draw, write_split
+from promptdistill.evaluation.predict import EvaluationInputs, restore_method
 from promptdistill.protocols import PROTOCOLS
 from promptdistill.training.stages import Run, train_adapting
 
@@ -37,3 +38,13 @@ def adapt(inputs, runs, method, values, protocol="base_to_novel", settings=None)
     """Train a method as a job does, on the sessions of a protocol."""
     sessions = PROTOCOLS[protocol].sessions(inputs.split, settings)
     train_adapting(inputs, runs, method, values, protocol, sessions)
+
+
+def restored(inputs, method, prompt, protocol="base_to_novel", values=None, **paths):
+    """A method with its finished prompt (none: it learns nothing), and what its predictions say of it."""
+    about = {"student": inputs.student, "dataset": inputs.dataset, "template": inputs.template}
+    read = sources(inputs, prompt.parent if prompt else inputs.image_folder, prompt=prompt, **paths)
+    (restored,), origin = restore_method(
+        EvaluationInputs(**about, protocol=protocol), method, values or {}, read
+    )
+    return restored, origin

@@ -8,14 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptdistill.artifacts import Roots, Sources
 from promptdistill.clip import prompted
 from promptdistill.config import LookupConfig
-from promptdistill.data import protocols
 from promptdistill.data.images import open_image
 from promptdistill.errors import UserError
 from promptdistill.evaluation import metrics, predict
 from promptdistill.features.lookup_build import Build, build_student_lookup, frozen_encoder
-from promptdistill.files import sha256
+from promptdistill.protocols import PROTOCOLS
+from promptdistill.protocols.base_to_novel import harmonic_mean
+from trainings import restored
 
 TEMPLATE = "a photo of a {}."
 ORIGIN = {
@@ -29,19 +31,36 @@ ORIGIN = {
     "transductive": None,
     "student": "miniature-student:miniature",
     "student_sha256": "0" * 64,
+    "subsets": [
+        {"name": "base", "classes": 2, "session": 0},
+        {"name": "novel", "classes": 2, "session": 0},
+    ],
+    "inputs": {},
 }
+ALL = [{"name": "all", "classes": 4, "session": 0}]
+
+
+def subsets_of(split, protocol):
+    return PROTOCOLS[protocol].subsets(split, None)
+
+
+def metrics_of(path, protocol="base_to_novel"):
+    roots = Roots(results=path.parent, data=path.parent / "data", config=path.parent / "config")
+    return metrics.metrics_of(path, PROTOCOLS[protocol], roots)
+
+
+def features_of(folder):
+    roots = Roots(results=folder, data=folder / "data", config=folder / "config")
+    return Sources(roots, features=folder / "f/manifest.json")
 
 
 @pytest.fixture(scope="module")
-def frames(tiny, student):
+def frames(tiny, inputs):
     folder, split = tiny
-    both = [
-        predict.restore_method(student, name, TEMPLATE, None, None, {})[0]
-        for name in ("zero_shot", "zero_shot_ensemble")
-    ]
-    subsets = protocols.test_subsets(split, "base_to_novel")
+    both = [restored(inputs, name, None)[0] for name in ("zero_shot", "zero_shot_ensemble")]
+    subsets = subsets_of(split, "base_to_novel")
     images = predict.ImageSource(folder=folder, items=split.test)
-    return predict.predict(both, subsets, images, batch_size=3, workers=0)
+    return predict.predict([[method] for method in both], subsets, images, batch_size=3, workers=0)
 
 
 def test_predictions_equal_a_plain_loop(frames, tiny, student):
@@ -66,28 +85,30 @@ def test_predictions_equal_a_plain_loop(frames, tiny, student):
 def test_metrics_from_disk(frames, tmp_path):
     path = tmp_path / "p.parquet"
     predict.write_predictions(path, frames[0], ORIGIN)
-    row = metrics.metrics_of(path)
+    row = metrics_of(path)
     for half in ("base", "novel"):
         own = frames[0][frames[0]["subset"] == half]
         expected = 100 * sum(own["label"] == own["prediction"]) / len(own)
         assert row[half] == pytest.approx(expected)
-    assert row["hm"] == pytest.approx(metrics.harmonic_mean(row["base"], row["novel"]))
+    assert row["hm"] == pytest.approx(harmonic_mean(row["base"], row["novel"]))
     assert "accuracy" not in row
-    assert row["predictions_sha256"] == sha256(path)
-    assert {key: row[key] for key in ORIGIN} == ORIGIN
+    assert row["predictions"] == "p.parquet"
+    assert row["key"] == "base_to_novel/tiny/zero_shot/0/-"
+    facts = {key: value for key, value in ORIGIN.items() if key not in ("subsets", "inputs")}
+    assert {key: row[key] for key in facts} == facts
 
 
 @pytest.mark.parametrize("protocol", ["few_shot", "transfer"])
-def test_metrics_over_all_classes(tiny, student, tmp_path, protocol):
+def test_metrics_over_all_classes(tiny, inputs, student, tmp_path, protocol):
     """Each image against all classes, from the model to the figure."""
     folder, split = tiny
-    zero_shot = predict.restore_method(student, "zero_shot", TEMPLATE, None, None, {})[0]
+    zero_shot = restored(inputs, "zero_shot", None)[0]
     images = predict.ImageSource(folder=folder, items=split.test)
-    subsets = protocols.test_subsets(split, protocol)
-    frame = predict.predict([zero_shot], subsets, images, batch_size=5, workers=0)[0]
+    subsets = subsets_of(split, protocol)
+    frame = predict.predict([[zero_shot]], subsets, images, batch_size=5, workers=0)[0]
     path = tmp_path / "p.parquet"
-    predict.write_predictions(path, frame, {**ORIGIN, "protocol": protocol})
-    row = metrics.metrics_of(path)
+    predict.write_predictions(path, frame, {**ORIGIN, "protocol": protocol, "subsets": ALL})
+    row = metrics_of(path, protocol)
     tokens = student.tokenizer([TEMPLATE.format(name) for name in split.class_names(split.labels)])
     text = student.model.encode_text(tokens, normalize=True)
     pixels = [student.preprocess(open_image(folder / item.path)) for item in split.test]
@@ -104,43 +125,45 @@ def test_metrics_over_all_classes(tiny, student, tmp_path, protocol):
 def test_accuracy_in_percent(tmp_path, label, expected):
     frame = pd.DataFrame({"subset": "all", "label": label, "prediction": [0, 1, 3, 2]})
     path = tmp_path / "p.parquet"
-    predict.write_predictions(path, frame, {**ORIGIN, "protocol": "few_shot"})
-    assert metrics.metrics_of(path)["accuracy"] == expected
+    predict.write_predictions(path, frame, {**ORIGIN, "protocol": "few_shot", "subsets": ALL})
+    assert metrics_of(path, "few_shot")["accuracy"] == expected
 
 
 def test_predictions_of_another_protocol(frames, tmp_path):
     path = tmp_path / "p.parquet"
     predict.write_predictions(path, frames[0], {**ORIGIN, "protocol": "few_shot"})
-    with pytest.raises(UserError, match="has no test image of any class: check the split"):
-        metrics.metrics_of(path)
+    roots = Roots(results=tmp_path, data=tmp_path / "data", config=tmp_path / "config")
+    with pytest.raises(UserError, match="holds predictions of zero_shot in few_shot, not of zero_shot in ba"):
+        metrics.write_metrics([path], PROTOCOLS["base_to_novel"], "zero_shot", roots, tmp_path / "m.json")
+    assert not (tmp_path / "m.json").exists()
 
 
 @given(base=st.floats(0, 100), novel=st.floats(0, 100))
 def test_harmonic_mean(base, novel):
-    hm = metrics.harmonic_mean(base, novel)
+    hm = harmonic_mean(base, novel)
     assert min(base, novel) - 1e-9 <= hm <= max(base, novel) + 1e-9
-    assert hm == pytest.approx(metrics.harmonic_mean(novel, base))
+    assert hm == pytest.approx(harmonic_mean(novel, base))
     if base and novel:
         assert hm == pytest.approx(2 / (1 / base + 1 / novel))
 
 
 def test_damaged_and_one_sided_predictions(frames, tmp_path):
     path = tmp_path / "p.parquet"
-    with pytest.raises(UserError, match="does not exist: evaluate this prompt first"):
-        metrics.metrics_of(path)
+    with pytest.raises(UserError, match="does not exist: make it first"):
+        metrics_of(path)
     predict.write_predictions(path, frames[0], ORIGIN)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match="is not a predictions file, or is damaged"):
-        metrics.metrics_of(path)
+    with pytest.raises(UserError, match="does not say what it was made from: it is damaged"):
+        metrics_of(path)
     base_only = frames[0][frames[0]["subset"] == "base"]
     predict.write_predictions(path, base_only, ORIGIN)
-    with pytest.raises(UserError, match="has no test image of the novel classes"):
-        metrics.metrics_of(path)
+    with pytest.raises(UserError, match="has no test image of the subset novel"):
+        metrics_of(path)
 
 
-def test_every_logit_is_scaled_as_clip_does(student):
-    method, _ = predict.restore_method(student, "zero_shot", TEMPLATE, None, None, {})
+def test_every_logit_is_scaled_as_clip_does(inputs, student):
+    method, _ = restored(inputs, "zero_shot", None)
     pixels = torch.randn(2, 3, 32, 32)
     tokens = student.tokenizer([TEMPLATE.format(name) for name in ("star", "moon")])
     expected, _ = student.model.get_logits(pixels, tokens)
@@ -148,7 +171,7 @@ def test_every_logit_is_scaled_as_clip_does(student):
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
 
 
-def test_looked_up_test_images_give_the_same_predictions(frames, tiny, student, tmp_path):
+def test_looked_up_test_images_give_the_same_predictions(frames, tiny, inputs, student, tmp_path):
     """And no image file is opened for them."""
     folder, split = tiny
     build = Build(
@@ -160,23 +183,26 @@ def test_looked_up_test_images_give_the_same_predictions(frames, tiny, student, 
         folder=tmp_path / "f",
     )
     build_student_lookup(build)
-    features = predict.open_features(tmp_path / "f", split, student, None)
-    methods = [predict.restore_method(student, "zero_shot", TEMPLATE, None, None, {})[0]]
+    features = predict.open_features(features_of(tmp_path), split, student)
+    methods = [restored(inputs, "zero_shot", None)[0]]
     images = predict.ImageSource(folder=tmp_path / "nowhere", items=split.test, features=features)
-    subsets = protocols.test_subsets(split, "base_to_novel")
-    again = predict.predict(methods, subsets, images, batch_size=4, workers=0)[0]
+    subsets = subsets_of(split, "base_to_novel")
+    again = predict.predict([[method] for method in methods], subsets, images, batch_size=4, workers=0)[0]
     pd.testing.assert_frame_equal(again, frames[0], check_exact=False, atol=1e-5)
     with pytest.raises(UserError, match="was made with images_sha256"):
-        predict.open_features(tmp_path / "f", replace(split, test=split.test[1:]), student, None)
+        other = replace(split, test=split.test[1:])
+        predict.open_features(features_of(tmp_path), other, student)
 
 
-def test_images_are_encoded_once_for_all_methods_that_leave_them_alone(tiny, student, monkeypatch):
+def test_images_are_encoded_once_for_all_methods_that_leave_them_alone(tiny, inputs, monkeypatch):
     folder, split = tiny
     names = ["zero_shot", "zero_shot_ensemble", "zero_shot"]
-    methods = [predict.restore_method(student, name, TEMPLATE, None, None, {})[0] for name in names]
+    methods = [restored(inputs, name, None)[0] for name in names]
     seen = []
     tower = prompted.encode_image
     monkeypatch.setattr(prompted, "encode_image", lambda *a: seen.append(len(a[1])) or tower(*a))
     images = predict.ImageSource(folder=folder, items=split.test)
-    predict.predict(methods, protocols.test_subsets(split, "base_to_novel"), images, batch_size=3, workers=0)
+    predict.predict(
+        [[method] for method in methods], subsets_of(split, "base_to_novel"), images, batch_size=3, workers=0
+    )
     assert sum(seen) == len(split.test)

@@ -1,13 +1,21 @@
 """What a result says about unlabelled images and class names that training has seen."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from promptdistill.artifacts import Roots, Sources
 from promptdistill.clip.prompt_file import Header, save_prompt
 from promptdistill.config import Regions
-from promptdistill.evaluation.predict import transductive
+from promptdistill.evaluation import predict
 
 CLASSES = ["star", "ring", "heart", "moon"]
+
+
+def transductive(prompt, boosting, dataset, class_names):
+    roots = Roots(results=Path("results"), data=Path("data"), config=Path("config"))
+    return predict.transductive(Sources(roots, prompt=prompt, boosting=boosting), dataset, class_names)
 
 
 @pytest.fixture
@@ -21,9 +29,9 @@ def saved(tmp_path, student):
             method=method,
             hyperparameters={},
             dataset=dataset,
-            split_sha256="split",
-            class_names=class_names,
+            sessions=[class_names],
             template="a photo of a {}.",
+            unlabelled=method in ("boosting", "promptkd"),
             seed=1,
             student=student.config,
             student_sha256=student.weights_sha256,
@@ -31,8 +39,9 @@ def saved(tmp_path, student):
             precision="float32",
             threads=1,
             versions={},
+            inputs={},
         )
-        save_prompt(path, {"text.0": torch.zeros(2, 64)}, header)
+        save_prompt(path, [{"text.0": torch.zeros(2, 64)}], header)
         return path
 
     return save

@@ -1,5 +1,6 @@
 """The linear probe against scikit-learn itself, and its search against a scan of all values."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
+import trainings
 from promptdistill.data.images import open_image
-from promptdistill.data.splits import draw_few_shot, write_draw
+from promptdistill.data.splits import draw_few_shot
 from promptdistill.errors import UserError
-from promptdistill.evaluation.predict import restore_method
 from promptdistill.methods.base import Examples
 from promptdistill.methods.linear_probe import search
-from promptdistill.training.stages import Run, train_adapting
 
 NAMES = ["star", "ring", "heart", "moon", "sun"]
 
@@ -169,11 +169,10 @@ def test_from_images_to_a_finished_prompt(published, inputs, student, tmp_path):
     folder, split = inputs.image_folder, inputs.split
     inputs = replace(inputs, regions=None)
     draw = draw_few_shot(split, 4, 1)
-    write_draw(draw, tmp_path / "draw.json")
     output = tmp_path / "probe.safetensors"
-    run = Run(seed=1, output=output, shots=4, draw=tmp_path / "draw.json")
+    run = trainings.few_shot_run(inputs, output)
     values = published.hyperparameters("linear_probe")
-    train_adapting(inputs, [run], "linear_probe", values, None, protocol="few_shot")
+    trainings.adapt(inputs, [run], "linear_probe", values, "few_shot")
 
     def encoded(items):
         pixels = [student.preprocess(open_image(folder / item.path)) for item in items]
@@ -188,11 +187,11 @@ def test_from_images_to_a_finished_prompt(published, inputs, student, tmp_path):
         return steps[step].score(val.features.numpy(), val.labels.numpy())
 
     expected = steps[search(accuracy, -48, 48, 16)].predict_proba(test.features.numpy())
-    method, origin = restore_method(student, "linear_probe", "a photo of a {}.", output, None, {}, "few_shot")
+    method, origin = trainings.restored(inputs, "linear_probe", output, "few_shot")
     logits = method.classifier(split.class_names(split.labels))(test.features)
     np.testing.assert_allclose(logits.softmax(1).numpy(), expected, atol=1e-3)
     assert origin["shots"] == 4
-    without_val = replace(draw, val=[])
-    write_draw(without_val, tmp_path / "draw.json")
+    drawn = json.loads(run.sources["draw"].read_text())
+    run.sources["draw"].write_text(json.dumps({**drawn, "val": []}))
     with pytest.raises(UserError, match="others to choose its regularisation by"):
-        train_adapting(inputs, [run], "linear_probe", values, None, protocol="few_shot")
+        trainings.adapt(inputs, [run], "linear_probe", values, "few_shot")

@@ -8,17 +8,16 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
 
+import trainings
 from plain.towers import image_features
 from promptdistill.clip.prompt_file import load_prompt
 from promptdistill.clip.prompts import drawn_from
 from promptdistill.config import LookupConfig
 from promptdistill.data.images import open_image
-from promptdistill.data.splits import draw_few_shot, write_draw
 from promptdistill.errors import UserError
-from promptdistill.evaluation.predict import restore_method
 from promptdistill.features.lookup_build import Build, build_teacher_lookup, frozen_encoder
 from promptdistill.methods.base import Batch
-from promptdistill.training.stages import Run, train_adapting, train_distilled
+from promptdistill.training.stages import train_distilled
 
 NAMES = ["star", "ring", "heart", "moon"]
 IMAGES, REGIONS = torch.tensor([0, 9, 10, 23, 5]), torch.tensor([0, 1, 0, 1, 1])  # of two shards and more
@@ -137,11 +136,10 @@ def test_class_features_are_the_teachers_rows(promptkd, teacher_lookup):
 def tuned_lookup(published, inputs, teacher, tmp_path_factory):
     """The answers of the teacher with its own prompt, trained on a few shots of the base classes."""
     folder = tmp_path_factory.mktemp("tuned")
-    write_draw(draw_few_shot(inputs.split, 4, 1), folder / "draw.json")
-    run = Run(seed=1, output=folder / "teacher.safetensors", shots=4, draw=folder / "draw.json")
     values = published.hyperparameters("promptkd_teacher", prompt_depth=2, epochs=2, gpa_mean=2)
     larger = replace(inputs, student=teacher)
-    train_adapting(larger, [run], "promptkd_teacher", values, None, protocol="base_to_novel")
+    run = trainings.few_shot_run(larger, folder / "teacher.safetensors")
+    trainings.adapt(larger, [run], "promptkd_teacher", values)
     build = Build(
         items=inputs.split.train,
         image_folder=inputs.image_folder,
@@ -159,19 +157,19 @@ def finished(published, inputs, tuned_lookup, tmp_path_factory):
     """A student's finished prompt."""
     output = tmp_path_factory.mktemp("student") / "promptkd.safetensors"
     values = published.hyperparameters("promptkd", prompt_depth=2, epochs=3)
-    run = Run(seed=1, output=output, shots=4)
-    train_distilled(inputs, [run], "promptkd", values, tuned_lookup, protocol="base_to_novel")
+    run = replace(trainings.distilled_run(inputs, output, tuned_lookup), shots=4)
+    train_distilled(inputs, [run], "promptkd", values, protocol="base_to_novel")
     return output
 
 
-def restored(student, prompt):
-    return restore_method(student, "promptkd", "a photo of a {}.", prompt, None, {})[0]
+def restored(inputs, prompt):
+    return trainings.restored(inputs, "promptkd", prompt)[0]
 
 
-def test_predictions_of_an_image_do_not_depend_on_its_batch(finished, tiny, student):
+def test_predictions_of_an_image_do_not_depend_on_its_batch(finished, tiny, inputs, student):
     """The running statistics of the training normalise: written out by hand for single images."""
     folder, split = tiny
-    method = restored(student, finished)
+    method = restored(inputs, finished)
     assert not any(module.training for module in method.modules())
     pixels = torch.stack([student.preprocess(open_image(folder / item.path)) for item in split.test])
     together = method.encode_images(pixels)
@@ -199,12 +197,11 @@ def test_the_tuned_teachers_text_goes_all_the_way(finished, tuned_lookup, teache
     assert (header.phase, header.protocol, header.shots) == ("adapting", "base_to_novel", 4)
 
 
-def test_what_is_refused(published, inputs, teacher_lookup, finished, student, tmp_path):
+def test_what_is_refused(published, inputs, teacher_lookup, finished, tmp_path):
     """A teacher without a prompt of its own, and classes that it was not asked for."""
     values = published.hyperparameters("promptkd", prompt_depth=2, epochs=1)
-    run = Run(seed=1, output=tmp_path / "x.safetensors", shots=4)
+    run = trainings.distilled_run(inputs, tmp_path / "x.safetensors", teacher_lookup.folder)
     with pytest.raises(UserError, match="has no text features of the teacher for these classes and its own"):
-        folder = teacher_lookup.folder
-        train_distilled(inputs, [run], "promptkd", values, folder, protocol="base_to_novel")
+        train_distilled(inputs, [run], "promptkd", values, protocol="base_to_novel")
     with pytest.raises(UserError, match="for the class 'sun': PromptKD is trained again on each data set"):
-        restored(student, finished).classifier(["star", "sun"])
+        restored(inputs, finished).classifier(["star", "sun"])

@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+import trainings
 from promptdistill.clip.prompt_file import load_prompt
 from promptdistill.config import Regions
-from promptdistill.data.splits import draw_few_shot, write_draw
 from promptdistill.methods.promptsrc import PromptSRC
-from promptdistill.training.stages import Run, train_adapting
 
 
 @pytest.fixture
@@ -33,13 +32,11 @@ def after_epochs(monkeypatch):
 def test_average_of_four_epochs(published, inputs, tmp_path, after_epochs, mean, std):
     """The finished prompt is sum_e w_e · P_e with w a Gaussian over the epochs 1 … 4, summing to 1."""
     inputs = replace(inputs, regions=Regions(count=4))
-    write_draw(draw_few_shot(inputs.split, 4, 1), tmp_path / "draw.json")
     output = tmp_path / "prompt.safetensors"
-    run = Run(seed=1, output=output, shots=4, draw=tmp_path / "draw.json")
     values = published.hyperparameters(
         "promptsrc", prompt_depth=2, epochs=4, lr=0.05, gpa_mean=mean, gpa_std=std, ctx_init=None
     )
-    train_adapting(inputs, [run], "promptsrc", values, None, protocol="base_to_novel")
+    trainings.adapt(inputs, [trainings.few_shot_run(inputs, output)], "promptsrc", values)
     assert [row["epoch"] for row in json.loads(output.with_suffix(".history.json").read_text())] == [
         0,
         1,
