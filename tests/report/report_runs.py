@@ -1,6 +1,8 @@
 """Metrics as tests need them: one dict a run, and requests for tables of them."""
 
+from promptdistill.protocols import TABLES, protocol_of
 from promptdistill.report.request import Request
+from promptdistill.run import RunKey
 
 TITLES = {"zero_shot": "CLIP", "coop": "CoOp", "coop+caspl": "CoOp + CasPL"}
 BOTH = "images and class names"
@@ -9,28 +11,29 @@ BOTH = "images and class names"
 def run(dataset, method, seed, *, protocol, shots=16, source=None, transductive=None, **others):
     """One run; a seed of None is a method that learns nothing."""
     learns = seed is not None
+    shots = shots if learns else 0
     return {
+        "key": str(RunKey(protocol, dataset, method, shots, seed)),
         "protocol": protocol,
         "dataset": dataset,
         "source": (source or dataset) if learns else None,
         "method": method,
-        "shots": shots if learns else 0,
+        "shots": shots,
         "seed": seed,
         "unlabelled": False,
         "transductive": transductive,
         "student": "ViT-B-16:openai",
         "student_sha256": "a" * 64,
         "images": 10,
-        "predictions": f"{dataset}/{method}/{shots}/{seed}.parquet",
-        "predictions_sha256": "b" * 64,
+        "predictions": f"predictions/{protocol}/{dataset}/{method}/{shots}/{seed}.parquet",
         **others,
     }
 
 
 def halves(dataset, method, seed, base, novel, **others):
     """A run of the base-to-novel protocol."""
-    figures = {"base": base, "novel": novel, "hm": 2 * base * novel / (base + novel)}
-    return run(dataset, method, seed, protocol="base_to_novel", **figures, **others)
+    metrics = {"base": base, "novel": novel, "hm": 2 * base * novel / (base + novel)}
+    return run(dataset, method, seed, protocol="base_to_novel", **metrics, **others)
 
 
 def few(dataset, method, shots, seed, accuracy, **others):
@@ -44,12 +47,22 @@ def transfer(dataset, method, seed, accuracy, source="s", **others):
 
 
 def ask(
-    kind="base_to_novel", datasets=("a", "b"), *, shots=(16,), seeds=(1, 2, 3), titles=TITLES, source=None
+    table="base_to_novel", datasets=("a", "b"), *, shots=(16,), seeds=(1, 2, 3), titles=TITLES, source=None
 ):
     """A request; tables of transfer are from data set s."""
-    if kind in ("cross_dataset", "domain_generalization"):
+    protocol = protocol_of(table)
+    if protocol.name == "transfer":
         source = source or "s"
-    return Request(kind=kind, datasets=datasets, titles=titles, shots=shots, seeds=seeds, source=source)
+    return Request(
+        protocol=protocol.name,
+        table=TABLES[table],
+        metrics=tuple(protocol.metrics(protocol.Settings.model_construct())),
+        datasets=datasets,
+        titles=titles,
+        shots=shots,
+        seeds=seeds,
+        source=source,
+    )
 
 
 HALVES = [
@@ -83,7 +96,7 @@ TRANSFER = [
     *[transfer("b", "coop+caspl", seed, 41) for seed in (1, 2, 3)],
     transfer("a", "zero_shot", None, 55),
 ]
-EVERY_KIND = [
+EVERY_TABLE = [
     (HALVES, ask()),
     (FEW, ask("few_shot", shots=(1, 4), seeds=(1, 2))),
     (TRANSFER, ask("cross_dataset")),

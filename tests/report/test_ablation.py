@@ -48,7 +48,7 @@ def rows():
 
 def test_differences_by_hand(rows):
     assert list(rows.columns) == COLUMNS
-    rows = rows.set_index(["method", "figure"])
+    rows = rows.set_index(["method", "metric"])
     novel = rows.loc[("coop@short", "novel")]
     assert novel["mean"] == pytest.approx((61.5 + 51.5) / 2)
     assert novel["difference"] == pytest.approx(56.5 - 56)

@@ -7,14 +7,14 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
-from report_runs import EVERY_KIND, HALVES, TITLES, TRANSFER, ask
+from report_runs import EVERY_TABLE, HALVES, TITLES, TRANSFER, ask
 
 from promptdistill.report.render import forms, tex, write_table
 from promptdistill.report.tables import Block, Cell, Published, Row, Table
 
 ENDINGS = (".csv", "_seeds.csv", "_gains.csv", ".md", ".html", ".tex", ".png")
-every_kind = pytest.mark.parametrize(
-    ("metrics", "request_"), EVERY_KIND, ids=lambda part: getattr(part, "kind", "")
+every_table = pytest.mark.parametrize(
+    ("metrics", "request_"), EVERY_TABLE, ids=lambda part: getattr(getattr(part, "table", None), "name", "")
 )
 RICH = Table(
     title="A_table",
@@ -56,7 +56,7 @@ def tables_of(text, start, end):
     return text[text.index(start) : text.rindex(end)]
 
 
-@every_kind
+@every_table
 def test_every_form_holds_the_same_numbers(metrics, request_, tmp_path):
     write_table(metrics, request_, tmp_path / "t")
     markdown, html, latex = ((tmp_path / f"t.{ending}").read_text() for ending in ("md", "html", "tex"))
@@ -68,7 +68,7 @@ def test_every_form_holds_the_same_numbers(metrics, request_, tmp_path):
     assert {f"{mean:.2f}" for mean in means} <= set(in_markdown)
 
 
-@every_kind
+@every_table
 def test_all_files_are_written_with_the_same_bytes_each_time(metrics, request_, tmp_path):
     for folder in ("one", "two"):
         write_table(metrics, request_, tmp_path / folder / "v1.2", note="A note.", config_hash="abc")
@@ -118,7 +118,7 @@ def test_what_means_something_to_latex_is_escaped():
     )
 
 
-@every_kind
+@every_table
 def test_latex_is_balanced_and_its_rows_are_even(metrics, request_, tmp_path):
     write_table(metrics, request_, tmp_path / "t", note="50% & more_of {it}")
     text = (tmp_path / "t.tex").read_text()
@@ -134,7 +134,7 @@ def test_latex_is_balanced_and_its_rows_are_even(metrics, request_, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-@every_kind
+@every_table
 def test_latex_compiles(metrics, request_, tmp_path):
     write_table(metrics, request_, tmp_path / "t", note="50% & more_of {it}")
     page = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{t.tex}\end{document}"
@@ -159,7 +159,7 @@ class Balance(HTMLParser):
         assert self.open.pop() == tag
 
 
-@every_kind
+@every_table
 def test_html_is_balanced_and_scrolls_wide_tables(metrics, request_, tmp_path):
     write_table(metrics, request_, tmp_path / "t")
     text = (tmp_path / "t.html").read_text()
@@ -170,7 +170,7 @@ def test_html_is_balanced_and_scrolls_wide_tables(metrics, request_, tmp_path):
     assert "http" not in text  # the page needs nothing else
 
 
-@every_kind
+@every_table
 def test_every_row_of_markdown_has_as_many_cells_as_its_head(metrics, request_, tmp_path):
     write_table(metrics, request_, tmp_path / "t")
     groups = re.findall(r"(?:^\|.*\n)+", (tmp_path / "t.md").read_text(), re.MULTILINE)

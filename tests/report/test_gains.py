@@ -44,15 +44,15 @@ def test_the_gain_of_hm_is_that_of_the_average_hms():
     ]
     request = ask(seeds=(1,))
     cells = summarise(select(metrics, request), request)
-    table = gains(cells, request).set_index("figure")
+    table = gains(cells, request).set_index("metric")
     assert table["gain"].to_dict() == pytest.approx({"base": 3, "novel": 5, "hm": 70.91 - 66.67})
-    shown = cells[cells["dataset"] == "average"].set_index(["method", "figure"])["mean"].round(2)
+    shown = cells[cells["dataset"] == "average"].set_index(["method", "metric"])["mean"].round(2)
     for figure in ("base", "novel", "hm"):
         assert table["gain"][figure] == pytest.approx(shown["coop+caspl", figure] - shown["coop", figure])
 
 
 def test_only_data_sets_that_both_have_in_full_are_compared():
-    table = gains_of(HALVES, ask()).set_index("figure")  # b of the cascaded method lacks a seed
+    table = gains_of(HALVES, ask()).set_index("metric")  # b of the cascaded method lacks a seed
     assert set(table["datasets"]) == {1}
     assert table["gain"].to_dict() == pytest.approx({"base": 8, "novel": 10, "hm": 68.57 - 59.02})
     assert table["p"].isna().all()

@@ -2,7 +2,7 @@
 
 import pytest
 from PIL import Image
-from report_runs import EVERY_KIND, FEW, HALVES, TRANSFER, ask
+from report_runs import EVERY_TABLE, FEW, HALVES, TRANSFER, ask
 
 from promptdistill.report import plot
 from promptdistill.report.summary import select, summarise
@@ -12,7 +12,7 @@ def cells_of(metrics, request):
     return summarise(select(metrics, request), request)
 
 
-@pytest.mark.parametrize(("metrics", "request_"), EVERY_KIND, ids=lambda part: getattr(part, "kind", ""))
+@pytest.mark.parametrize(("metrics", "request_"), EVERY_TABLE, ids=lambda part: getattr(getattr(part, "table", None), "name", ""))
 def test_size(metrics, request_, tmp_path):
     plot.write_plot(cells_of(metrics, request_), request_, tmp_path / "t.png")
     with Image.open(tmp_path / "t.png") as image:

@@ -24,7 +24,7 @@ def beside(tmp_path):
         request = request or ask()
         cells = summarise(select(metrics, request), request, path)
         found = cells[cells["published"].notna()].to_dict("records")
-        return {(row["dataset"], row["method"], row["figure"]): row for row in found}
+        return {(row["dataset"], row["method"], row["metric"]): row for row in found}
 
     return compare
 

@@ -15,7 +15,7 @@ def cells_of(metrics, request):
 
 
 def cell(cells, dataset, method, figure, shots=None):
-    own = cells[(cells["dataset"] == dataset) & (cells["method"] == method) & (cells["figure"] == figure)]
+    own = cells[(cells["dataset"] == dataset) & (cells["method"] == method) & (cells["metric"] == figure)]
     own = own if shots is None else own[own["shots"] == shots]
     assert len(own) == 1
     return own.iloc[0]
@@ -189,8 +189,8 @@ def test_an_average_lies_between_the_least_and_the_greatest(pairs):
     ]
     cells = cells_of(metrics, ask(datasets=names))
     for figure in ("base", "novel"):
-        own = cells[cells["figure"] == figure].set_index("dataset")["mean"]
+        own = cells[cells["metric"] == figure].set_index("dataset")["mean"]
         singles = own.drop("average")
         assert singles.min() - 1e-6 <= own["average"] <= singles.max() + 1e-6
-    average = cells[cells["dataset"] == "average"].set_index("figure")["mean"]
+    average = cells[cells["dataset"] == "average"].set_index("metric")["mean"]
     assert average["hm"] <= (average["base"] + average["novel"]) / 2 + 1e-6

@@ -84,5 +84,5 @@ def test_a_configuration_that_is_none(tmp_path):
     assert not (tmp_path / "t.csv").exists()
 
 
-def test_the_command_knows_every_kind():
+def test_the_command_knows_every_table():
     assert tuple(request.KINDS) == TABLES

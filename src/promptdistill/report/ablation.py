@@ -5,76 +5,74 @@ from typing import Any
 import pandas as pd
 
 from ..config import Variant
+from ..protocols import Metric
 from .gains import p_value, shown, wins_ties_losses
-from .request import AVERAGE, KINDS, Request
+from .request import AVERAGE, Request
 from .summary import seed_averages
-from .tables import HEADINGS, MARKS, MARKS_MEAN, Block, Cell, Row, Table, deviation, p_text, signed
+from .tables import MARKS, MARKS_MEAN, Block, Cell, Page, Row, deviation, signed, won
 
 COLUMNS = (
-    "method title group figure mean std seeds transductive difference difference_std wins ties losses runs p"
+    "method title group metric mean std seeds transductive difference difference_std wins ties losses runs p"
 ).split()
 REFERENCE = "As it is"  # the heading of the method itself
-_DIFFERENCES = ("novel", "hm")  # figures whose difference is shown
+COMPARED = ("novel", "hm")  # metrics whose difference is shown
 
 
 def differences(
     runs: pd.DataFrame, cells: pd.DataFrame, request: Request, variants: dict[str, Variant]
 ) -> pd.DataFrame:
-    """One row per variant and figure: the average over data sets, and its difference from the method's.
+    """One row per variant and metric: the average over data sets, and its difference from the method's.
 
     `runs` and `cells` are a base-to-novel summary (`summary.select`, `summary.summarise`) of the method,
     which `request.titles` names first, and of its variants.  Columns: COLUMNS.  `mean` and `difference`
-    are of figures as displayed; `difference_std` is the sample standard deviation over seeds of the
+    are of numbers as displayed; `difference_std` is the sample standard deviation over seeds of the
     differences of the same seed; `wins`, `ties`, `losses` and the Wilcoxon test's `p` are over `runs` pairs
     of the same data set and seed.  Where seeds are missing nothing is compared.
     """
-    averages = cells[cells["dataset"] == AVERAGE].set_index(["method", "figure"])
+    averages = cells[cells["dataset"] == AVERAGE].set_index(["method", "metric"])
     reference = next(iter(request.titles))
+    by_method = dict(list(runs.groupby("method")))
     rows = []
     for method, title in request.titles.items():
         group = variants[method].group if method in variants else REFERENCE
-        for figure in request.figures:
-            if (method, figure) not in averages.index:
+        for metric in request.metrics:
+            if (method, metric.name) not in averages.index:
                 continue
-            own = averages.loc[(method, figure)]
-            row = {"method": method, "title": title, "group": group, "figure": figure}
+            own = averages.loc[(method, metric.name)]
+            row = {"method": method, "title": title, "group": group, "metric": metric.name}
             row |= own[["mean", "std", "seeds", "transductive"]].to_dict()
-            usual = averages.loc[(reference, figure)] if (reference, figure) in averages.index else None
+            as_it_is = (reference, metric.name)
+            usual = averages.loc[as_it_is] if as_it_is in averages.index else None
             if method != reference and usual is not None and not (own["partial"] or usual["partial"]):
                 row["difference"] = shown(own["mean"]) - shown(usual["mean"])
-                row |= _paired(runs, reference, method, figure, request)
+                row |= _paired(by_method[reference], by_method[method], metric, request)
             rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _paired(runs: pd.DataFrame, reference: str, method: str, figure: str, request: Request) -> dict[str, Any]:
-    """What the pairs of runs of one data set and seed say of one figure."""
-    before, after = (
-        runs[runs["method"] == name].set_index(["dataset", "seed"])[figure].map(shown)
-        for name in (reference, method)
-    )
+def _paired(usual: pd.DataFrame, own: pd.DataFrame, metric: Metric, request: Request) -> dict[str, Any]:
+    """What the pairs of runs of one data set and seed say of one metric."""
+    name = metric.name
+    before, after = (runs.set_index(["dataset", "seed"])[name].map(shown) for runs in (usual, own))
     both = before.index.intersection(after.index)
     before, after = before.loc[both], after.loc[both]
-    by_seed = [
-        seed_averages(runs[runs["method"] == name], request).set_index("seed")[figure]
-        for name in (reference, method)
-    ]
+    by_seed = [seed_averages(runs, request).set_index("seed")[name] for runs in (usual, own)]
     return {
         "difference_std": (by_seed[1] - by_seed[0]).std(),
-        **wins_ties_losses(before, after),
+        **wins_ties_losses(before, after, metric),
         "runs": len(both),
         "p": p_value(after - before),
     }
 
 
-def build(rows: pd.DataFrame, request: Request, *, note: str, provenance: str) -> Table:
+def build(rows: pd.DataFrame, request: Request, *, note: str, provenance: str) -> Page:
     """Lay out `differences` as a table: a block for the method and one for each group of variants."""
     title = next(iter(request.titles.values()))
     blocks = [_block(group, rows[rows["group"] == group], request) for group in rows["group"].unique()]
     seeds = ", ".join(str(seed) for seed in request.seeds)
-    return Table(
+    return Page(
         title=f"Ablation: {title}",
-        about=f"{KINDS[request.kind].about} Average over {', '.join(request.datasets)}; "
+        about=f"{request.table.about} Average over {', '.join(request.datasets)}; "
         f"{request.shots[0]} labelled images per class; seeds {seeds}.",
         blocks=blocks,
         gains=None,
@@ -91,24 +89,23 @@ def build(rows: pd.DataFrame, request: Request, *, note: str, provenance: str) -
 
 
 def _block(group: str, rows: pd.DataFrame, request: Request) -> Block:
-    columns = [HEADINGS[figure] for figure in request.figures]
-    changes = [f"Δ {HEADINGS[figure]}" for figure in _DIFFERENCES] if group != REFERENCE else []
+    compared = [] if group == REFERENCE else [metric for metric in request.columns if metric.name in COMPARED]
     lines = []
     for method in rows["method"].unique():
-        own = rows[rows["method"] == method].set_index("figure")
-        cells = [_figure(own.loc[figure]) for figure in request.figures]
-        cells += [_difference(own.loc[figure]) for figure in _DIFFERENCES] if changes else []
+        own = rows[rows["method"] == method].set_index("metric")
+        cells = [_mean(own.loc[metric.name]) for metric in request.columns]
+        cells += [_difference(own.loc[metric.name]) for metric in compared]
         mark = MARKS.get(own["transductive"].iloc[0], "")
         lines.append(Row(f"{own['title'].iloc[0]} {mark}".rstrip(), cells))
-    return Block(group, [*columns, *changes], lines)
+    columns = [metric.heading for metric in request.columns]
+    return Block(group, [*columns, *(f"Δ {metric.heading}" for metric in compared)], lines)
 
 
-def _figure(row: pd.Series) -> Cell:
+def _mean(row: pd.Series) -> Cell:
     return Cell(f"{row['mean']:.2f}{deviation(row['std'])}")
 
 
 def _difference(row: pd.Series) -> Cell:
     if pd.isna(row["difference"]):
         return Cell()
-    won = f"{row['wins']:.0f}/{row['ties']:.0f}/{row['losses']:.0f}"
-    return Cell(signed(row["difference"]) + deviation(row["difference_std"]), note=won + p_text(row["p"]))
+    return Cell(signed(row["difference"]) + deviation(row["difference_std"]), note=won(row))

@@ -6,30 +6,30 @@ import pandas as pd
 
 from ..errors import UserError
 from ..files import write_json, write_text
+from ..protocols import TABLES
 from .request import AVERAGE
 
-NEEDED = {"dataset", "method", "shots", "figure", "mean"}
-HEADLINES = ("hm", "accuracy")  # one bar a method and number of shots
+NEEDED = {"dataset", "method", "shots", "metric", "mean"}
 
 
 def averages(tables: list[Path]) -> pd.DataFrame:
-    """The averages over data sets of some tables' CSV files: table, method, figure, mean (percent).
+    """The averages over data sets of some tables' CSV files: table, method, metric, mean (percent), headline.
 
-    A figure of trainings on several numbers of shots is named with each, "accuracy_4shots".  Raises
-    UserError for a file that is missing or no table.
+    A metric of trainings on several numbers of shots is named with each, "accuracy_4shots".  Raises
+    UserError for a file that is missing or is not a table.
     """
     return pd.concat([_averages_of(path) for path in tables], ignore_index=True)
 
 
 def write_overview(tables: list[Path], metrics: Path, plot: Path) -> None:
-    """Write the averages as JSON, table -> method -> figure -> mean, and the headlines among them as CSV."""
+    """Write the averages as JSON, table -> method -> metric -> mean, and the headlines among them as CSV."""
     rows = averages(tables)
     nested: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows.itertuples():
-        nested.setdefault(row.table, {}).setdefault(row.method, {})[row.figure] = row.mean
+        nested.setdefault(row.table, {}).setdefault(row.method, {})[row.metric] = row.mean
     write_json(metrics, nested)
-    shown = rows[rows["figure"].str.startswith(HEADLINES)]
-    results = shown["table"] + " " + shown["method"] + " " + shown["figure"]
+    shown = rows[rows["headline"]]
+    results = shown["table"] + " " + shown["method"] + " " + shown["metric"]
     bars = pd.DataFrame({"result": results, "mean": shown["mean"]})
     write_text(plot, bars.to_csv(index=False))
 
@@ -47,5 +47,11 @@ def _averages_of(path: Path) -> pd.DataFrame:
     several = own.loc[own["shots"] > 0, "shots"].nunique() > 1
     suffix = "_" + own["shots"].astype(str) + "shots" if several else ""
     return pd.DataFrame(
-        {"table": path.stem, "method": own["method"], "figure": own["figure"] + suffix, "mean": own["mean"]}
+        {
+            "table": path.stem,
+            "method": own["method"],
+            "metric": own["metric"] + suffix,
+            "mean": own["mean"],
+            "headline": own["metric"] == TABLES[path.stem].headline,
+        }
     )

@@ -19,8 +19,9 @@ def compare(cells: pd.DataFrame, path: Path | None, request: Request, student: s
     """
     if path is None:
         return cells.assign(published=float("nan"), difference=float("nan"), outside=None)
-    known = _comparable(read(path, request.figures), request, student)
-    keys = ["dataset", "method", "shots", "figure"]
+    metrics = [metric.name for metric in request.metrics if metric.in_table]
+    known = _comparable(read(path, metrics), request, student)
+    keys = ["dataset", "method", "shots", "metric"]
     if known.duplicated(keys).any():
         twice = known[known.duplicated(keys)].iloc[0]
         raise UserError(f"{path} gives {twice['method']} on {twice['dataset']} twice: drop one row.")
@@ -31,14 +32,14 @@ def compare(cells: pd.DataFrame, path: Path | None, request: Request, student: s
     return cells.assign(outside=outside.where(cells["published"].notna(), None))
 
 
-def read(path: Path, figures: tuple[str, ...]) -> pd.DataFrame:
-    """Published numbers, one row a figure: the file's other columns, `figure` and `published` (percent).
+def read(path: Path, metrics: list[str]) -> pd.DataFrame:
+    """Published numbers, one row a metric: the file's other columns, `metric` and `published` (percent).
 
-    The file has the columns method, dataset, shots, backbone ("MODEL:WEIGHTS") and the figures.  Two more
+    The file has the columns method, dataset, shots, backbone ("MODEL:WEIGHTS") and the metrics.  Two more
     may be there: `averaged`, the data sets that an average is over, and `trained_on`, the source of a
-    transfer.  Raises UserError if the file or a column is missing, or a number is none.
+    transfer.  Raises UserError if the file or a column is missing, or a number is not one.
     """
-    needed = ["method", "dataset", "shots", "backbone", *figures]
+    needed = ["method", "dataset", "shots", "backbone", *metrics]
     try:
         table = pd.read_csv(path)
     except FileNotFoundError:
@@ -49,11 +50,11 @@ def read(path: Path, figures: tuple[str, ...]) -> pd.DataFrame:
     if missing:
         raise UserError(f"{path} lacks the columns {', '.join(missing)} of published numbers: add them.")
     try:
-        table = table.astype({"shots": int} | dict.fromkeys(figures, float))
+        table = table.astype({"shots": int} | dict.fromkeys(metrics, float))
     except ValueError as error:
-        raise UserError(f"{path}: shots and figures must be numbers ({error}).") from None
-    others = [name for name in table.columns if name not in figures]
-    return table.melt(others, list(figures), var_name="figure", value_name="published")
+        raise UserError(f"{path}: shots and metrics must be numbers ({error}).") from None
+    others = [name for name in table.columns if name not in metrics]
+    return table.melt(others, metrics, var_name="metric", value_name="published")
 
 
 def _comparable(known: pd.DataFrame, request: Request, student: str) -> pd.DataFrame:

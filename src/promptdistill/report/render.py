@@ -47,20 +47,18 @@ def write_table(
     published: Path | None = None,
     note: str = "",
     config_hash: str = "",
-) -> None:
+) -> list[Path]:
     """Make a table from metrics (one dict a run) and write it under `output`, a path without ending.
 
-    Writes `output`.csv (the summary), _seeds.csv, _gains.csv, .md, .html, .tex and .png.  Raises
-    UserError if the metrics or the published numbers do not serve.
+    Writes `output`.csv (the summary), _seeds.csv, _gains.csv, .md, .html, .tex and .png, and
+    returns the CSV files.  Raises UserError if the metrics or the published numbers do not serve.
     """
     runs = select(metrics, request)
     cells = summarise(runs, request, published)
     gained = gains(cells, request)
-    for ending, frame in {"": cells, "_seeds": seeds_of(runs, request), "_gains": gained}.items():
-        write_text(beside(output, f"{ending}.csv"), frame.to_csv(index=False, float_format="%.4f"))
     plot.write_plot(cells, request, beside(output, ".png"))
-    table = tables.build(cells, gained, request, note=note, provenance=provenance(runs, config_hash))
-    _write_forms(table, output)
+    page = tables.build(cells, gained, request, note=note, provenance=provenance(runs, config_hash))
+    return _write(page, {"": cells, "_seeds": seeds_of(runs, request), "_gains": gained}, output)
 
 
 def write_ablation(
@@ -71,29 +69,32 @@ def write_ablation(
     *,
     note: str = "",
     config_hash: str = "",
-) -> None:
+) -> list[Path]:
     """Compare a method, the first of `request`, with its variants, from metrics (one dict a run).
 
-    Writes `output`.csv, _seeds.csv, .md, .html, .tex and .png.  Raises UserError if the metrics do not serve.
+    Writes `output`.csv, _seeds.csv, .md, .html, .tex and .png, and returns the CSV files.
+    Raises UserError if the metrics do not serve.
     """
     runs = select(metrics, request)
     rows = ablation.differences(runs, summarise(runs, request), request, variants)
-    for ending, frame in {"": rows, "_seeds": seeds_of(runs, request)}.items():
-        write_text(beside(output, f"{ending}.csv"), frame.to_csv(index=False, float_format="%.4f"))
-    plot.write_ablation_plot(rows, beside(output, ".png"))
-    made = provenance(runs, config_hash)
-    _write_forms(ablation.build(rows, request, note=note, provenance=made), output)
+    plot.write_ablation_plot(rows, request, beside(output, ".png"))
+    page = ablation.build(rows, request, note=note, provenance=provenance(runs, config_hash))
+    return _write(page, {"": rows, "_seeds": seeds_of(runs, request)}, output)
 
 
-def _write_forms(table: tables.Table, output: Path) -> None:
-    """Write a table's pages beside its picture, which is there already."""
-    for ending, text in forms(table, beside(output, ".png").read_bytes()).items():
+def _write(page: tables.Page, frames: dict[str, pd.DataFrame], output: Path) -> list[Path]:
+    """Write a table's numbers and its pages beside its picture; return the CSV files."""
+    files = {beside(output, f"{ending}.csv"): frame for ending, frame in frames.items()}
+    for path, frame in files.items():
+        write_text(path, frame.to_csv(index=False, float_format="%.4f"))
+    for ending, text in forms(page, beside(output, ".png").read_bytes()).items():
         write_text(beside(output, f".{ending}"), text)
+    return list(files)
 
 
-def forms(table: tables.Table, picture: bytes) -> dict[str, str]:
+def forms(page: tables.Page, picture: bytes) -> dict[str, str]:
     """The table as "md", "html" (one page with the PNG `picture` in it) and "tex"."""
-    content = {"table": table, "flag": tables.FLAG, "picture": base64.b64encode(picture).decode()}
+    content = {"page": page, "flag": tables.FLAG, "picture": base64.b64encode(picture).decode()}
     return {
         ending: _TEMPLATES.get_template(f"table.{ending}.j2").render(content)
         for ending in ("md", "html", "tex")

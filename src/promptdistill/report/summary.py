@@ -1,5 +1,6 @@
 """From one row a run to one row a cell: means over seeds, averages over data sets."""
 
+from collections.abc import Iterable
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from ..errors import UserError
-from ..evaluation.metrics import harmonic_mean
+from ..files import read_json
 from . import published as published_numbers
-from .request import AVERAGE, KINDS, Request
+from .request import AVERAGE, Request
 
 KEYS = (
     *("protocol", "dataset", "source", "method", "shots", "seed", "unlabelled", "transductive"),
@@ -17,8 +18,20 @@ KEYS = (
 )
 TRANSDUCTIVE = ("class names", "images and class names")  # the stronger one last
 COLUMNS = (
-    "dataset method title shots figure mean std seeds partial transductive published difference outside"
+    "dataset method title shots metric mean std seeds partial transductive published difference outside"
 ).split()
+
+
+def read_runs(path: Path, protocol: str, method: str) -> list[dict[str, Any]]:
+    """The rows of a file of metrics, one a run; UserError if it is missing or is not of this method."""
+    content = read_json(path)
+    made_for = isinstance(content, dict) and (content.get("protocol"), content.get("method"))
+    if made_for != (protocol, method) or not isinstance(content.get("runs"), list):
+        raise UserError(
+            f"{path} does not hold the metrics of {method} in {protocol}: delete it and make the "
+            "metrics again."
+        )
+    return content["runs"]
 
 
 def select(metrics: list[dict[str, Any]], request: Request) -> pd.DataFrame:
@@ -31,22 +44,23 @@ def select(metrics: list[dict[str, Any]], request: Request) -> pd.DataFrame:
     runs = [_checked(row, request) for row in metrics if _belongs(row, request)]
     if not runs:
         raise UserError(
-            f"The metrics hold no {KINDS[request.kind].protocol} result of these data sets, methods, shots "
+            f"The metrics hold no {request.protocol} result of these data sets, methods, shots "
             "and seeds: nothing to tabulate."
         )
     _require_one_student(runs)
     _require_distinct(runs)
     frame = pd.DataFrame(runs)
-    return frame.astype({"seed": "Int64", "shots": int} | dict.fromkeys(request.figures, float))
+    return frame.astype({"seed": "Int64", "shots": int} | dict.fromkeys(request.names, float))
 
 
 def summarise(runs: pd.DataFrame, request: Request, published: Path | None = None) -> pd.DataFrame:
-    """One row per data set (then the average), method, shots and figure that there is a result of.
+    """One row per data set (then the average), method, shots and metric that there is a result of.
 
-    `runs` is what `select` returns.  Columns: COLUMNS; figures in percent; `std` is the sample standard
+    `runs` is what `select` returns.  Columns: COLUMNS; metrics in percent; `std` is the sample standard
     deviation over `seeds` runs, missing for one; `partial` says that there are fewer seeds than asked
-    for.  The average is over `request.datasets` and the seeds that all of them have.  HM is the harmonic
-    mean of the mean base and the mean novel accuracy, its deviation that of the seeds' own HMs.
+    for.  The average is over `request.datasets` and the seeds that all of them have.  The mean of a metric
+    with parts follows from the parts' means (HM: from mean base and mean novel accuracy); its deviation is
+    that of the seeds' own.
     """
     rows = []
     for dataset in (*request.shown, AVERAGE):
@@ -54,14 +68,14 @@ def summarise(runs: pd.DataFrame, request: Request, published: Path | None = Non
             for shots in (0, *request.shots):
                 own = runs[(runs["method"] == method) & (runs["shots"] == shots)]
                 own = seed_averages(own, request) if dataset == AVERAGE else own[own["dataset"] == dataset]
-                rows += _figures(own, dataset, method, shots, request)
+                rows += _cells(own, dataset, method, shots, request)
     cells = pd.DataFrame(rows, columns=COLUMNS[: COLUMNS.index("published")])
     return published_numbers.compare(cells, published, request, runs["student"].iloc[0])
 
 
 def seeds_of(runs: pd.DataFrame, request: Request) -> pd.DataFrame:
-    """Every run's figures (percent), and the predictions that they come from."""
-    return runs[["dataset", "source", "method", "shots", "seed", *request.figures, "images", "predictions"]]
+    """Every run's metrics (percent), and the predictions that they come from."""
+    return runs[["dataset", "source", "method", "shots", "seed", *request.names, "images", "predictions"]]
 
 
 def _belongs(row: dict[str, Any], request: Request) -> bool:
@@ -70,11 +84,11 @@ def _belongs(row: dict[str, Any], request: Request) -> bool:
         where = row.get("predictions", "a row")
         raise UserError(f"The metrics of {where} lack {', '.join(missing)}: make the metrics again.")
     return (
-        row["protocol"] == KINDS[request.kind].protocol
+        row["protocol"] == request.protocol
         and row["dataset"] in request.shown
         and row["method"] in request.titles
         and (row["shots"] == 0 or (row["shots"] in request.shots and row["seed"] in request.seeds))
-        and (not request.is_transfer or _is_transferred(row, request))
+        and (request.source is None or _is_transferred(row, request))
     )
 
 
@@ -88,13 +102,13 @@ def _is_transferred(row: dict[str, Any], request: Request) -> bool:
 
 
 def _checked(row: dict[str, Any], request: Request) -> dict[str, Any]:
-    for figure in request.figures:
-        if not isinstance(row.get(figure), Real):
-            raise UserError(f"The metrics of {row['predictions']} have no {figure}: make the metrics again.")
+    for name in request.names:
+        if not isinstance(row.get(name), Real):
+            raise UserError(f"The metrics of {row['predictions']} have no {name}: make the metrics again.")
     if row["transductive"] not in (None, *TRANSDUCTIVE):
         raise UserError(
             f"The metrics of {row['predictions']} say {row['transductive']!r} for transductive, which is "
-            f"none of null, {', '.join(TRANSDUCTIVE)}: make the metrics again."
+            f"not one of null, {', '.join(TRANSDUCTIVE)}: make the metrics again."
         )
     return row
 
@@ -123,22 +137,18 @@ def seed_averages(own: pd.DataFrame, request: Request) -> pd.DataFrame:
     own = own[own["dataset"].isin(request.datasets)]
     by_seed = own.groupby("seed", dropna=False)
     complete = by_seed["dataset"].nunique() == len(request.datasets)
-    averages = by_seed[list(request.figures)].mean()[complete].reset_index()
-    if "hm" in request.figures:
-        pairs = zip(averages["base"], averages["novel"], strict=True)
-        averages["hm"] = [harmonic_mean(*pair) for pair in pairs]
-    return averages.assign(transductive=_strongest(own["transductive"]))
+    means = by_seed[request.names].mean()[complete]
+    averages = [request.averages(row) for row in means.to_dict("records")]
+    frame = pd.DataFrame(averages, index=means.index, columns=request.names).reset_index()
+    return frame.assign(transductive=strongest(own["transductive"]))
 
 
-def _figures(
+def _cells(
     own: pd.DataFrame, dataset: str, method: str, shots: int, request: Request
 ) -> list[dict[str, Any]]:
     """The rows of one data set, method and number of shots; none without a run."""
     if own.empty:
         return []
-    means = {figure: own[figure].mean() for figure in request.figures}
-    if "hm" in means:
-        means["hm"] = harmonic_mean(means["base"], means["novel"])
     shared = {
         "dataset": dataset,
         "method": method,
@@ -146,13 +156,12 @@ def _figures(
         "shots": shots,
         "seeds": len(own),
         "partial": shots > 0 and len(own) < len(request.seeds),
-        "transductive": _strongest(own["transductive"]),
+        "transductive": strongest(own["transductive"]),
     }
-    return [
-        {**shared, "figure": figure, "mean": mean, "std": own[figure].std()} for figure, mean in means.items()
-    ]
+    means = request.averages({name: own[name].mean() for name in request.names})
+    return [{**shared, "metric": name, "mean": mean, "std": own[name].std()} for name, mean in means.items()]
 
 
-def _strongest(marks: pd.Series) -> str | None:
-    present = set(marks.dropna())
-    return next((mark for mark in reversed(TRANSDUCTIVE) if mark in present), None)
+def strongest(marks: Iterable[str | None]) -> str | None:
+    """The strongest of some marks of `TRANSDUCTIVE`; None where there is none."""
+    return max(set(marks) & set(TRANSDUCTIVE), key=TRANSDUCTIVE.index, default=None)

@@ -1,21 +1,23 @@
 """A table as text, before it takes a form: blocks of rows of cells, and the legend under them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from ..protocols import Metric
 from .gains import shown
-from .request import AVERAGE, KINDS, Request
+from .request import AVERAGE, Request
+from .summary import strongest
 
-MARKS = {"images and class names": "†", "class names": "‡"}  # the stronger one first
+MARKS = {"images and class names": "†", "class names": "‡"}
 MARKS_MEAN = {
     "images and class names": "† The method saw unlabelled images of the data set and the names of all its "
     "classes.",
     "class names": "‡ The method knew the names of all classes of the data set, and saw no image of it.",
 }
 FLAG = "⚑"
-HEADINGS = {"base": "Base", "novel": "Novel", "hm": "HM", "accuracy": "Accuracy"}
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Table:
-    """All that a page shows."""
+class Page:
+    """All that a table's page shows."""
 
     title: str
     about: str
@@ -74,30 +76,24 @@ class _Column:
 
     title: str
     dataset: str
-    figure: str
+    metric: Metric
     shots: int | None = None
 
 
-def build(
-    cells: pd.DataFrame, gained: pd.DataFrame, request: Request, *, note: str, provenance: str
-) -> Table:
+def build(cells: pd.DataFrame, gained: pd.DataFrame, request: Request, *, note: str, provenance: str) -> Page:
     """Lay out a summary (`summary.summarise`) and its gains (`gains.gains`) as a table.
 
     Every method asked for has a row in every block; a cell without a result is empty.  The average's
     block stands only where there is an average.
     """
-    blocks = [
-        _block(title, columns, cells, request)
-        for title, columns in _headings(cells, request)
-        if title != AVERAGE or (cells["dataset"] == AVERAGE).any()
-    ]
+    blocks = [_block(title, columns, cells, request) for title, columns in _layout(cells, request)]
     gain_block = _gain_block(gained, request)
-    return Table(
-        title=KINDS[request.kind].title,
-        about=f"{KINDS[request.kind].about} {_trainings(request)}",
+    return Page(
+        title=request.table.title,
+        about=f"{request.table.about} {_trainings(request)}",
         blocks=blocks,
         gains=gain_block,
-        legend=[*_legend(cells, blocks), *(_gain_legend(gained) if gain_block else [])],
+        legend=[*_legend(cells, blocks, request), *(_gain_legend(gained) if gain_block else [])],
         note=note,
         provenance=provenance,
     )
@@ -105,38 +101,37 @@ def build(
 
 def _trainings(request: Request) -> str:
     """Which trainings the numbers are of, as a sentence."""
-    seeds = ", ".join(str(seed) for seed in request.seeds)
-    shots = (
-        ""
-        if request.kind == "few_shot"
-        else f"{request.shots[0]} labelled images per class (fewer where a class has fewer); "
-    )
-    return f"{shots}seeds {seeds}.".capitalize()
+    seeds = f"seeds {', '.join(map(str, request.seeds))}."
+    if request.table.columns == "shots":
+        return seeds.capitalize()
+    return f"{request.shots[0]} labelled images per class (fewer where a class has fewer); {seeds}"
 
 
-def _headings(cells: pd.DataFrame, request: Request) -> list[tuple[str, list[_Column]]]:
+def _layout(cells: pd.DataFrame, request: Request) -> list[tuple[str, list[_Column]]]:
     """The blocks: their titles, and the columns of each."""
-    if request.is_transfer:
-        source, *targets = (_Column(name, name, "accuracy") for name in request.shown)
-        source = _Column(f"{source.title} (source)", source.dataset, "accuracy")
-        return [("", [source, *targets, _Column("average of targets", AVERAGE, "accuracy")])]
-    return [(name, _columns(name, cells, request)) for name in (AVERAGE, *request.datasets)]
+    if request.table.columns == "datasets":
+        names = (*request.shown, AVERAGE)
+        return [("", [_Column(request.heading(name), name, request.headline) for name in names])]
+    averaged = [AVERAGE] if (cells["dataset"] == AVERAGE).any() else []
+    return [(request.heading(name), _columns(name, cells, request)) for name in (*averaged, *request.shown)]
 
 
 def _columns(dataset: str, cells: pd.DataFrame, request: Request) -> list[_Column]:
-    if request.kind == "base_to_novel":
-        return [_Column(HEADINGS[figure], dataset, figure) for figure in request.figures]
+    if request.table.columns == "metrics":
+        return [_Column(metric.heading, dataset, metric) for metric in request.columns]
     untrained = [0] if (cells["shots"] == 0).any() else []
-    return [_Column(f"K = {shots}", dataset, "accuracy", shots) for shots in (*untrained, *request.shots)]
+    return [
+        _Column(f"K = {shots}", dataset, request.headline, shots) for shots in (*untrained, *request.shots)
+    ]
 
 
 def _block(title: str, columns: list[_Column], cells: pd.DataFrame, request: Request) -> Block:
     found = [_found(column, cells) for column in columns]
-    ranks = [_ranks(column) for column in found]
+    ranks = [_ranks(own, column.metric) for own, column in zip(found, columns, strict=True)]
     rows = []
     for method, name in request.titles.items():
         records = [column.get(method) for column in found]
-        mark = "" if request.is_transfer else _strongest(records)
+        mark = "" if request.table.columns == "datasets" else _mark(*records)
         texts = [
             _cell(record, rank.get(method), request) for record, rank in zip(records, ranks, strict=True)
         ]
@@ -146,24 +141,23 @@ def _block(title: str, columns: list[_Column], cells: pd.DataFrame, request: Req
 
 def _found(column: _Column, cells: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The summary's row of each method in one column."""
-    own = cells[(cells["dataset"] == column.dataset) & (cells["figure"] == column.figure)]
+    own = cells[(cells["dataset"] == column.dataset) & (cells["metric"] == column.metric.name)]
     if column.shots is not None:
         own = own[own["shots"] == column.shots]
     return {row["method"]: row for row in own.to_dict("records")}
 
 
-def _ranks(column: dict[str, dict[str, Any]]) -> dict[str, int]:
+def _ranks(column: dict[str, dict[str, Any]], metric: Metric) -> dict[str, int]:
     """1 for the best methods as displayed, 2 for the next; none where nothing is compared."""
     means = {method: shown(row["mean"]) for method, row in column.items() if not row["partial"]}
-    best = sorted(set(means.values()), reverse=True)[:2]
+    best = sorted(set(means.values()), reverse=not metric.lower_is_better)[:2]
     if len(means) < 2:
         return {}
     return {method: best.index(mean) + 1 for method, mean in means.items() if mean in best}
 
 
-def _strongest(records: list[dict[str, Any] | None]) -> str:
-    present = {record["transductive"] for record in records if record}
-    return next((mark for name, mark in MARKS.items() if name in present), "")
+def _mark(*records: dict[str, Any] | None) -> str:
+    return MARKS.get(strongest(record["transductive"] for record in records if record), "")
 
 
 def _cell(record: dict[str, Any] | None, rank: int | None, request: Request) -> Cell:
@@ -172,7 +166,7 @@ def _cell(record: dict[str, Any] | None, rank: int | None, request: Request) -> 
     return Cell(
         value=f"{record['mean']:.2f}{deviation(record['std'])}",
         rank=rank,
-        mark=_strongest([record]) if request.is_transfer else "",
+        mark=_mark(record) if request.table.columns == "datasets" else "",
         note=f"{record['seeds']} of {len(request.seeds)} seeds" if record["partial"] else "",
         published=_published(record),
     )
@@ -193,9 +187,11 @@ def deviation(std: float) -> str:
     return "" if pd.isna(std) else f" ± {std:.2f}"
 
 
-def p_text(p: float) -> str:
-    """What follows wins, ties and losses; nothing where nothing was tested."""
-    return "" if pd.isna(p) else ", p < 0.001" if p < 0.001 else f", p = {p:.3f}"
+def won(row: Mapping[str, Any]) -> str:
+    """Wins/ties/losses, and the p of their test where something was tested."""
+    p = row["p"]
+    tested = "" if pd.isna(p) else ", p < 0.001" if p < 0.001 else f", p = {p:.3f}"
+    return f"{row['wins']:.0f}/{row['ties']:.0f}/{row['losses']:.0f}{tested}"
 
 
 def signed(points: float) -> str:
@@ -204,39 +200,35 @@ def signed(points: float) -> str:
 
 
 def _gain_block(gained: pd.DataFrame, request: Request) -> Block | None:
-    """A row for each cascaded method, a column for each figure or number of shots; None without gains."""
+    """A row for each cascaded method, a column for each metric or number of shots; None without gains."""
     if gained.empty:
         return None
-    by = "shots" if request.kind == "few_shot" else "figure"
-    keys = request.shots if by == "shots" else request.figures
+    if request.table.columns == "shots":
+        by, headings = "shots", {shots: f"K = {shots}" for shots in request.shots}
+        gained = gained[gained["metric"] == request.headline.name]
+    else:
+        by, headings = "metric", {metric.name: metric.heading for metric in request.columns}
+    if request.table.columns == "datasets":
+        headings = {request.headline.name: request.heading(AVERAGE)}
     rows = []
     for method in gained["method"].unique():
         own = {row[by]: row for row in gained[gained["method"] == method].to_dict("records")}
-        rows.append(Row(request.titles[method], [_gain(own.get(key)) for key in keys]))
-    headings = [_gain_heading(key, request) for key in keys]
-    return Block("Gain over the plain method", headings, rows)
+        cells = [
+            Cell(signed(own[key]["gain"]), note=won(own[key])) if key in own else Cell() for key in headings
+        ]
+        rows.append(Row(request.titles[method], cells))
+    return Block("Gain over the plain method", list(headings.values()), rows)
 
 
-def _gain_heading(key: int | str, request: Request) -> str:
-    if request.is_transfer:
-        return "average of targets"
-    return f"K = {key}" if isinstance(key, int) else HEADINGS[key]
-
-
-def _gain(row: dict[str, Any] | None) -> Cell:
-    if row is None:
-        return Cell()
-    won = f"{row['wins']}/{row['ties']}/{row['losses']}"
-    return Cell(signed(row["gain"]), note=won + p_text(row["p"]))
-
-
-def _legend(cells: pd.DataFrame, blocks: list[Block]) -> list[str]:
+def _legend(cells: pd.DataFrame, blocks: list[Block], request: Request) -> list[str]:
     """A sentence for each sign that occurs."""
     shown_cells = [cell for block in blocks for row in block.rows for cell in row.cells]
     beside = [cell.published for cell in shown_cells if cell.published]
     marks = set(cells["transductive"].dropna())
+    lower = " and ".join(metric.heading for metric in request.columns if metric.lower_is_better)
     sentences = {
         "Bold is the best mean of a column, underlined the second.": any(cell.rank for cell in shown_cells),
+        f"Less is better: {lower}.": bool(lower),
         **{sentence: mark in marks for mark, sentence in MARKS_MEAN.items()},
         "An average bears the strongest mark of the data sets in it.": bool(marks),
         "(n of m seeds): some seeds are missing; such a mean takes no part in the ranking or the gains.": any(
