@@ -1,4 +1,4 @@
-"""Operations of a whole training step of FDBPL are those that torch's own counter sees its loss take."""
+"""Operations of a whole training step are those that torch's own counter sees a method's loss take."""
 
 from pathlib import Path
 
@@ -67,3 +67,31 @@ def test_a_step_of_fdbpl(student, answers, cascaded, own):
         method.loss(batch).backward()
     planned = cost.step(read_architecture("miniature-student"), len(NAMES), batch=8)
     assert planned == pytest.approx(counter.get_total_flops(), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "name", ["coop", "cocoop", "ivlp", "kgcoop", "lasp", "maple", "promptkd_teacher", "promptsrc"]
+)
+def test_a_step_of_a_method_with_what_its_entry_says(student, answers, name):
+    """What an entry leaves out of `costs` is not computed; small nets and losses are the rest."""
+    entry = load_method(name, CONFIG_DIR)
+    depth = {"prompt_depth": 2} if "prompt_depth" in entry.hyperparameters else {}
+    values = entry.hyperparameters | depth
+    looked_up = {f"{entry.looks_up}_features": answers} if entry.looks_up else {}
+    method = find_method(name)(
+        MethodContext(
+            backbone=student,
+            class_names=NAMES,
+            template="a photo of a {}.",
+            config=parse_hyperparameters(name, values),
+            generator=torch.Generator().manual_seed(0),
+            **looked_up,
+        )
+    )
+    images = torch.arange(4)
+    batch = Batch(torch.randn(4, 3, *student.size), images % 4, images, torch.zeros(4, dtype=torch.int64))
+    method.loss(batch)  # what is encoded once is kept
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        method.loss(batch).backward()
+    planned = ComputeCost.of(name, entry, values).step(read_architecture("miniature-student"), 4, batch=4)
+    assert planned == pytest.approx(counter.get_total_flops(), rel=0.01)

@@ -7,52 +7,84 @@ import pytest
 import yaml
 from rich.console import Console
 
-from promptdistill import config as configuration
 from promptdistill.errors import UserError
-from promptdistill.planning.compute_cost import OWN_TOKENS
-from promptdistill.planning.downloads import downloads
-from promptdistill.planning.estimate import plan
-from promptdistill.planning.experiment import Experiment, UnknownError
-from promptdistill.planning.flops import ImageTokens, image_flops, text_flops
-from promptdistill.planning.jobs import (
-    Adapt,
-    Boost,
-    Evaluate,
+from promptdistill.experiment import Experiment
+from promptdistill.graph import (
+    BoostingPrompt,
     Lookup,
+    LookupPart,
+    Predictions,
+    Prompt,
     StoredRegions,
-    TuneTeacher,
-    ablation_jobs,
-    all_jobs,
+    TeacherPrompt,
+    everything,
+    targets,
 )
+from promptdistill.planning.architecture import read_architecture
+from promptdistill.planning.compute_cost import OWN_TOKENS
+from promptdistill.planning.disk import bytes_of
+from promptdistill.planning.downloads import downloads
+from promptdistill.planning.estimate import STAGES, ablation_artifacts, jobs_by_rule, plan
+from promptdistill.planning.flops import ImageTokens, image_flops, text_flops
 from promptdistill.planning.show import show
+from promptdistill.planning.sizes import UnknownError
 from promptdistill.planning.throughput import Measured, Throughput, read_measured
 from promptdistill.planning.work import ENCODE, work_of
+from promptdistill.protocols import ProtocolSettings
+from promptdistill.validation import merged, read_yaml
 
 ROOT = Path(__file__).parents[2]
-FAST = configuration.read_yaml(ROOT / "tests/workflow/fast.yaml")
+FAST = read_yaml(ROOT / "tests/workflow/fast.yaml")
+STUDENT = read_architecture("miniature-student")
+TEACHER = read_architecture("miniature-teacher")
 
 
 def experiment(**changes):
     """The fast experiment of the workflow's tests, with changes: one data set of 12 classes, 384 images."""
-    config = configuration.merged(FAST, changes)
-    return Experiment(configuration.load(config, ROOT / "config"), ROOT / "config")
+    return Experiment.checked(merged(FAST, changes), ROOT / "config")
+
+
+def all_made(of):
+    return everything(targets(of), of)
 
 
 def only(kind, of):
-    """The jobs of one kind."""
-    return [job for job in all_jobs(of) if isinstance(job, kind)]
+    """The artifacts of one kind, and of none that is derived from it."""
+    return [artifact for artifact in all_made(of) if type(artifact) is kind]
 
 
 def work(kind, of):
-    return [one for job in only(kind, of) for one in work_of(job, of)]
+    return [one for artifact in only(kind, of) for one in work_of(artifact, of)]
+
+
+def test_jobs_of_groups_make_several_artifacts():
+    """Two seeds in a job of a method, or one; a split's draws and a teacher's prompt each have their own."""
+    for runs, groups in ((2, {"0": 1}), (1, {"0": 1, "1": 1})):
+        fast = experiment(methods=["zero_shot", "coop", "promptkd"], jobs={"runs_per_job": runs})
+        rules = jobs_by_rule(all_made(fast), fast)
+        assert len(only(Predictions, fast)) == 1 + 2 * 2
+        per_method = {"adapt": 2, "evaluate": 2, "features": 1}
+        assert {name: rules[name] for name in rules if name.startswith(tuple(per_method))} == {
+            "evaluate_zero_shot": 1,
+            **{
+                f"{rule}_base_to_novel_{group}": count
+                for rule, count in per_method.items()
+                for group in groups
+            },
+        }
+        assert (rules["draw"], rules["tune_teacher"], rules["lookup"]) == (2, 1, 1)
+        made = plan(fast, ON_CPU, tflops=10)
+        assert made.rules == rules
+        assert made.total.jobs == sum(rules.values())
+        assert {artifact.stage for artifact in all_made(fast)} <= set(STAGES)
 
 
 def test_boosting():
     """One epoch of 384 images in batches of 32, three deep layers, all 12 classes."""
     fast = experiment()
-    (steps,) = work(Boost, fast)
-    image = image_flops(fast.student, [ImageTokens(8, 3)]).times(32)
-    text = text_flops(fast.student, 12, prefix=9, own=OWN_TOKENS)
+    (steps,) = work(BoostingPrompt, fast)
+    image = image_flops(STUDENT, [ImageTokens(8, 3)]).times(32)
+    text = text_flops(STUDENT, 12, prefix=9, own=OWN_TOKENS)
     assert (steps.what, steps.times) == ("boosting", 12)
     assert steps.flops == image.step + text.step
 
@@ -63,9 +95,9 @@ def test_adapting_on_looked_up_features_encodes_text_alone():
     A cascaded prompt of 8 tokens stands before the 5 of the boosting prompt.
     """
     fast = experiment(methods=["coop", "coop+caspl"], overrides={"boosting": {"n_ctx_text": 5}})
-    trained = [steps for job in only(Adapt, fast) for steps in work_of(job, fast)]
+    trained = work(Prompt, fast)
     plain, cascaded = (
-        text_flops(fast.student, 6, prefix=prefix, own=OWN_TOKENS).step for prefix in (1 + 16, 1 + 8 + 5)
+        text_flops(STUDENT, 6, prefix=prefix, own=OWN_TOKENS).step for prefix in (1 + 16, 1 + 8 + 5)
     )
     assert sorted(trained) == sorted([("coop", cascaded, 6)] * 2 + [("coop", plain, 6)] * 2)
 
@@ -76,16 +108,20 @@ def test_a_lookup_counts_once_also_in_parts():
         fast = experiment(lookup=lookup, overrides={"boosting": {"epochs": 5}})
         (asked,) = work(Lookup, fast)
         assert (asked.what, asked.times) == (ENCODE, 384 * 5)
-        assert asked.flops == image_flops(fast.teacher).forward
+        assert asked.flops == image_flops(TEACHER).forward
+        parts = only(LookupPart, fast)
+        assert len(parts) == lookup.get("parts", 0)
+        assert not [one for part in parts for one in work_of(part, fast)]
+        assert sum(bytes_of(part, fast) for part in parts) == 0
 
 
 def test_a_tuned_teacher_compares_with_its_plain_features():
     """PromptKD's teacher is the larger model, and nothing of it is looked up."""
     fast = experiment(methods=["promptkd"], overrides={"promptkd_teacher": {"prompt_depth": 2}})
-    (steps,) = work(TuneTeacher, fast)
-    prompted = image_flops(fast.teacher, [ImageTokens(4, 2)]).times(8).step
-    text = text_flops(fast.teacher, 6, prefix=5, own=OWN_TOKENS).step
-    assert steps.flops == prompted + image_flops(fast.teacher).times(8).forward + text
+    (steps,) = work(TeacherPrompt, fast)
+    prompted = image_flops(TEACHER, [ImageTokens(4, 2)]).times(8).step
+    text = text_flops(TEACHER, 6, prefix=5, own=OWN_TOKENS).step
+    assert steps.flops == prompted + image_flops(TEACHER).times(8).forward + text
     assert (steps.what, steps.times) == ("promptkd_teacher", 20 * (12 // 8))
 
 
@@ -99,20 +135,24 @@ def fdbpl(method="fdbpl", **own):
 def test_fdbpl_sees_several_regions_and_two_texts_a_class():
     """Six epochs on two shots of six base classes: batches of four images with two regions each."""
     alone = fdbpl()
-    steps, other_seed = work(Adapt, alone)
-    image = image_flops(alone.student, [ImageTokens(4, 2)]).times(4 * 2)
-    text = text_flops(alone.student, 6, prefix=5, own=OWN_TOKENS).times(2)
+    steps, other_seed = work(Prompt, alone)
+    image = image_flops(STUDENT, [ImageTokens(4, 2)]).times(4 * 2)
+    text = text_flops(STUDENT, 6, prefix=5, own=OWN_TOKENS).times(2)
     assert steps == other_seed == ("fdbpl", image.step + text.step, 6 * (12 // 4))
 
 
 def test_fdbpl_shows_no_more_regions_than_an_image_has():
     alone = fdbpl("fdbpl@regions_1", n_ctx_vision=0)
-    steps, _ = work(Adapt, alone)
-    image = image_flops(alone.student).times(4)
-    text = text_flops(alone.student, 6, prefix=5, own=OWN_TOKENS).times(2)
+    steps, _ = work(Prompt, alone)
+    image = image_flops(STUDENT).times(4)
+    text = text_flops(STUDENT, 6, prefix=5, own=OWN_TOKENS).times(2)
     assert (steps.what, steps.flops) == ("fdbpl", image.forward + text.step)
-    tested = work(Evaluate, alone)
-    assert tested == [(ENCODE, image_flops(alone.student).forward, 480 * 2)]
+    tested = work(Predictions, alone)
+    assert tested == [(ENCODE, image_flops(STUDENT).forward, 480)] * 2
+
+
+def regions(artifact, of):
+    return of.regions_named(artifact.region_set)
 
 
 def test_fdbpl_asks_the_zero_shot_teacher_about_its_own_regions():
@@ -123,14 +163,16 @@ def test_fdbpl_asks_the_zero_shot_teacher_about_its_own_regions():
             methods=methods,
             overrides={name: {"epochs": 6} | own for name in methods[:2]},
         )
-        asked = sorted(job.regions.count for job in only(Lookup, several))
-        assert asked == sorted(job.regions.count for job in only(StoredRegions, several)) == counts
+        asked = sorted(regions(lookup, several).count for lookup in only(Lookup, several))
+        assert asked == sorted(regions(store, several).count for store in only(StoredRegions, several))
+        assert asked == counts
         assert sorted(steps.times for steps in work(Lookup, several)) == [384 * count for count in counts]
     scaled = experiment(methods=methods, overrides={"fdbpl": {"epochs": 1, "region_scale": [0.3, 0.6]}})
-    scales = {(job.regions.count, job.regions.scale) for job in only(Lookup, scaled)}
+    drawn = [regions(lookup, scaled) for lookup in only(Lookup, scaled)]
+    scales = {(own.count, own.scale) for own in drawn}
     assert scales == {(1, (0.08, 1.0)), (1, (0.3, 0.6)), (20, (0.08, 1.0))}
     made = {stage.name: stage for stage in plan(scaled, read_measured(), tflops=10).stages}
-    dim, classes = scaled.teacher.dim, 12
+    dim, classes = TEACHER.dim, 12
     per_lookup = [384 * count * (2 * dim + 20) + classes * 4 * dim for count in (1, 1, 20)]
     assert made["lookup"].disk_bytes == sum(per_lookup)
 
@@ -140,26 +182,63 @@ def test_only_what_changes_an_image_is_encoded_again_in_tests():
     tested = {}
     for method in ("coop", "maple", "cocoop"):
         fast = experiment(methods=[method])
-        tested[method] = work(Evaluate, fast)
-        assert len(only(Evaluate, fast)) == 1
+        tested[method] = work(Predictions, fast)
     assert tested["coop"] == []
-    assert tested["maple"][0].times == tested["cocoop"][0].times == 480 * 2
-    assert tested["maple"][0].flops == image_flops(fast.student, [ImageTokens(2, 9)]).forward
-    assert tested["cocoop"][0].flops == text_flops(fast.student, 6, prefix=5, own=OWN_TOKENS).forward
+    assert [one.times for one in (*tested["maple"], *tested["cocoop"])] == [480] * 4
+    assert tested["maple"][0].flops == image_flops(STUDENT, [ImageTokens(2, 9)]).forward
+    assert tested["cocoop"][0].flops == text_flops(STUDENT, 6, prefix=5, own=OWN_TOKENS).forward
+
+
+def test_a_student_of_a_teacher_learns_from_all_images_and_classes():
+    """In batches of 8; one job of the stage `adapting`."""
+    fast = experiment(methods=["promptkd"], overrides={"promptkd": {"epochs": 3, "batch_size": 8}})
+    steps, other_seed = work(Prompt, fast)
+    image = image_flops(STUDENT, [ImageTokens(4, 9)]).times(8)
+    assert steps == other_seed == ("promptkd", image.step, 3 * 384 // 8)
+    (lookup,) = only(Lookup, fast)
+    (asked,) = work_of(lookup, fast)
+    assert asked.flops == image_flops(TEACHER, [ImageTokens(4, 9)]).forward
+
+
+class Sessions(ProtocolSettings):
+    """Settings of a protocol with several sessions."""
+
+    sessions: int = 6
+
+
+def test_sessions_share_the_images_of_a_training():
+    """Two of 12 images each, for all epochs, in steps of no more; all of it is tested 3.5 times."""
+    fast = experiment(methods=["maple"], overrides={"maple": {"epochs": 2, "batch_size": 4}})
+    fast.protocols["base_to_novel"] = Sessions(shots=2, seeds=[1, 2])
+    steps = work(Prompt, fast)[0]
+    image = image_flops(STUDENT, [ImageTokens(2, 9)]).times(2)
+    text = text_flops(STUDENT, 6, prefix=5, own=OWN_TOKENS)
+    assert steps == ("maple", image.step + text.step, 2 * 6)
+    assert [one.times for one in work(Predictions, fast)] == [480 * 3.5] * 2
+
+
+def test_boosting_prompts_of_a_protocol_that_is_not_run():
+    """Few-shot runs share those of base-to-novel."""
+    fast = experiment(
+        methods=["coop+caspl"], protocols={"base_to_novel": None, "few_shot": {"shots": [1], "seeds": [1]}}
+    )
+    (boosting,) = work(BoostingPrompt, fast)
+    assert boosting.times == 12
+    assert [steps.times for steps in work(Prompt, fast)] == [2 * (12 // 4)]
 
 
 def test_hours_and_disk_are_sums():
-    fast, pace = experiment(), Throughput(read_measured())
+    fast, throughput = experiment(), Throughput(read_measured())
     made = plan(fast, read_measured(), tflops=5)
     stages = {stage.name: stage for stage in made.stages}
-    works = [work for job in all_jobs(fast) for work in work_of(job, fast)]
+    works = [work for artifact in all_made(fast) for work in work_of(artifact, fast)]
     flops = sum(work.flops * work.times for work in works)
     assert made.total.flops == pytest.approx(flops)
     assert made.total.gpu_hours == pytest.approx(flops / 5e12 / 3600)
-    (boosting,) = work(Boost, fast)
-    seconds = pace.seconds("boosting", boosting.flops) * boosting.times
+    (boosting,) = work(BoostingPrompt, fast)
+    seconds = throughput.seconds("boosting", boosting.flops) * boosting.times
     assert stages["boosting"].hours == pytest.approx(seconds / 3600)
-    counts = {job.regions.count for job in only(StoredRegions, fast)}
+    counts = {regions(store, fast).count for store in only(StoredRegions, fast)}
     region = 3 * 32 * 32 + 28
     assert stages["regions"].disk_bytes == sum(384 * count * region for count in counts)
     assert stages["metrics"].hours is None
@@ -178,7 +257,7 @@ ON_CPU = [row("cpu", "coop", 3), row("cpu", ENCODE, 7)]
 
 
 def test_hours_on_a_gpu_are_those_of_steps_measured_on_one():
-    """In each column a method's steps, and encodings, at their own pace, scaled by operations."""
+    """In each column a method's steps, and encodings, at their own throughput, scaled by operations."""
     made = plan(experiment(), [*ON_CPU, *ON_GPU], tflops=10)
     assert made.tflops is None
     stages = {stage.name: stage for stage in made.stages}
@@ -186,18 +265,18 @@ def test_hours_on_a_gpu_are_those_of_steps_measured_on_one():
         giga = stages[name].flops / 1e9
         assert stages[name].hours == pytest.approx(giga * cpu / 3600)
         assert stages[name].gpu_hours == pytest.approx(giga * gpu / 3600)
-    assert (made.pacing.machines, made.gpu_pacing.machines) == (
+    assert (made.basis.machines, made.gpu_basis.machines) == (
         ["M on cpu (1 thread), float32"],
         ["M on cuda, float32"],
     )
-    assert "boosting" in made.gpu_pacing.not_measured
-    assert ENCODE not in made.gpu_pacing.not_measured
+    assert "boosting" in made.gpu_basis.not_measured
+    assert ENCODE not in made.gpu_basis.not_measured
 
 
 def test_hours_of_steps_measured_on_a_gpu_alone():
-    """One column: there is no other pace."""
+    """One column: no other throughput is known."""
     made = plan(experiment(), ON_GPU, tflops=10)
-    assert (made.pacing, made.tflops, made.total.hours) == (None, None, None)
+    assert (made.basis, made.tflops, made.total.hours) == (None, None, None)
     assert made.total.gpu_hours == plan(experiment(), [*ON_CPU, *ON_GPU], tflops=10).total.gpu_hours > 0
     header, *_, notes = shown(made).partition("\n\n")
     assert " GPU hours " in header
@@ -208,9 +287,9 @@ def test_hours_of_steps_measured_on_a_gpu_alone():
 
 def test_hours_on_a_gpu_where_none_was_measured_are_called_assumed():
     made = plan(experiment(), ON_CPU, tflops=10)
-    assert (made.gpu_pacing, made.tflops) == (None, 10)
+    assert (made.gpu_basis, made.tflops) == (None, 10)
     assert "GPU hours: at 10 TFLOP/s achieved, which is assumed (--tflops)" in shown(made)
-    assert "hours: at the pace of steps measured with M on cpu (1 thread), float32, " in shown(made)
+    assert "hours: at the throughput of steps measured with M on cpu (1 thread), float32, " in shown(made)
 
 
 def shown(made):
@@ -236,14 +315,15 @@ def test_an_ablation_adds_what_is_not_there_yet():
     settings = {"ablation": ["fdbpl"], "overrides": {"fdbpl": {"prompt_depth": 2, "epochs": 6}}}
     alone = experiment(methods=["coop"], **settings)
     beside = experiment(methods=["coop", "fdbpl"], **settings)
-    jobs = ablation_jobs(alone)
-    assert set(jobs) == set(ablation_jobs(beside))
-    more = [job for job in jobs if job not in all_jobs(alone)]
+    compared = ablation_artifacts(alone)
+    assert set(compared) == set(ablation_artifacts(beside))
+    more = set(compared) - set(all_made(alone))
+    jobs = sum(jobs_by_rule(more, alone).values())
     made = plan(alone, ON_CPU, tflops=10)
-    assert made.ablation.jobs == len(more) > plan(beside, ON_CPU, tflops=10).ablation.jobs
-    flops = sum(work.flops * work.times for job in more for work in work_of(job, alone))
+    assert made.ablation.jobs == jobs > plan(beside, ON_CPU, tflops=10).ablation.jobs
+    flops = sum(work.flops * work.times for artifact in more for work in work_of(artifact, alone))
     assert made.ablation.flops == pytest.approx(flops)
-    assert f"`snakemake ablation` takes, beyond these: {len(more)} jobs, " in shown(made)
+    assert f"`snakemake ablation` takes, beyond these: {jobs} jobs, " in shown(made)
 
 
 @pytest.fixture
@@ -260,8 +340,8 @@ def own(tmp_path):
 
 def test_what_no_entry_says_is_said(own):
     """Jobs are counted all the same, and what the other data set takes."""
-    config = configuration.merged(FAST, {"datasets": ["mini_patterns", "own"]})
-    both = plan(Experiment(configuration.load(config, own), own), read_measured(), tflops=10)
+    config = merged(FAST, {"datasets": ["mini_patterns", "own"]})
+    both = plan(Experiment.checked(config, own), read_measured(), tflops=10)
     alone = plan(experiment(), read_measured(), tflops=10)
     assert both.total.flops == alone.total.flops
     assert both.total.jobs > alone.total.jobs
@@ -284,14 +364,13 @@ def test_a_resnets_operations_are_not_known():
 
 
 def test_a_step_whose_tokens_are_called_otherwise(own):
-    entry = configuration.read_yaml(own / "methods/coop.yaml")
+    entry = read_yaml(own / "methods/coop.yaml")
     entry["hyperparameters"]["tokens"] = entry["hyperparameters"].pop("n_ctx")
     del entry["with_boosting"]
     (own / "methods/mine.yaml").write_text(yaml.safe_dump(entry))
-    config = configuration.merged(FAST, {"methods": ["mine"]})
-    mine = Experiment(configuration.load(config, own), own)
+    mine = Experiment.checked(merged(FAST, {"methods": ["mine"]}), own)
     with pytest.raises(UnknownError, match="what a step of mine computes"):
-        work(Adapt, mine)
+        work(Prompt, mine)
 
 
 def test_a_hyperparameter_that_is_no_number():
@@ -306,7 +385,7 @@ def test_downloads(own):
     def source(name, **more):
         return {"name": name, "url": f"https://example.org/{name}", **more}
 
-    entry = configuration.read_yaml(own / "datasets/own.yaml")
+    entry = read_yaml(own / "datasets/own.yaml")
     originals = [source("a", size=100), source("b", size=20), source("c")]
     entries = {
         "both": entry | {"sources": originals, "fallback": [source("d", size=1000)]},

@@ -21,7 +21,7 @@ def measured(folder, *rows, columns=COLUMNS):
     return path
 
 
-def pace(folder, *rows):
+def throughput(folder, *rows):
     return Throughput(read_measured(measured(folder, *(f"{row}" for row in rows))))
 
 
@@ -42,14 +42,14 @@ def test_the_operations_in_the_shipped_file_are_those_that_are_counted():
 
 
 def test_what_was_measured_is_given_back():
-    pace = Throughput(read_measured())
+    known = Throughput(read_measured())
     for row in read_measured():
-        assert pace.seconds(row.method, row.gflop * 1e9) == pytest.approx(row.seconds)
+        assert known.seconds(row.method, row.gflop * 1e9) == pytest.approx(row.seconds)
 
 
 def test_between_and_beyond_measured_steps(tmp_path):
     """Ten times the operations take a hundred times as long between these two, ten times beyond them."""
-    known = pace(tmp_path, "coop,M,cpu,2,float32,1,0.01", "coop,M,cpu,2,float32,100,100")
+    known = throughput(tmp_path, "coop,M,cpu,2,float32,1,0.01", "coop,M,cpu,2,float32,100,100")
     assert known.seconds("coop", 10e9) == pytest.approx(1)
     assert known.seconds("coop", 1000e9) == pytest.approx(1000)
     assert known.seconds("coop", 0.1e9) == pytest.approx(0.001)
@@ -57,7 +57,7 @@ def test_between_and_beyond_measured_steps(tmp_path):
 
 def test_what_was_not_measured_takes_the_median_of_the_methods(tmp_path):
     rows = [f"{name},M,cpu,1,float32,1,{seconds}" for name, seconds in zip("abc", (1, 2, 9), strict=True)]
-    known = pace(tmp_path, *rows, "encode,M,cpu,1,float32,1,100")
+    known = throughput(tmp_path, *rows, "encode,M,cpu,1,float32,1,100")
     assert known.seconds("other", 3e9) == pytest.approx(6)
     assert known.seconds("encode", 3e9) == pytest.approx(300)
 

@@ -4,15 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from running import FAST, ROOT, copy_project, jobs, run_snakemake
 
-from promptdistill import config as configuration
-from promptdistill.planning.experiment import Experiment
-from promptdistill.planning.jobs import ablation_jobs
+from promptdistill.experiment import Experiment
+from promptdistill.planning.estimate import ablation_artifacts, jobs_by_rule
 from promptdistill.planning.throughput import SHIPPED
 
 MATRIX = Path(__file__).parent / "matrix.yaml"
@@ -49,9 +47,8 @@ def test_an_ablation_asked_alone_and_beside_the_tables(project):
         asked[len(targets)] = jobs(done.stdout + done.stderr)
         for target in targets:
             del asked[len(targets)][target]
-    configured = configuration.load(configuration.read_yaml(ROOT / config), ROOT / "config")
-    alone = Counter(job.name for job in ablation_jobs(Experiment(configured, ROOT / "config")))
-    assert alone == asked[1]
+    paper = Experiment.read(ROOT / config, ROOT / "config")
+    assert jobs_by_rule(ablation_artifacts(paper), paper) == asked[1]
     made = planned("--config", config, cwd=project)
     assert made["ablation"]["jobs"] == sum(asked[2].values()) - made["total"]["jobs"]
 
@@ -61,7 +58,7 @@ def test_steps_measured_on_a_gpu_and_a_rate_that_is_assumed(project):
     measured = project / "gpu.csv"
     measured.write_text(SHIPPED.read_text().replace(",cpu,", ",cuda,"))
     made = planned("--measured", measured, cwd=project)
-    assert made["pacing"] is None
+    assert made["basis"] is None
     assert made["total"]["gpu_hours"] == planned(cwd=project)["total"]["hours"]
     done = run_plan("--measured", measured, "--tflops", "25", cwd=project)
     assert (done.returncode, done.stdout) == (1, "")

@@ -133,7 +133,7 @@ def _steps(
         experiment.regions(method, dataset, protocol).count,
     )
     stretches = sessions(experiment, protocol)
-    share = images // stretches
+    share = max(1, images // stretches)
     flops = cost.step(model, classes, min(batch, share) * shown)
     return Work(family(method), flops, epochs * stretches * max(1, share // batch))
 
