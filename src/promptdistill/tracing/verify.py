@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
+from ..progress import progress
 
 from ..artifacts import INPUTS
 from ..errors import UserError
@@ -84,12 +84,14 @@ def verify(experiment: Experiment, run: RunKey | None = None) -> Verified:
     files, faults = Files(experiment.roots), _Faults()
     made = _made(experiment, run)
     tops = []
-    for path, artifact in tqdm(made.items(), desc="verifying", unit="result", mininterval=1):
-        top = files.at("result", path)
-        if files.header(path) is None:
-            faults.add(top.path, "damaged")
-        # Of a file of metrics, other runs' predictions are not asked for.
-        tops.append(top if run and isinstance(artifact, Metrics) else files.walk(top))
+    with progress(len(made), "verifying", "result") as bar:
+        for path, artifact in made.items():
+            top = files.at("result", path)
+            if files.header(path) is None:
+                faults.add(top.path, "damaged")
+            # Of a file of metrics, other runs' predictions are not asked for.
+            tops.append(top if run and isinstance(artifact, Metrics) else files.walk(top))
+            bar.update()
     found = every(tops)
     metrics = [path for path, artifact in made.items() if isinstance(artifact, Metrics)]
     rows = list(_rows(metrics, run, files))
@@ -98,8 +100,7 @@ def verify(experiment: Experiment, run: RunKey | None = None) -> Verified:
         if not file.fits:
             faults.add(file.path, _fault(file), user)
     rows = [row for row in rows if row[2].fits]
-    again = tqdm(rows, desc="measuring again", unit="run", mininterval=1)
-    wrong = [line for row in again for line in _differences(*row, experiment)]
+    wrong = [line for row in rows for line in _differences(*row, experiment)]
     paths = {file.path for file in found}
     return Verified(files=len(paths), runs=len(rows), faults=[*faults.lines(), *wrong])
 
