@@ -130,6 +130,10 @@ class Experiment:
             raise UserError(f"The configuration does not run {protocol}: add it under protocols.")
         return self.protocols[protocol]
 
+    def session_count(self, protocol: str) -> int:
+        """How many stretches a training of a protocol has."""
+        return PROTOCOLS[protocol].session_count(self.settings(protocol))
+
     def runs(self, protocol: str) -> list[tuple[int, int]]:
         """The (shots, seed) of every training of one method on one data set, seed by seed."""
         settings = self.settings(protocol)

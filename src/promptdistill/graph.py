@@ -316,14 +316,12 @@ class Trained(Artifact):
         dataset = self.wildcards["dataset"]
         learns_from = experiment.method(method).learns_from
         regions = None if learns_from == "images" else experiment.regions(method, dataset, protocol)
-        settings = experiment.protocols.get(protocol)
         return {
             **_machine(experiment),
             "student": _dump(experiment.backbone(method)),
             "template": experiment.dataset(dataset).template,
             "hyperparameters": experiment.hyperparameters(method, dataset, protocol),
             "regions": regions and _dump(regions),
-            "sessions": getattr(settings, "sessions", 1),
         }
 
 
@@ -437,8 +435,9 @@ class Prompt(OfRun, Trained):
         }
 
     def parameters(self, experiment: Experiment) -> dict[str, Any]:
-        """The model, the template, hyper-parameters and regions."""
-        return self._parameters(experiment, self.method, self.protocol)
+        """The model, the template, hyper-parameters, regions and sessions."""
+        own = self._parameters(experiment, self.method, self.protocol)
+        return {**own, "sessions": experiment.session_count(self.protocol)}
 
 
 @dataclass(frozen=True)
@@ -484,9 +483,10 @@ class Predictions(OfRun):
         }
 
     def parameters(self, experiment: Experiment) -> dict[str, Any]:
-        """The student, the template, and how many images are encoded at a time."""
+        """The student, the template, the sessions, and how many images are encoded at a time."""
         return {
             **_machine(experiment),
+            "sessions": experiment.session_count(self.protocol),
             "student": _dump(experiment.backbone()),
             "template": experiment.dataset(self.dataset).template,
             "batch_size": experiment.config.jobs.eval_batch_size,

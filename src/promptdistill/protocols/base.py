@@ -153,6 +153,10 @@ class Protocol:
         """The data sets that a table shows, without the source; `datasets` are the experiment's."""
         return datasets
 
+    def session_count(self, settings: ProtocolSettings) -> int:
+        """How many stretches of training there are."""
+        return 1
+
     def sessions(self, split: Split, settings: ProtocolSettings) -> list[Session]:
         """The stretches of training, in order: one on all classes, unless a protocol says otherwise."""
         return [Session(labels=split.labels, classes=split.labels)]
