@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..progress import progress
-
 from ..artifacts import INPUTS
 from ..errors import UserError
 from ..evaluation.metrics import metrics_of
@@ -24,6 +22,7 @@ from ..graph import (
     everything,
     targets,
 )
+from ..progress import progress
 from ..protocols import PROTOCOLS
 from ..report.record import record_path
 from ..run import RunKey
@@ -95,6 +94,10 @@ def verify(experiment: Experiment, run: RunKey | None = None) -> Verified:
     found = every(tops)
     metrics = [path for path, artifact in made.items() if isinstance(artifact, Metrics)]
     rows = list(_rows(metrics, run, files))
+    if not rows and not any(isinstance(artifact, Predictions) for artifact in made.values()):
+        raise UserError(
+            f"{experiment.results} has no results of {run or 'this experiment'}: run the workflow first."
+        )
     used = [(used, file.path) for file in found for used in file.inputs]
     for file, user in [*used, *((predictions, str(path)) for path, _, predictions in rows)]:
         if not file.fits:
@@ -114,13 +117,7 @@ def _made(experiment: Experiment, run: RunKey | None) -> dict[Path, Artifact]:
         ablations = map(AblationTable, experiment.ablations)
         artifacts = everything([*targets(experiment), *ablations], experiment)
     paths = {_with_header(one, experiment.results): one for one in reversed(artifacts)}
-    made = {path: one for path, one in paths.items() if path and path.is_file()}
-    if not made:
-        raise UserError(
-            f"There are no results of this {f'run {run}' if run else 'experiment'} in {experiment.results}: run "
-            "the workflow first."
-        )
-    return made
+    return {path: one for path, one in paths.items() if path and path.is_file()}
 
 
 def _with_header(artifact: Artifact, results: Path) -> Path | None:
