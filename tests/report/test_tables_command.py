@@ -49,9 +49,9 @@ class Folder:
         self.file.write_text(yaml.safe_dump(content))
         self.experiment = Experiment.checked(content, CONFIG)
 
-    def metrics(self, protocol, method, runs, **others):
+    def metrics(self, protocol, method, runs):
         """Write a file of metrics."""
-        content = {"protocol": protocol, "method": method, "inputs": {}, "runs": runs} | others
+        content = {"protocol": protocol, "method": method, "inputs": {}, "runs": runs}
         write_json(self.results / "metrics" / protocol / f"{method}.json", content)
 
     def invoke(self, command, *arguments):
@@ -188,10 +188,11 @@ def test_a_table_of_a_protocol_that_is_not_run_is_refused(tmp_path):
 
 
 def test_metrics_of_something_else_are_refused(folder):
-    folder.metrics("few_shot", "coop", [], method="maple")
+    path = folder.results / "metrics" / "few_shot" / "coop.json"
+    write_json(path, read_json(path) | {"method": "maple"})
     with pytest.raises(UserError, match=r"coop.json does not hold the metrics of coop in few_shot: delete"):
         folder.invoke(table, "few_shot")
-    (folder.results / "metrics" / "few_shot" / "coop.json").unlink()
+    path.unlink()
     with pytest.raises(UserError, match=r"coop.json does not exist"):
         folder.invoke(table, "few_shot")
 
