@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ..experiment import Experiment
 from ..graph import AblationTable, Overview, Table
 from .group import main

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..progress import progress
-
 from ..artifacts import INPUTS
 from ..errors import UserError
 from ..evaluation.metrics import metrics_of
@@ -24,6 +22,7 @@ from ..graph import (
     everything,
     targets,
 )
+from ..progress import progress
 from ..protocols import PROTOCOLS
 from ..report.record import record_path
 from ..run import RunKey
@@ -116,10 +115,8 @@ def _made(experiment: Experiment, run: RunKey | None) -> dict[Path, Artifact]:
     paths = {_with_header(one, experiment.results): one for one in reversed(artifacts)}
     made = {path: one for path, one in paths.items() if path and path.is_file()}
     if not made:
-        raise UserError(
-            f"There are no results of this {f'run {run}' if run else 'experiment'} in {experiment.results}: run "
-            "the workflow first."
-        )
+        what = f"the run {run}" if run else "this experiment"
+        raise UserError(f"There are no results of {what} in {experiment.results}: run the workflow first.")
     return made
 
 
