@@ -139,13 +139,14 @@ class _Maker:
 
     def predictions(self, artifact, path):
         source = self.experiment.trained_on(artifact.protocol, artifact.dataset, artifact.method)
-        names = ["base", "novel"] if artifact.protocol == "base_to_novel" else ["all"]
+        subsets = self.subsets(artifact.protocol)
         right = 5 + next(self.numbers) % 10
         frame = pd.DataFrame(
             [
-                {"subset": name, "label": image % 2, "prediction": image % 2 if image < right else 2}
-                for name in names
+                {"subset": one["name"], "label": label, "prediction": label if image < right else -1}
+                for one in subsets
                 for image in range(IMAGES)
+                for label in [image % one["classes"]]
             ]
         )
         unlabelled = split_method(artifact.method)[1]
@@ -157,11 +158,19 @@ class _Maker:
             "student": "miniature-student:miniature",
             "student_sha256": "5" * 64,
             "versions": versions(),
-            "subsets": [{"name": name, "classes": 2, "session": 0} for name in names],
+            "subsets": subsets,
             INPUTS: self.inputs(artifact),
         }
         table = pa.Table.from_pandas(frame, preserve_index=False)
         pq.write_table(table.replace_schema_metadata({KEY: json.dumps(header)}), path)
+
+    def subsets(self, protocol):
+        """What is tested: two classes of each subset, or two more after each session."""
+        if protocol == "class_incremental":
+            sessions = range(self.experiment.settings(protocol).sessions)
+            return [{"name": f"after_{i + 1}", "classes": 2 * i + 2, "session": i} for i in sessions]
+        names = ["base", "novel"] if protocol == "base_to_novel" else ["all"]
+        return [{"name": name, "classes": 2, "session": 0} for name in names]
 
     def table(self, artifact, path):
         name = getattr(artifact, "table", "base_to_novel")

@@ -10,7 +10,6 @@ from small_results import CASCADED, COOP, KEYS, PATTERNS, PROBE, ZERO_SHOT, smal
 
 from promptdistill.errors import UserError
 from promptdistill.files import sha256
-from promptdistill.protocols import PROTOCOLS, Metric
 from promptdistill.tracking.content import Point, contents
 
 
@@ -244,19 +243,19 @@ def test_hashes_of_what_a_prompt_was_made_from_are_parameters(found, results):
     assert cascaded["boosting_sha256"] == sha256(results / f"boosting/{PATTERNS}/boosted.safetensors")[:12]
 
 
-def test_points_of_a_curve_are_one_metric(found, results, monkeypatch):
-    """Metrics that no table shows, such as the accuracy after each session."""
-    few_shot = PROTOCOLS["few_shot"]
-    curve = [Metric(name=f"accuracy_session_{step}", heading="", in_table=False) for step in (0, 1)]
-    measured = {"accuracy_session_0": 80.0, "accuracy_session_1": 70.0}
-    monkeypatch.setattr(few_shot, "metrics", lambda settings: [Metric(name="accuracy", heading="A"), *curve])
-    for path in results.glob("metrics/few_shot/*.json"):
-        content = json.loads(path.read_text())
-        content["runs"] = [row | measured for row in content["runs"]]
-        path.write_text(json.dumps(content))
-    probe = by_key(found)[PROBE]
-    assert values(probe, "accuracy_session") == {0: 80.0, 1: 70.0}
-    assert len(values(probe, "accuracy")) == 1
+def test_points_of_a_curve_are_one_metric(tmp_path):
+    """The accuracies after each session, which no table shows."""
+    settings = {"shots": 2, "seeds": [1], "sessions": 3, "methods": ["coop"]}
+    experiment = small_experiment(tmp_path, protocols={"class_incremental": settings})
+    make_results(experiment)
+    (key,) = (content.key for content in contents(experiment) if not content.key.startswith("table/"))
+    runs = {content.key: content for content in contents(experiment)}
+    file = experiment.results / "metrics/class_incremental/coop.json"
+    (row,) = json.loads(file.read_text())["runs"]
+    assert values(runs[key], "accuracy") == {step: row[f"accuracy_{step}"] for step in (1, 2, 3)}
+    assert values(runs[key], "forgetting") == {0: row["forgetting"]}
+    names = {point.name for point in runs["table/class_incremental"].points}
+    assert {"average/accuracy/coop", "average/forgetting/coop"} <= names
 
 
 def test_rows_of_several_sessions_are_one_curve(found, results):
