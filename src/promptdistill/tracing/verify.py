@@ -48,7 +48,8 @@ class Verified:
     @property
     def summary(self) -> str:
         """The last line."""
-        return f"{self.files} files and the metrics of {self.runs} runs: {len(self.faults) or 'none'} wrong."
+        runs = f"{self.runs} run{'s' * (self.runs != 1)}"
+        return f"{self.files} files and the metrics of {runs}: {len(self.faults) or 'none'} wrong."
 
 
 @dataclass
