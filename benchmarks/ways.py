@@ -22,11 +22,11 @@ from promptdistill.clip.prompts import DeepPrompt
 from promptdistill.compat import import_open_clip
 from promptdistill.config import BackboneConfig, LookupConfig, Precision, Regions, load_method
 from promptdistill.data.images import draw_region, normalise, open_image
+from promptdistill.data.splits import Item
+from promptdistill.features.lookup import RegionLookup
+from promptdistill.features.lookup_build import Build, Encoder, build_student_lookup, build_teacher_lookup
 from promptdistill.features.region_build import store_regions
 from promptdistill.features.region_store import open_store
-from promptdistill.data.splits import Item
-from promptdistill.features.lookup_build import Build, Encoder, build_student_lookup, build_teacher_lookup
-from promptdistill.features.lookup import RegionLookup
 from promptdistill.methods import Method, find_method, parse_hyperparameters
 from promptdistill.methods.base import Batch, MethodContext
 from promptdistill.planning.architecture import read_architecture
