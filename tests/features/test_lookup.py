@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from promptdistill.artifacts import MANIFEST
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.config import LookupConfig, Regions
 from promptdistill.data.images import draw_region, normalise, open_image, region_pixels
 from promptdistill.data.splits import Split
 from promptdistill.errors import UserError
+from promptdistill.features import lookup_build as build
 from promptdistill.features.lookup import RegionLookup, smooth_top_k
-from promptdistill.features.region_store import images_sha256
-from promptdistill.lookup import build, store
+from promptdistill.features.rows import images_sha256
 
 REGIONS = Regions(count=3, seed=5)
 CONFIG = LookupConfig(batch_size=7, shard_images=10)
@@ -104,7 +105,9 @@ def test_a_truncated_a_missing_and_a_foreign_file_are_named(copy):
     with pytest.raises(UserError, match=r"shard-00002\.safetensors is missing: delete manifest\.json"):
         RegionLookup(copy)
     (copy / "manifest.json").write_text("{}")
-    with pytest.raises(UserError, match="is not a lookup manifest: build the lookup again"):
+    with pytest.raises(
+        UserError, match="is not a manifest of a lookup, or is one of an earlier version: delete it"
+    ):
         RegionLookup(copy)
 
 
@@ -162,7 +165,7 @@ def test_parts_make_the_same_lookup(order, built, tiny, random_student, tmp_path
     """Built part by part, in any order, and even with a part left out: the same bytes."""
     for part in order:
         build.build_part(build_of(tmp_path, tiny, random_student), part, 2)
-        assert not (tmp_path / store.MANIFEST).exists()
+        assert not (tmp_path / MANIFEST).exists()
     assert len(list(tmp_path.glob("shard-*"))) == sum((2, 1)[part] for part in order)
     build_in(tmp_path, tiny, random_student)
     expected = {path.name: path.read_bytes() for path in built.iterdir()}
@@ -206,7 +209,7 @@ def test_a_lookup_of_something_else_is_not_reused(copy, tiny, random_student, st
 
 
 def test_shards_of_other_code_are_not_reused(copy, tiny, random_student, monkeypatch):
-    monkeypatch.setattr(build, "code_sha256", lambda *_: "other code")
+    monkeypatch.setattr(build, "fingerprint", lambda *_: "other code")
     encoded = []
     encode = build._encode
     monkeypatch.setattr(build, "_encode", lambda *a: encoded.append(1) or encode(*a))
@@ -239,4 +242,4 @@ def test_an_undecodable_image_leaves_no_manifest(workers, tiny, random_student, 
     broken = images, Split(train=split.train, val=[], test=[])
     with pytest.raises(UserError, match=f"^The image .*{split.train[3].path} cannot be decoded"):
         build_in(tmp_path / "lookup", broken, random_student, workers=workers)
-    assert not (tmp_path / "lookup" / store.MANIFEST).exists()
+    assert not (tmp_path / "lookup" / MANIFEST).exists()

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from promptdistill.config import Regions
-from promptdistill.data import region_build
 from promptdistill.errors import UserError
+from promptdistill.features import region_build
 from promptdistill.features.loading import AllRegions
 from promptdistill.features.region_build import store_regions
 from promptdistill.features.region_store import MANIFEST, open_store
@@ -88,13 +88,15 @@ def test_damage_is_named(copy, tiny):
     path.write_bytes(content[:300])
     with pytest.raises(UserError, match=r"shard-00001\.safetensors is missing or damaged: delete it and the"):
         open_store(copy, train, REGIONS, SIZE).read(last, [0])
-    with pytest.raises(UserError, match=r"holds no regions of elsewhere\.png"):
+    with pytest.raises(UserError, match=r"holds nothing of the image elsewhere\.png"):
         store.read("elsewhere.png", [0])
     path.unlink()
     with pytest.raises(UserError, match=r"shard-00001\.safetensors is missing: delete manifest\.json"):
         open_store(copy, train, REGIONS, SIZE)
     (copy / MANIFEST).write_text("{}")
-    with pytest.raises(UserError, match="is not a manifest of stored regions; cut them again"):
+    with pytest.raises(
+        UserError, match="is not a manifest of stored regions, or is one of an earlier version: delete it"
+    ):
         open_store(copy, train, REGIONS, SIZE)
 
 
@@ -105,9 +107,7 @@ def test_an_interrupted_build_goes_on(copy, tiny, monkeypatch):
     path.write_bytes(path.read_bytes()[:500])
     cut = region_build._cut
     made = []
-    monkeypatch.setattr(
-        region_build, "_cut", lambda images, workers: made.append(images) or cut(images, workers)
-    )
+    monkeypatch.setattr(region_build, "_cut", lambda images, *rest: made.append(images) or cut(images, *rest))
     build_in(copy, tiny, workers=2)
     assert [images.items for images in made] == [tiny[1].train[20:]]
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
