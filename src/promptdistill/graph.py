@@ -42,13 +42,11 @@ class Artifact:
     def parse(cls, key: str) -> Self:
         """The one that a command's key names; UserError if the key is of another form."""
         names, parts = [field.name for field in fields(cls)], key.split("/")
-        try:
-            if len(parts) == len(names) and all(parts):
-                return cls.of(dict(zip(names, parts, strict=True)))
-        except ValueError:
-            pass
+        values = dict(zip(names, parts, strict=False))
+        if len(parts) == len(names) and all(_fits(*value) for value in values.items()):
+            return cls.of(values)
         form = "/".join(name.upper() for name in names)
-        raise UserError(f"{key!r} does not name a {cls.rule.replace('_', ' ')}: give {form}.")
+        raise UserError(f"{key!r} does not say what to make: give {form}.")
 
     @property
     def wildcards(self) -> dict[str, str]:
@@ -85,6 +83,10 @@ class Artifact:
     def name_of_rule(self, experiment: Experiment) -> str:
         """The name of its rule in the workflow."""
         return self.rule
+
+
+def _fits(name: str, text: str) -> bool:
+    return text.isdecimal() if name in _NUMBERS else bool(text)
 
 
 def _value(name: str, text: Any) -> Any:
