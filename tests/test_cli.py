@@ -20,7 +20,6 @@ from promptdistill.cli import main
 ROOT = Path(__file__).parent.parent
 RUN = "base_to_novel/own/coop/2/1"
 ZERO_SHOT = "base_to_novel/own/zero_shot/0/-"
-PREDICTIONS = Path(f"results/predictions/{ZERO_SHOT}.parquet")
 CONFIG = {
     "results": "results",
     "data_root": "data",
@@ -160,6 +159,7 @@ def test_a_variant_of_imagenet_by_wordnet_id(split):
     assert read_json("results/data/variant.json")["images"] == {"train": 0, "val": 0, "test": 3}
     step("split", "variant")
     for dataset in ("own", "variant"):
+        step("test-features", f"{dataset}/plain")
         step("evaluate", f"transfer/{dataset}/zero_shot/0/-")
     frame = pd.read_parquet("results/predictions/transfer/variant/zero_shot/0/-.parquet")
     assert frame["subset"].unique().tolist() == ["all"]
@@ -206,48 +206,50 @@ def test_a_run_in_a_process_of_its_own():
         (
             "data",
             ["eurosatt"],
-            "There is no data set 'eurosatt': config/datasets/eurosatt.yaml does not exist",
+            "There is no data set 'eurosatt': config/datasets/eurosatt.yaml does not",
         ),
         ("adapt", ["base_to_novel/own/coup/2/1"], r"There is no method 'coup': .*\(did you mean coop\?\)"),
         ("evaluate", ["base_to_novel/own/coup/2/1"], r"There is no method 'coup': .*\(did you mean coop\?\)"),
         (
             "adapt",
             ["base_to_novl/own/coop/2/1"],
-            r"There is no protocol 'base_to_novl' \(did you mean base_to",
+            r"There is no protocol 'base_to_novl' \(did you mean",
         ),
         (
             "evaluate",
             ["base_to_novl/own/coop/2/1"],
-            r"There is no protocol 'base_to_novl' \(did you mean base",
+            r"There is no protocol 'base_to_novl' \(did you mean",
         ),
         (
             "metrics",
             ["base_to_novl/coop"],
-            r"There is no protocol 'base_to_novl' \(did you mean base_to_novel",
+            r"There is no protocol 'base_to_novl' \(did you mean",
         ),
         (
             "adapt",
             ["few_shot/own/coop/2/1"],
-            "The configuration does not run few_shot: add it under protocols",
+            "The configuration does not run few_shot: add it under",
         ),
         ("evaluate", ["few_shot/own/coop/2/1"], "The configuration does not run few_shot: add it under"),
-        ("metrics", ["few_shot/coop"], "The configuration does not run few_shot: add it under protocols"),
+        ("metrics", ["few_shot/coop"], "The configuration does not run few_shot: add it under"),
         ("features", ["own/plain/2/few_shot/2/1"], "The configuration does not run few_shot: add it under"),
         ("adapt", [ZERO_SHOT], "zero_shot learns nothing: there is no prompt to make"),
-        ("adapt", ["base_to_novel/own/coop/0/-"], "base_to_novel/own/coop/0/-: coop learns from shots: give"),
+        ("adapt", ["base_to_novel/own/coop/0/-"], "coop/0/- is a run without training: give 1 shot or more"),
+        ("evaluate", ["base_to_novel/own/coop/0/-"], "learns a prompt: give 1 shot or more, and a seed"),
+        ("evaluate", ["base_to_novel/own/zero_shot/2/1"], "learns nothing: give 0/-"),
         ("adapt", [RUN, "base_to_novel/own/kgcoop/2/1"], "differ in more than shots and seed: give them to"),
         ("adapt", ["own/coop"], "'own/coop' is not a run: name protocol, data set, method, shots and seed"),
         ("tune-teacher", [RUN], "teachers are tuned by promptkd_teacher, not by coop"),
         ("draw", ["own"], "'own' does not say what to make: give DATASET/SHOTS/SEED"),
         ("draw", ["own/two/1"], "'own/two/1' does not say what to make: give DATASET/SHOTS/SEED"),
-        ("draw", ["own/0/1"], "own/0/1: give one shot or more"),
+        ("draw", ["own/0/1"], "'own/0/1' does not say what to make: give .*, with 1 shot or more"),
         ("boost", ["own/bosted"], "There is no boosting prompt 'bosted'"),
-        ("test-features", ["own/plane"], "There is no kind of features 'plane'"),
+        ("test-features", ["own/plane"], "There is no boosting prompt 'plane'"),
         ("lookup", ["own/somebody/2"], "There is no teacher 'somebody'"),
         ("lookup-part", ["own/zero_shot/2/2/2"], "parts count from 0, so the last one is 1"),
         ("regions", ["own/many"], "'many' is not a set of regions, such as 20"),
-        ("table", ["few"], r"There is no table 'few' \(did you mean few_shot\?\)"),
-        ("table", ["few_shot"], "The configuration does not run few_shot: add it under protocols"),
+        ("table", ["few_shots"], r"There is no table 'few_shots' \(did you mean few_shot\?\)"),
+        ("table", ["few_shot"], "The configuration does not run few_shot: add it under"),
         ("ablation", ["coop"], "The configuration does not compare coop with its variants: add it under"),
         ("trace", ["own/coop"], "'own/coop' is not a run: name protocol, data set, method, shots and seed"),
         ("verify", ["own/coop"], "'own/coop' is not a run: name protocol, data set, method, shots and seed"),
@@ -289,16 +291,17 @@ def test_missing_image(split):
 def test_undecodable_image(split, workers):
     Path("data/own/images/1_0.png").write_bytes(b"no picture")
     write_config(jobs={"loader_workers": workers})
-    said = sentence("evaluate", ZERO_SHOT)
+    said = sentence("test-features", "own/plain")
     assert said.startswith("The image ")
     assert "1_0.png cannot be decoded (not an image)" in said
-    assert not PREDICTIONS.exists()
+    assert not list(Path("results/features").rglob("manifest.json"))
 
 
 def test_class_name_too_long():
     write_split([["0_0.png", 0, "red star"], ["1_0.png", 1, "very " * 90 + "long"]])
     step("data", "own")
     step("split", "own")
+    step("test-features", "own/plain")
     said = sentence("evaluate", ZERO_SHOT)
     assert "tokens and the text tower holds 77: shorten the class name" in said
 
@@ -313,6 +316,7 @@ def test_a_half_without_test_images():
     write_split(rows, val=[], test=rows[:1])
     step("data", "own")
     step("split", "own")
+    step("test-features", "own/plain")
     assert "has no test image of the novel classes" in sentence("evaluate", ZERO_SHOT)
 
 
@@ -336,7 +340,7 @@ def test_a_learned_method_needs_its_own_prompt(ready):
     """None, or one of another method, is refused instead of evaluated as something else."""
     step("test-features", "own/plain")
     prompt = Path(f"results/adapting/{RUN}.safetensors")
-    assert sentence("evaluate", RUN) == f"{prompt} does not exist: make it first."
+    assert sentence("evaluate", RUN) == f"{prompt} does not exist: train this prompt first."
     step("adapt", RUN)
     other = Path("results/adapting/base_to_novel/own/kgcoop/2/1.safetensors")
     other.parent.mkdir(parents=True)
@@ -355,7 +359,7 @@ def test_weights_that_are_no_weights(split):
 def test_an_output_that_cannot_be_written():
     Path("file").write_text("")
     write_config(results="file/results")
-    assert "file/results" in sentence("data", "own")
+    assert sentence("data", "own") == "file/results/data cannot be used: Not a directory."
 
 
 # The command line itself
@@ -367,7 +371,7 @@ def test_options_that_do_not_fit():
     assert "Missing argument 'KEY'" in done.stderr
     done = promptdistill("split", "own", "--shots", "2")
     assert done.exit_code == 2
-    assert "No such option: --shots" in done.stderr
+    assert "No such option '--shots'" in done.stderr
 
 
 def commands(group=main, name=""):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from promptdistill import graph
 from promptdistill.errors import UserError
 from promptdistill.experiment import Experiment
+from promptdistill.protocols import PROTOCOLS
 
 CONFIG_DIR = Path(__file__).parent.parent / "config"
 EXPERIMENTS = sorted(path.name for path in CONFIG_DIR.glob("*.yaml"))
@@ -37,7 +38,9 @@ NUMBERS = ("shots", "seed", "part", "parts")
 
 def of_names(kind):
     """Artifacts of one kind, of any names and numbers."""
-    names, numbers = st.from_regex(r"[a-z0-9_.@+-]*[a-z][a-z0-9_]*", fullmatch=True), st.integers(0, 99)
+    names, numbers = st.from_regex(r"[a-z0-9_.@+-]*[a-z][a-z0-9_]*", fullmatch=True), st.integers(1, 99)
+    if issubclass(kind, graph.OfRun):
+        return st.builds(kind, st.sampled_from(list(PROTOCOLS)), names, names, numbers, numbers)
     return st.builds(kind, **{one.name: numbers if one.name in NUMBERS else names for one in fields(kind)})
 
 
@@ -69,29 +72,24 @@ def test_keys_by_hand():
     assert graph.Lookup.parse("dtd/zero_shot/20").tuned is None
 
 
+SHOTS = "DATASET/SHOTS/SEED, with 1 shot or more"
+
+
 @pytest.mark.parametrize(
-    ("kind", "wrong", "message"),
+    ("kind", "wrong", "form"),
     [
-        (graph.Split, "", "'' does not say what to make: give DATASET."),
-        (graph.Split, "dtd/16", "'dtd/16' does not say what to make: give DATASET."),
-        (graph.Draw, "dtd/16", "'dtd/16' does not say what to make: give DATASET/SHOTS/SEED."),
-        (graph.Draw, "dtd//1", "'dtd//1' does not say what to make: give DATASET/SHOTS/SEED."),
-        (graph.Draw, "dtd/16/one", "'dtd/16/one' does not say what to make: give DATASET/SHOTS/SEED."),
-        (graph.Draw, "dtd/-/-", "'dtd/-/-' does not say what to make: give DATASET/SHOTS/SEED."),
-        (graph.Draw, "dtd/-1/1", "'dtd/-1/1' does not say what to make: give DATASET/SHOTS/SEED."),
-        (
-            graph.LookupPart,
-            "dtd/zero_shot/20",
-            "'dtd/zero_shot/20' does not say what to make: give DATASET/TEACHER/REGION_SET/PART/PARTS.",
-        ),
-        (graph.TestFeatures, "dtd", "'dtd' does not say what to make: give DATASET/FEATURE_KIND."),
-        (graph.Metrics, "coop", "'coop' does not say what to make: give PROTOCOL/METHOD."),
+        (graph.Split, "", "DATASET"),
+        (graph.Split, "dtd/16", "DATASET"),
+        *[(graph.Draw, f"dtd{rest}", SHOTS) for rest in ("/16", "//1", "/16/one", "/-/-", "/-1/1", "/0/1")],
+        (graph.LookupPart, "dtd/zero_shot/20", "DATASET/TEACHER/REGION_SET/PART/PARTS"),
+        (graph.TestFeatures, "dtd", "DATASET/FEATURE_KIND"),
+        (graph.Metrics, "coop", "PROTOCOL/METHOD"),
     ],
 )
-def test_what_is_no_key(kind, wrong, message):
+def test_what_is_no_key(kind, wrong, form):
     with pytest.raises(UserError) as caught:
         kind.parse(wrong)
-    assert str(caught.value) == message
+    assert str(caught.value) == f"{wrong!r} does not say what to make: give {form}."
 
 
 @pytest.mark.parametrize("kind", [graph.Prompt, graph.TeacherPrompt, graph.Predictions])

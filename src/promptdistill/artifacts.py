@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from .errors import UserError
-from .files import read_json, sha256
+from .files import sha256
 from .validation import Strict
 
 KEY = "promptdistill"  # under which an artifact keeps its header
@@ -137,7 +137,7 @@ def _safetensors_header(path: Path) -> dict[str, Any]:
 
 
 def _json_header(path: Path) -> dict[str, Any]:
-    content = read_json(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
     return dict(content.get(KEY, content))
 
 
