@@ -1,4 +1,4 @@
-"""`promptdistill trace` on real runs: every file behind a number, and what it says when one is another."""
+"""`promptdistill trace` and `verify` on real runs: every file behind a number, and what is another now."""
 
 import contextlib
 import hashlib
@@ -12,18 +12,20 @@ import yaml
 from click.testing import CliRunner
 from running import copy_project, run_snakemake
 
-from promptdistill import config as configuration
 from promptdistill.cli import main
+from promptdistill.config import digest
+from promptdistill.experiment import Experiment
+from promptdistill.tracking.content import contents
 
 CONFIG = Path(__file__).parent / "trace.yaml"
 PATTERNS = "mini_patterns"
 CASCADED = f"{PATTERNS},coop+caspl"
-LOOKED_UP = {"shard"}
-TRAINED = {"table", "metrics", "predictions", "split", "prompt"}
-ON_SHOTS = TRAINED | LOOKED_UP | {"few-shot draw", "features of the draw", "features of the test images"}
-BOOSTED = ON_SHOTS | {"boosting prompt", "lookup", "classifier"}
-ASKED = TRAINED | LOOKED_UP | {"few-shot draw", "lookup", "classifier"}
-DISTILLED = TRAINED | LOOKED_UP | {"lookup", "classifier", "tuned teacher's prompt", "few-shot draw"}
+RUN = f"base_to_novel/{PATTERNS}/coop+caspl/2/1"
+TESTED = {"table", "metrics", "predictions", "split", "receipt", "published split"}
+LOOKED_UP = TESTED | {"features", "shard"}
+ON_SHOTS = LOOKED_UP | {"prompt", "draw"}
+ASKED = TESTED | {"prompt", "draw", "answers", "shard", "classifier", "regions"}
+BOOSTED = ON_SHOTS | ASKED | {"boosting"}
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +42,14 @@ def finished(tmp_path_factory):
     return folder
 
 
-def run_trace(project, table, cell, *options, **environment):
-    """The command, in the folder of the project."""
-    command = ["trace", f"results/tables/{table}.csv", "--cell", cell, *options]
+def run(project, *command, **environment):
+    """A command, in the folder of the project."""
     with contextlib.chdir(project):
         return CliRunner().invoke(main, command, env={"MLFLOW_TRACKING_URI": None, **environment})
+
+
+def run_trace(project, table, cell, *options, **environment):
+    return run(project, "trace", f"results/tables/{table}.csv", "--cell", cell, *options, **environment)
 
 
 def traced(project, table, cell, *options):
@@ -59,8 +64,11 @@ def traced(project, table, cell, *options):
         for below in file["inputs"]:
             collect(below)
 
-    for file in [*trace["files"], *(run["metrics"] for run in trace["runs"])]:
+    for file in trace["cell"]["files"]:
         collect(file)
+    for one in trace["runs"]:
+        collect(one["metrics"])
+        collect(one["predictions"] or one["metrics"])
     return done.exit_code, trace, files
 
 
@@ -71,23 +79,17 @@ def traced(project, table, cell, *options):
         ("base_to_novel", CASCADED, [], BOOSTED, 2),
         ("base_to_novel", "average,coop+caspl", [], BOOSTED, 2),
         ("base_to_novel", f"{PATTERNS},fdbpl", [], ASKED, 2),
-        ("base_to_novel", f"{PATTERNS},fdbpl+caspl", [], ASKED | {"boosting prompt"}, 2),
-        ("base_to_novel", f"{PATTERNS},promptkd", [], DISTILLED, 2),
+        ("base_to_novel", f"{PATTERNS},fdbpl+caspl", [], ASKED | {"boosting"}, 2),
+        ("base_to_novel", f"{PATTERNS},promptkd", [], ASKED, 2),
         ("ablation_fdbpl", "average,fdbpl", [], ASKED, 2),
         ("ablation_fdbpl", "average,fdbpl@regions_1", [], ASKED, 2),
         ("few_shot", f"{PATTERNS},coop", ["--shots", "2"], ON_SHOTS, 1),
-        ("few_shot", f"{PATTERNS},linear_probe", ["--shots", "1"], ON_SHOTS - {"features of the draw"}, 1),
-        (
-            "few_shot",
-            f"{PATTERNS},zero_shot",
-            [],
-            {"table", "metrics", "predictions", "split", "features of the test images", "shard"},
-            1,
-        ),
+        ("few_shot", f"{PATTERNS},linear_probe", ["--shots", "1"], ON_SHOTS, 1),
+        ("few_shot", f"{PATTERNS},zero_shot", [], LOOKED_UP, 1),
         ("cross_dataset", "mini_shapes,coop+caspl", [], BOOSTED, 1),
         ("cross_dataset", "average,coop+caspl", [], BOOSTED, 1),
         ("cross_dataset", f"{PATTERNS},fdbpl", [], ASKED, 1),
-        ("cross_dataset", f"{PATTERNS},promptkd", [], DISTILLED, 1),
+        ("cross_dataset", f"{PATTERNS},promptkd", [], ASKED, 1),
         ("domain_generalization", "mini_shapes_sketch,coop+caspl", [], BOOSTED, 1),
     ],
 )
@@ -121,55 +123,66 @@ def made_for(project, *targets):
     ],
 )
 def test_no_file_of_the_workflow_is_left_out(finished, table, cell, predictions):
-    """All that the predictions take, but for receipts of data sets, curves, and stored pixels."""
+    """All that the predictions take, but for curves."""
     folder = finished / "results/predictions" / predictions
     targets = [path.relative_to(finished) for path in sorted(folder.glob("*.parquet"))]
     made = made_for(finished, *targets)
-    made = {path for path in made if not re.search(r"^results/(data|regions)/|\.history\.json$", path)}
+    made = {path for path in made if not path.endswith(".history.json")}
     _, _, files = traced(finished, table, cell)
-    beside = {"table", "metrics", "shard", "classifier"}
+    beside = {"table", "metrics", "shard", "classifier", "published split"}
     assert {path for path, file in files.items() if file["what"] not in beside} == made
 
 
 def test_values_and_provenance_are_the_tables(finished):
-    """Figures of every seed and of the cell, the whole configuration, packages, and MLflow's runs."""
+    """Metrics of every seed and of the cell, the whole configuration, packages, and MLflow's runs."""
     _, trace, files = traced(finished, "base_to_novel", CASCADED)
     rows = pd.read_csv(finished / "results/tables/base_to_novel.csv")
-    rows = rows[(rows["dataset"] == PATTERNS) & (rows["method"] == "coop+caspl")].set_index("figure")
-    for figure, (mean, deviation) in trace["figures"].items():
-        assert (mean, deviation) == tuple(rows.loc[figure, ["mean", "std"]])
+    rows = rows[(rows["dataset"] == PATTERNS) & (rows["method"] == "coop+caspl")].set_index("metric")
+    for metric, (mean, deviation) in trace["cell"]["values"].items():
+        assert (mean, deviation) == tuple(rows.loc[metric, ["mean", "std"]])
     imported = json.loads((finished / "results/tracking.json").read_text())["runs"]
     for run in trace["runs"]:
-        own = next(
-            row
-            for row in json.loads((finished / run["metrics"]["path"]).read_text())
-            if (row["dataset"], row["seed"]) == (PATTERNS, run["seed"])
-        )
-        assert run["figures"] == {
-            name: pytest.approx(own[name], abs=1e-4) for name in ("base", "novel", "hm")
-        }
-        assert run["key"] == f"base_to_novel/{PATTERNS}/coop+caspl/2/{run['seed']}"
+        rows = json.loads((finished / run["metrics"]["path"]).read_text())["runs"]
+        own = next(row for row in rows if row["key"] == run["key"])
+        assert run["values"] == {name: pytest.approx(own[name], abs=1e-4) for name in ("base", "novel", "hm")}
         assert (run["mlflow"], run["mlflow_fits"]) == (imported[run["key"]], True)
     page = (finished / "results/tables/base_to_novel.md").read_text()
-    assert f"configuration {trace['config_sha256'][:12]}, commit {trace['commit']}" in page
-    config = configuration.Config.model_validate(trace["configuration"])
-    assert config == configuration.load(configuration.read_yaml(CONFIG), finished / "config")
-    assert configuration.digest(config) == trace["config_sha256"]
-    assert json.loads((finished / trace["origin"]).read_text())["configuration"] == trace["configuration"]
+    cell = trace["cell"]
+    assert f"configuration {cell['config_sha256'][:12]}, commit {cell['commit']}" in page
+    config = Experiment.read(CONFIG, finished / "config").config
+    assert (config.model_dump(mode="json"), digest(config)) == (cell["configuration"], cell["config_sha256"])
+    assert json.loads((finished / cell["record"]).read_text())["configuration"] == cell["configuration"]
     prompt = next(file for file in files.values() if file["what"] == "prompt")
     assert prompt["facts"]["method"] == "coop+caspl"
-    assert prompt["facts"]["versions"] == trace["versions"]
+    assert prompt["facts"]["versions"] == cell["versions"]
+
+
+def test_what_is_tracked_is_what_the_artifacts_say(finished):
+    """Parameters of a real prompt, its curve, the time of its job, and its data set."""
+    _, _, files = traced(finished, "base_to_novel", CASCADED)
+    prompt = files[f"results/adapting/{RUN}.safetensors"]
+    with contextlib.chdir(finished):
+        runs = contents(Experiment.read(CONFIG, Path("config")))
+    run = next(one for one in runs if one.key == RUN)
+    for name, value in prompt["facts"]["hyperparameters"].items():
+        assert run.params[f"hyperparameters.{name}"] == str(value)
+    for used in prompt["inputs"]:
+        assert run.params[f"{used['what']}_sha256"] == used["recorded"][:12]
+    history = json.loads((finished / f"results/adapting/{RUN}.history.json").read_text())
+    assert [p.value for p in run.points if p.name == "training/loss"] == [row["loss"] for row in history]
+    assert run.seconds > 0
+    assert [(use.name, use.context) for use in run.datasets] == [(PATTERNS, "training and testing")]
 
 
 def test_the_tree_of_the_terminal(finished):
     done = run_trace(finished, "base_to_novel", CASCADED)
     assert done.exit_code == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith(f"base_to_novel: coop+caspl on {PATTERNS}, 2 shots: Base ")
-    assert sum(f"{PATTERNS}, seed " in line for line in lines) == 2
+    assert lines[0].startswith(f"base_to_novel: coop+caspl on {PATTERNS}, 2 shots: base ")
+    assert sum(f"base_to_novel/{PATTERNS}/coop+caspl/2/" in line and "(MLflow" in line for line in lines) == 2
     assert sum(re.search(r"\(MLflow run \w+\)", line) is not None for line in lines) == 2
-    assert "(whole in results/tables/base_to_novel_origin.json)" in done.stdout
-    boosting = f"boosting prompt  results/boosting/{PATTERNS}/boosted.safetensors  "
+    assert "(whole in results/tables/base_to_novel_record.json)" in done.stdout
+    boosting = f"boosting  results/boosting/{PATTERNS}/boosted.safetensors  "
     (first, *others) = [line for line in lines if boosting in line]
     assert first.endswith("as recorded")
     assert all(line.endswith("(inputs as above)") for line in others)
@@ -177,15 +190,16 @@ def test_the_tree_of_the_terminal(finished):
 
 
 def test_a_variant_of_an_ablation(finished):
-    """Its cell's figures; it was asked about regions of its own, and stands in no table that is imported."""
+    """Its cell's metrics; it was asked about regions of its own, and stands in no table that is imported."""
     status, trace, files = traced(finished, "ablation_fdbpl", "average,fdbpl@regions_1")
     rows = pd.read_csv(finished / "results/tables/ablation_fdbpl.csv")
-    rows = rows[rows["method"] == "fdbpl@regions_1"].set_index("figure")
-    assert {name: mean for name, (mean, _) in trace["figures"].items()} == rows["mean"].to_dict()
-    assert (status, trace["table"], trace["shots"]) == (0, "ablation_fdbpl", 2)
+    rows = rows[rows["method"] == "fdbpl@regions_1"].set_index("metric")
+    cell = trace["cell"]
+    assert {name: mean for name, (mean, _) in cell["values"].items()} == rows["mean"].to_dict()
+    assert (status, cell["table"], cell["shots"]) == (0, "ablation_fdbpl", 2)
     assert [run["mlflow"] for run in trace["runs"]] == [None, None]
-    lookups = {path for path, file in files.items() if file["what"] == "lookup"}
-    assert lookups == {f"results/lookup/{PATTERNS}/zero_shot/1_0.3to0.6regions/manifest.json"}
+    lookups = {path for path, file in files.items() if file["what"] == "answers"}
+    assert lookups == {f"results/lookup/{PATTERNS}/zero_shot/1_0.3to0.6/manifest.json"}
 
 
 @contextlib.contextmanager
@@ -212,7 +226,7 @@ def test_a_replaced_boosting_prompt(finished):
         path: "changed"
     }
     assert files[path]["inputs"] == []
-    assert "lookup" not in {file["what"] for file in files.values()}
+    assert "answers" not in {file["what"] for file in files.values()}
     line = next(line for line in shown.stdout.splitlines() if path in line)
     said = "changed: this number was not made from the file that lies here now"
     assert f"{said} (recorded: {files[path]['recorded'][:12]})" in line
@@ -222,7 +236,7 @@ def test_a_replaced_boosting_prompt(finished):
 BASE = ("base_to_novel", CASCADED)
 ASKING = ("base_to_novel", f"{PATTERNS},fdbpl")
 STUDENT = ("base_to_novel", f"{PATTERNS},promptkd")
-DRAWN = f"features/{PATTERNS}/boosted/1regions/base_to_novel/2shots_seed1"
+DRAWN = f"features/{PATTERNS}/boosted/1/base_to_novel/2/1"
 
 
 @pytest.mark.parametrize(
@@ -231,19 +245,19 @@ DRAWN = f"features/{PATTERNS}/boosted/1regions/base_to_novel/2shots_seed1"
         ("tables/base_to_novel.csv", "table", *BASE),
         ("tables/base_to_novel_seeds.csv", "table", *BASE),
         ("metrics/base_to_novel/coop+caspl.json", "metrics", *BASE),
-        (f"predictions/base_to_novel/{PATTERNS}/coop+caspl/2shots_seed1.parquet", "predictions", *BASE),
-        (f"adapting/base_to_novel/{PATTERNS}/coop+caspl/2shots_seed2.safetensors", "prompt", *BASE),
+        (f"predictions/{RUN}.parquet", "predictions", *BASE),
+        (f"adapting/{RUN[:-1]}2.safetensors", "prompt", *BASE),
         (f"splits/{PATTERNS}/split.json", "split", *BASE),
-        (f"splits/{PATTERNS}/2shots_seed2.json", "few-shot draw", *BASE),
-        (f"{DRAWN}/manifest.json", "features of the draw", *BASE),
+        (f"splits/{PATTERNS}/2/2.json", "draw", *BASE),
+        (f"{DRAWN}/manifest.json", "features", *BASE),
         (f"{DRAWN}/shard-00000.safetensors", "shard", *BASE),
-        (f"features/{PATTERNS}/boosted/test/manifest.json", "features of the test images", *BASE),
-        (f"lookup/{PATTERNS}/zero_shot/1regions/manifest.json", "lookup", *BASE),
-        (f"lookup/{PATTERNS}/zero_shot/1regions/classifier.safetensors", "classifier", *BASE),
-        (f"lookup/{PATTERNS}/zero_shot/2_0.3to0.6regions/manifest.json", "lookup", *ASKING),
+        (f"features/{PATTERNS}/boosted/test/manifest.json", "features", *BASE),
+        (f"lookup/{PATTERNS}/zero_shot/1/manifest.json", "answers", *BASE),
+        (f"lookup/{PATTERNS}/zero_shot/1/classifier.safetensors", "classifier", *BASE),
+        (f"lookup/{PATTERNS}/zero_shot/2_0.3to0.6/manifest.json", "answers", *ASKING),
         ("tables/ablation_fdbpl.csv", "table", "ablation_fdbpl", "average,fdbpl"),
-        (f"teachers/{PATTERNS}/base_to_novel_2shots.safetensors", "tuned teacher's prompt", *STUDENT),
-        ("boosting/mini_shapes/boosted_transfer.safetensors", "boosting prompt", "cross_dataset", CASCADED),
+        (f"teachers/base_to_novel/{PATTERNS}/promptkd_teacher/2/1.safetensors", "prompt", *STUDENT),
+        ("boosting/mini_shapes/boosted_transfer.safetensors", "boosting", "cross_dataset", CASCADED),
     ],
 )
 def test_a_damaged_file_is_found_wherever_it_lies(finished, place, what, table, cell):
@@ -259,7 +273,7 @@ def test_a_damaged_file_is_found_wherever_it_lies(finished, place, what, table, 
 
 
 def test_a_missing_file(finished):
-    draw = f"results/splits/{PATTERNS}/2shots_seed1.json"
+    draw = f"results/splits/{PATTERNS}/2/1.json"
     with replaced(finished / draw, None):
         status, _, files = traced(finished, "base_to_novel", f"{PATTERNS},coop")
         shown = run_trace(finished, "base_to_novel", f"{PATTERNS},coop").stdout
@@ -269,7 +283,7 @@ def test_a_missing_file(finished):
 
 def test_red_is_what_is_wrong(finished):
     """In a terminal with colours."""
-    draw = finished / f"results/splits/{PATTERNS}/2shots_seed1.json"
+    draw = finished / f"results/splits/{PATTERNS}/2/1.json"
     with replaced(draw, None):
         colours = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
         shown = run_trace(finished, "base_to_novel", f"{PATTERNS},coop", **colours).stdout
@@ -282,7 +296,7 @@ def test_red_is_what_is_wrong(finished):
         ("base_to_novel", f"{PATTERNS},coup", "has no method 'coup' (did you mean coop?)."),
         ("base_to_novel", PATTERNS, "give a data set and a method, such as dtd,coop."),
         ("few_shot", f"{PATTERNS},coop", "has coop on mini_patterns with 1, 2 shots: choose with --shots."),
-        ("nothing", CASCADED, "results/tables/nothing_origin.json does not exist"),
+        ("nothing", CASCADED, "results/tables/nothing_record.json does not exist"),
     ],
 )
 def test_what_cannot_be_traced_is_said_in_one_sentence(finished, table, cell, message):
@@ -290,3 +304,28 @@ def test_what_cannot_be_traced_is_said_in_one_sentence(finished, table, cell, me
     assert (done.exit_code, done.stdout) == (1, "")
     (sentence,) = done.stderr.splitlines()
     assert message in sentence
+
+
+def test_a_run_by_its_key(finished):
+    done = run(finished, "trace", RUN, "--config", str(CONFIG), "--json")
+    (traced_run,) = json.loads(done.stdout)["runs"]
+    _, trace, _ = traced(finished, "base_to_novel", CASCADED)
+    first = trace["runs"][0]
+    assert (done.exit_code, traced_run["key"]) == (0, RUN)
+    assert traced_run["predictions"] == first["predictions"]
+    assert traced_run["values"] == {
+        name: pytest.approx(value, abs=1e-4) for name, value in first["values"].items()
+    }
+
+
+def test_real_results_belong_together_until_one_is_another(finished):
+    done = run(finished, "verify", "--config", str(CONFIG))
+    assert (done.exit_code, done.stdout[-14:]) == (0, ": none wrong.\n"), done.stdout
+    place = f"results/features/{PATTERNS}/boosted/test/shard-00000.safetensors"
+    with replaced(finished / place, (finished / place).read_bytes() + b"\n"):
+        done = run(finished, "verify", "--config", str(CONFIG))
+        other = run(finished, "verify", RUN.replace("coop+caspl", "fdbpl"), "--config", str(CONFIG))
+    line, last = done.stdout.splitlines()
+    assert line.startswith(f"{place}: damaged: its content is not what it was written with (used by ")
+    assert last.endswith(": 1 wrong.")
+    assert (done.exit_code, other.exit_code) == (1, 0)

@@ -48,7 +48,8 @@ class Verified:
     @property
     def summary(self) -> str:
         """The last line."""
-        return f"{self.files} files and the metrics of {self.runs} runs: {len(self.faults) or 'none'} wrong."
+        runs = f"{self.runs} run{'s' * (self.runs != 1)}"
+        return f"{self.files} files and the metrics of {runs}: {len(self.faults) or 'none'} wrong."
 
 
 @dataclass
@@ -94,6 +95,10 @@ def verify(experiment: Experiment, run: RunKey | None = None) -> Verified:
     found = every(tops)
     metrics = [path for path, artifact in made.items() if isinstance(artifact, Metrics)]
     rows = list(_rows(metrics, run, files))
+    if not rows and not any(isinstance(artifact, Predictions) for artifact in made.values()):
+        raise UserError(
+            f"{experiment.results} has no results of {run or 'this experiment'}: run the workflow first."
+        )
     used = [(used, file.path) for file in found for used in file.inputs]
     for file, user in [*used, *((predictions, str(path)) for path, _, predictions in rows)]:
         if not file.fits:
@@ -113,11 +118,7 @@ def _made(experiment: Experiment, run: RunKey | None) -> dict[Path, Artifact]:
         ablations = map(AblationTable, experiment.ablations)
         artifacts = everything([*targets(experiment), *ablations], experiment)
     paths = {_with_header(one, experiment.results): one for one in reversed(artifacts)}
-    made = {path: one for path, one in paths.items() if path and path.is_file()}
-    if not made:
-        what = f"the run {run}" if run else "this experiment"
-        raise UserError(f"There are no results of {what} in {experiment.results}: run the workflow first.")
-    return made
+    return {path: one for path, one in paths.items() if path and path.is_file()}
 
 
 def _with_header(artifact: Artifact, results: Path) -> Path | None:
