@@ -317,7 +317,7 @@ def test_a_half_without_test_images():
     step("data", "own")
     step("split", "own")
     step("test-features", "own/plain")
-    assert "has no test image of the novel classes" in sentence("evaluate", ZERO_SHOT)
+    assert "has no test image of the subset novel" in sentence("evaluate", ZERO_SHOT)
 
 
 # Models and prompts

@@ -37,11 +37,10 @@ NUMBERS = ("shots", "seed", "part", "parts")
 
 
 def of_names(kind):
-    """Artifacts of one kind, of any names and numbers."""
+    """Artifacts of one kind, of any names and numbers, and of the protocols that there are."""
     names, numbers = st.from_regex(r"[a-z0-9_.@+-]*[a-z][a-z0-9_]*", fullmatch=True), st.integers(1, 99)
-    if issubclass(kind, graph.OfRun):
-        return st.builds(kind, st.sampled_from(list(PROTOCOLS)), names, names, numbers, numbers)
-    return st.builds(kind, **{one.name: numbers if one.name in NUMBERS else names for one in fields(kind)})
+    known = {"protocol": st.sampled_from(list(PROTOCOLS))} | dict.fromkeys(NUMBERS, numbers)
+    return st.builds(kind, **{field.name: known.get(field.name, names) for field in fields(kind)})
 
 
 @given(artifact=st.one_of(*map(of_names, KINDS)))

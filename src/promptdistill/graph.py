@@ -103,6 +103,8 @@ def _fits(name: str, text: str) -> bool:
 
 
 def _value(name: str, text: Any) -> Any:
+    if name == "protocol":
+        return protocol_named(text).name
     if name not in _NUMBERS or isinstance(text, int):
         return text
     return None if text in (None, NO_SEED) else int(text)
@@ -313,8 +315,7 @@ class OfRun(Artifact):
     @classmethod
     def parse(cls, key: str) -> Self:
         """The one that a run's key names; UserError if it is not a run's key, or of no protocol."""
-        run = RunKey.parse(key)
-        return cls(protocol_named(run.protocol).name, *run[1:])
+        return cls.of(RunKey.parse(key)._asdict())
 
     def name_of_rule(self, experiment: Experiment) -> str:
         return _grouped(self, experiment)
