@@ -19,11 +19,13 @@ import pandas as pd
 import torch
 
 from pictures import some_images
+from promptdistill.artifacts import Roots, Sources
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.config import LookupConfig, Regions
 from promptdistill.data.splits import Item
-from promptdistill.evaluation.predict import ImageSource, Subset, predict, restore_method
+from promptdistill.evaluation.predict import EvaluationInputs, ImageSource, predict, restore_method
 from promptdistill.features.lookup_build import Build, Encoder, build_student_lookup
+from promptdistill.protocols import Subset
 from ways import Case, Ours, backbone
 
 mpl.use("Agg")
@@ -90,14 +92,18 @@ def lookups(student: str, images: list[Path], folder: Path) -> Iterator[dict]:
 def evaluations(student: str, images: list[Path]) -> Iterator[dict]:
     """Testing zero-shot CLIP on ten classes."""
     names = [f"thing {number}" for number in range(10)]
-    method, _ = restore_method(
-        backbone(student, "cpu", "float32"), "zero_shot", "a photo of a {}.", None, None, {}
+    tested = EvaluationInputs(
+        student=backbone(student, "cpu", "float32"),
+        dataset="things",
+        template="a photo of a {}.",
+        protocol="few_shot",
     )
+    methods, _ = restore_method(tested, "zero_shot", {}, Sources(Roots(Path(), Path(), Path())))
     for count in IMAGES:
         items = [Item(str(path), n % 10, names[n % 10]) for n, path in enumerate(images[:count])]
         subsets = [Subset(name="all", class_names=names, items=items)]
         source = ImageSource(folder=Path(), items=items)
-        test = partial(predict, [method], subsets, source, batch_size=16, workers=0)
+        test = partial(predict, [methods], subsets, source, batch_size=16, workers=0)
         cost = seconds(test)
         yield {"what": "evaluation", "size": count, "unit": "images", "seconds": cost}
 

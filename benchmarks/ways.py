@@ -126,7 +126,7 @@ class Case:
         each = self.regions_per_image
         return [(image, visit * each + nth) for visit, image in visits for nth in range(each)]
 
-    def compute_cost(self, **looked_up: Any) -> Method:
+    def start(self, **looked_up: Any) -> Method:
         """The method with its initial prompt, which is the same at every call."""
         context = MethodContext(
             backbone=backbone(self.student, self.device, self.precision),
@@ -163,7 +163,7 @@ def frozen_text(model: str, device: str, precision: Precision, classes: int) -> 
         threads=1,
         precision=precision,
     )
-    return case.compute_cost().frozen_text
+    return case.start().frozen_text
 
 
 def teacher_lookup(case: Case, folder: Path) -> RegionLookup:
@@ -196,7 +196,7 @@ class Ours:
         self.case = case
         self.folder = folder
         self.student = backbone(case.student, case.device, case.precision)
-        self.method = case.compute_cost(**self._looked_up())
+        self.method = case.start(**self._looked_up())
         if case.method == "promptsrc":
             self.method.frozen_text = frozen_text(case.student, case.device, case.precision, case.classes)
         self.learning = dict(self.method.prompt.named_parameters())
@@ -242,13 +242,13 @@ class Plain:
     def __init__(self, case: Case, folder: Path) -> None:
         self.case = case
         self.student = backbone(case.student, case.device, case.precision)
-        cost = case.compute_cost()
+        method = case.start()
         self.learning = {
-            name: value.detach().clone().requires_grad_() for name, value in cost.prompt.named_parameters()
+            name: value.detach().clone().requires_grad_() for name, value in method.prompt.named_parameters()
         }
         options = {"boosting": dict(case.boosting.state_dict())} if case.boosting else {}
         if case.method == "maple":
-            options["fixed_words"] = cost.prompt.fixed_words
+            options["fixed_words"] = method.prompt.fixed_words
         if case.method == "promptsrc":
             options["frozen_text"] = frozen_text(case.student, case.device, case.precision, case.classes)
         if case.asks_teacher:

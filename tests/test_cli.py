@@ -1,112 +1,167 @@
-"""Bad input at the command line: one clear sentence, no traceback, nothing overwritten."""
+"""A user's own data set at the command line: what works, and one clear sentence for what does not."""
 
+import ast
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pandas as pd
 import pytest
+import yaml
+from click.testing import CliRunner
 from PIL import Image
 
+from promptdistill.cli import main
+
 ROOT = Path(__file__).parent.parent
-STUDENT = ["--student", "miniature-student:miniature", "--threads", "1"]
-REGIONS = ["--regions", "2", "--region-seed", "1", "--region-scale", "0.5", "1"]
+RUN = "base_to_novel/own/coop/2/1"
+ZERO_SHOT = "base_to_novel/own/zero_shot/0/-"
+CONFIG = {
+    "results": "results",
+    "data_root": "data",
+    "backbones": {
+        "student": {"model": "miniature-student", "pretrained": "miniature"},
+        "teacher": {"model": "miniature-teacher", "pretrained": "miniature"},
+    },
+    "datasets": ["own"],
+    "methods": ["zero_shot", "coop"],
+    "protocols": {"base_to_novel": {"shots": 2, "seeds": [1]}},
+    "overrides": {"coop": {"epochs": 2, "batch_size": 2, "lr": 0.1, "n_ctx": 2}},
+}
 
 
-def promptdistill(*arguments, cwd=ROOT):
-    command = [sys.executable, "-m", "promptdistill", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+def promptdistill(*arguments):
+    """Run a command in the current folder; an exception that is not meant for the user is one here, too."""
+    return CliRunner().invoke(main, [*map(str, arguments)], catch_exceptions=False)
 
 
-def sentence(*arguments):
-    """The one line that a failing command prints."""
-    done = promptdistill(*arguments)
-    assert done.returncode == 1, done.stderr
-    lines = [line for line in done.stderr.splitlines() if not line.startswith(("\r", "teacher", "testing"))]
-    assert "Traceback" not in done.stderr
-    assert len([line for line in lines if line.startswith("promptdistill: ")]) == 1, done.stderr
-    return lines[-1]
+def step(command, *keys):
+    """Run a step of the pipeline, which must work."""
+    done = promptdistill(command, *keys, "--config", "my.yaml")
+    assert done.exit_code == 0, done.output
+
+
+def sentence(command, *keys):
+    """What a step that fails says: one line, which is a sentence."""
+    done = promptdistill(command, *keys, "--config", "my.yaml")
+    assert done.exit_code == 1, done.output
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("promptdistill: ")]
+    assert said == done.stderr.splitlines()[-1]
+    assert said.endswith(".")
+    return said.removeprefix("promptdistill: ")
+
+
+def write_config(**own):
+    Path("my.yaml").write_text(yaml.dump(CONFIG | own))
+
+
+def write_entry(name, **own):
+    entry = {"folder": name, "images": "images", "split": "split.json", "template": "a photo of a {}."}
+    Path(f"config/datasets/{name}.yaml").write_text(yaml.dump(entry | own))
+
+
+def write_split(rows, **parts):
+    split = {"train": rows, "val": rows, "test": rows, **parts}
+    Path("data/own/split.json").write_text(json.dumps(split))
+
+
+@pytest.fixture(autouse=True)
+def own(tmp_path, monkeypatch):
+    """A folder with a data set of two classes of four images, its entry, and a configuration."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "config/methods", "config/methods")
+    Path("config/datasets").mkdir()
+    Path("data/own/images").mkdir(parents=True)
+    rows = []
+    for label, name in enumerate(["red star", "blue ring"]):
+        for index in range(4):
+            path = f"{label}_{index}.png"
+            Image.new("RGB", (40, 30), name.split()[0]).save(Path("data/own/images", path))
+            rows.append([path, label, name])
+    write_config()
+    write_entry("own")
+    write_split(rows)
 
 
 @pytest.fixture
-def own(tmp_path):
-    """A user's own data set, with its entry in a config folder: two classes of four images."""
-    (tmp_path / "config/datasets").mkdir(parents=True)
-    (tmp_path / "config/datasets/own.yaml").write_text(
-        'folder: own\nimages: images\nsplit: split.json\ntemplate: "a photo of a {}."\n'
-    )
-    (tmp_path / "data/own/images").mkdir(parents=True)
-    rows = []
-    for label, name in enumerate(["red star", "blue ring"]):
-        for number in range(4):
-            path = f"{label}_{number}.png"
-            Image.new("RGB", (40, 30), name.split()[0]).save(tmp_path / "data/own/images" / path)
-            rows.append([path, label, name])
-    write_split(tmp_path, rows)
-    return tmp_path
+def split():
+    step("data", "own")
+    step("split", "own")
 
 
-def write_split(folder, rows):
-    split = {"train": rows, "val": rows, "test": rows}
-    (folder / "data/own/split.json").write_text(json.dumps(split))
+@pytest.fixture
+def ready(split):
+    """All that training coop takes: a draw, and looked-up features where it has use for them."""
+    step("draw", "own/2/1")
+    step("regions", "own/2")
+    step("features", "own/plain/2/base_to_novel/2/1")
 
 
-def split_command(folder):
-    return ["split", *flags(folder), "--output", folder / "split.json"]
+def read_json(path):
+    return json.loads(Path(path).read_text())
 
 
-def flags(folder):
-    return ["--dataset", "own", "--config-dir", folder / "config", "--data-root", folder / "data"]
+# What works
 
 
-def evaluate_command(folder, *own):
-    split = ["--split", folder / "split.json"]
-    output = ["--output", folder / "p.parquet"]
-    return ["evaluate", *flags(folder), *split, *STUDENT, "--method", "zero_shot", *output, *own]
+def test_own_data_set_from_files_to_a_table(ready):
+    """One entry and a configuration are all that a new data set needs."""
+    assert read_json("results/data/own.json")["images"] == {"train": 8, "val": 8, "test": 8}
+    step("adapt", RUN)
+    step("test-features", "own/plain")
+    step("evaluate", RUN)
+    step("evaluate", ZERO_SHOT)
+    for method in ("coop", "zero_shot"):
+        step("metrics", f"base_to_novel/{method}")
+        (row,) = read_json(f"results/metrics/base_to_novel/{method}.json")["runs"]
+        assert (row["dataset"], row["images"]) == ("own", 8)
+    step("table", "base_to_novel")
+    cells = pd.read_csv("results/tables/base_to_novel.csv")
+    assert set(cells["method"]) == {"coop", "zero_shot"}
+    step("overview")
+    assert promptdistill("trace", RUN, "--config", "my.yaml").exit_code == 0
+    step("verify", RUN)
 
 
-def adapt_command(folder, method, student=STUDENT, **hyperparameters):
-    """Adapting on a draw, which is made first."""
-    split = ["--split", folder / "split.json"]
-    draw = folder / "draw.json"
-    promptdistill("draw", *split, "--shots", "2", "--seed", "1", "--output", draw)
-    own = ["--method", method, "--hyperparameters", json.dumps(hyperparameters)]
-    run = ["--shots", "2", "--seed", "1", "--draw", draw, "--output", folder / "x.safetensors"]
-    return ["adapt", *flags(folder), *split, *student, *REGIONS, *own, *run]
+def test_runs_of_one_method_share_a_process(ready):
+    write_config(protocols={"base_to_novel": {"shots": 2, "seeds": [1, 2]}})
+    step("draw", "own/2/2")
+    step("features", "own/plain/2/base_to_novel/2/2")
+    step("adapt", RUN, "base_to_novel/own/coop/2/2")
+    prompts = sorted(Path("results/adapting/base_to_novel/own/coop/2").glob("*.safetensors"))
+    assert [path.name for path in prompts] == ["1.safetensors", "2.safetensors"]
+    together = [path.read_bytes() for path in prompts]
+    for path in prompts:
+        path.unlink()
+    step("adapt", "base_to_novel/own/coop/2/2")
+    step("adapt", RUN)
+    assert [path.read_bytes() for path in prompts] == together
 
 
-def test_own_data_set_from_files_to_predictions(own):
-    """One config entry is all that a new data set needs."""
-    receipt = own / "own.json"
-    assert promptdistill("data", *flags(own), "--output", receipt).returncode == 0
-    assert json.loads(receipt.read_text())["images"] == {"train": 8, "val": 8, "test": 8}
-    assert promptdistill(*split_command(own)).returncode == 0
-    done = promptdistill(*evaluate_command(own))
-    assert done.returncode == 0, done.stderr
-    assert promptdistill("metrics", own / "p.parquet", "--output", own / "m.json").returncode == 0
-    assert json.loads((own / "m.json").read_text())[0]["images"] == 8
-
-
-def test_a_variant_of_imagenet_by_wordnet_id(own):
+def test_a_variant_of_imagenet_by_wordnet_id(split):
     """Three of five classes, in an archive's own folders: tested over these three alone."""
     names = {"n01": "star", "n02": "ring", "n03": "heart", "n04": "moon", "n05": "cross"}
-    (own / "data/imagenet").mkdir()
+    Path("data/imagenet").mkdir()
     listed = "".join(f"{wordnet_id} {name}\n" for wordnet_id, name in names.items())
-    (own / "data/imagenet/classnames.txt").write_text(listed)
-    (own / "config/datasets/own.yaml").write_text(
-        "folder: variant\nimages: images\nsplit: classnames.txt\nsplit_format: imagenet_variant\n"
-        'template: "a photo of a {}."\n'
-    )
+    Path("data/imagenet/classnames.txt").write_text(listed)
+    write_entry("variant", split="classnames.txt", split_format="imagenet_variant")
     for wordnet_id in ("n05", "n01", "n03"):
-        (own / "data/variant/images" / wordnet_id).mkdir(parents=True)
-        Image.new("RGB", (40, 30), "red").save(own / f"data/variant/images/{wordnet_id}/a.JPEG")
-    assert promptdistill("data", *flags(own), "--output", own / "own.json").returncode == 0
-    assert json.loads((own / "own.json").read_text())["images"] == {"train": 0, "val": 0, "test": 3}
-    assert promptdistill(*split_command(own)).returncode == 0
-    done = promptdistill(*evaluate_command(own, "--protocol", "transfer"))
-    assert done.returncode == 0, done.stderr
-    frame = pd.read_parquet(own / "p.parquet")
+        folder = Path("data/variant/images", wordnet_id)
+        folder.mkdir(parents=True)
+        Image.new("RGB", (40, 30), "red").save(folder / "a.JPEG")
+    transfer = {"source": "own", "domain_generalization": ["variant"], "shots": 2, "seeds": [1]}
+    write_config(protocols={"transfer": transfer}, methods=["zero_shot"], overrides={})
+    step("data", "variant")
+    assert read_json("results/data/variant.json")["images"] == {"train": 0, "val": 0, "test": 3}
+    step("split", "variant")
+    for dataset in ("own", "variant"):
+        step("test-features", f"{dataset}/plain")
+        step("evaluate", f"transfer/{dataset}/zero_shot/0/-")
+    frame = pd.read_parquet("results/predictions/transfer/variant/zero_shot/0/-.parquet")
     assert frame["subset"].unique().tolist() == ["all"]
     assert dict(zip(frame["path"], frame["label"], strict=True)) == {
         "n01/a.JPEG": 0,
@@ -114,157 +169,252 @@ def test_a_variant_of_imagenet_by_wordnet_id(own):
         "n05/a.JPEG": 2,
     }
     assert frame["prediction"].between(0, 2).all()
-    promptdistill("metrics", own / "p.parquet", "--output", own / "m.json")
-    row = json.loads((own / "m.json").read_text())[0]
-    assert row["accuracy"] == pytest.approx(100 * (frame["label"] == frame["prediction"]).mean())
+    step("metrics", "transfer/zero_shot")
+    rows = {row["dataset"]: row for row in read_json("results/metrics/transfer/zero_shot.json")["runs"]}
+    right = (frame["label"] == frame["prediction"]).mean()
+    assert rows["variant"]["accuracy"] == pytest.approx(100 * right)
 
 
-def test_every_lookup_by_hand(own):
-    """Stored regions, the teacher's lookup, and features of a draw and of test images; then used."""
-    promptdistill(*split_command(own))
-    split = ["--split", own / "split.json"]
-    values = {"epochs": 2, "batch_size": 2, "lr": 0.1, "n_ctx": 2}
-    adapt = adapt_command(own, "coop", **values)
-    store = ["regions", *flags(own), *split, *STUDENT[:2], *REGIONS, "--max-gb", "1", "--output", own / "r"]
-    stored = ["--stored-regions", own / "r"]
-    teacher = ["--teacher", "miniature-teacher:miniature"]
-    ask = ["lookup", *flags(own), *split, *teacher, *REGIONS, *stored, "--output", own / "l"]
-    encode = [*flags(own), *split, *STUDENT]
-    of_draw = ["features", *encode, *REGIONS, "--draw", own / "draw.json", "--output", own / "f"]
-    of_test = ["test-features", *encode, "--output", own / "t"]
-    for command in (store, ask, of_draw, of_test, [*adapt, "--features", own / "f"]):
-        done = promptdistill(*command)
-        assert done.returncode == 0, done.stderr
-    online = promptdistill(*evaluate_command(own))
-    assert online.returncode == 0
-    frame = pd.read_parquet(own / "p.parquet")
-    looked_up = promptdistill(*evaluate_command(own, "--features", own / "t"))
-    assert looked_up.returncode == 0, looked_up.stderr
-    pd.testing.assert_frame_equal(pd.read_parquet(own / "p.parquet"), frame, check_exact=False, atol=1e-5)
-    said = sentence(*evaluate_command(own, "--features", own / "f"))
-    assert "was made with images_sha256" in said
+def test_every_lookup_by_hand(ready):
+    """Stored regions, the teacher's answers, and features of a draw and of test images; then used."""
+    step("lookup", "own/zero_shot/2")
+    step("adapt", RUN)
+    said = sentence("evaluate", RUN)
+    assert said == "results/features/own/plain/test/manifest.json does not exist."
+    step("test-features", "own/plain")
+    step("evaluate", RUN)
+    looked_up = Path("results/features/own/plain/test")
+    shutil.rmtree(looked_up)
+    shutil.copytree("results/features/own/plain/2/base_to_novel/2/1", looked_up)
+    assert "was made with images_sha256" in sentence("evaluate", RUN)
 
 
-def test_unknown_data_set():
-    said = sentence("data", "--dataset", "eurosatt", "--data-root", "x", "--output", "x/y")
-    assert "There is no data set 'eurosatt'" in said
-    assert "did you mean eurosat?" in said
+def test_a_run_in_a_process_of_its_own():
+    """As the workflow starts it: the status, and nothing but the sentence for what fails."""
+    command = [sys.executable, "-m", "promptdistill", "split", "own", "--config", "my.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "promptdistill: results/data/own.json does not exist: make it first.\n"
 
 
-def test_unknown_method(own):
-    promptdistill(*split_command(own))
-    said = sentence(*adapt_command(own, "coup"))
-    assert said == "promptdistill: There is no method 'coup' (did you mean coop?)."
+# Keys
 
 
-def test_missing_image(own):
-    promptdistill(*split_command(own))
-    before = (own / "split.json").read_bytes()
-    (own / "data/own/images/0_1.png").unlink()
-    said = sentence(*split_command(own))
-    assert "The split names '0_1.png' and 2 other images, not found in" in said
-    assert (own / "split.json").read_bytes() == before
+@pytest.mark.parametrize(
+    ("command", "keys", "message"),
+    [
+        (
+            "data",
+            ["eurosatt"],
+            "There is no data set 'eurosatt': config/datasets/eurosatt.yaml does not",
+        ),
+        ("adapt", ["base_to_novel/own/coup/2/1"], r"There is no method 'coup': .*\(did you mean coop\?\)"),
+        ("evaluate", ["base_to_novel/own/coup/2/1"], r"There is no method 'coup': .*\(did you mean coop\?\)"),
+        (
+            "adapt",
+            ["base_to_novl/own/coop/2/1"],
+            r"There is no protocol 'base_to_novl' \(did you mean",
+        ),
+        (
+            "evaluate",
+            ["base_to_novl/own/coop/2/1"],
+            r"There is no protocol 'base_to_novl' \(did you mean",
+        ),
+        (
+            "metrics",
+            ["base_to_novl/coop"],
+            r"There is no protocol 'base_to_novl' \(did you mean",
+        ),
+        (
+            "adapt",
+            ["few_shot/own/coop/2/1"],
+            "The configuration does not run few_shot: add it under",
+        ),
+        ("evaluate", ["few_shot/own/coop/2/1"], "The configuration does not run few_shot: add it under"),
+        ("metrics", ["few_shot/coop"], "The configuration does not run few_shot: add it under"),
+        ("features", ["own/plain/2/few_shot/2/1"], "The configuration does not run few_shot: add it under"),
+        ("adapt", [ZERO_SHOT], "zero_shot learns nothing: there is no prompt to make"),
+        ("adapt", ["base_to_novel/own/coop/0/-"], "coop/0/- is a run without training: give 1 shot or more"),
+        ("evaluate", ["base_to_novel/own/coop/0/-"], "learns a prompt: give 1 shot or more, and a seed"),
+        ("evaluate", ["base_to_novel/own/zero_shot/2/1"], "learns nothing: give 0/-"),
+        ("adapt", [RUN, "base_to_novel/own/kgcoop/2/1"], "differ in more than shots and seed: give them to"),
+        ("adapt", ["own/coop"], "'own/coop' is not a run: name protocol, data set, method, shots and seed"),
+        ("tune-teacher", [RUN], "teachers are tuned by promptkd_teacher, not by coop"),
+        ("draw", ["own"], "'own' does not say what to make: give DATASET/SHOTS/SEED"),
+        ("draw", ["own/two/1"], "'own/two/1' does not say what to make: give DATASET/SHOTS/SEED"),
+        ("draw", ["own/0/1"], "'own/0/1' does not say what to make: give .*, with 1 shot or more"),
+        ("boost", ["own/bosted"], "There is no boosting prompt 'bosted'"),
+        ("test-features", ["own/plane"], "There is no boosting prompt 'plane'"),
+        ("lookup", ["own/somebody/2"], "There is no teacher 'somebody'"),
+        ("lookup-part", ["own/zero_shot/2/2/2"], "parts count from 0, so the last one is 1"),
+        ("regions", ["own/many"], "'many' is not a set of regions, such as 20"),
+        ("table", ["few_shots"], r"There is no table 'few_shots' \(did you mean few_shot\?\)"),
+        ("table", ["few_shot"], "The configuration does not run few_shot: add it under"),
+        ("ablation", ["coop"], "The configuration does not compare coop with its variants: add it under"),
+        ("trace", ["own/coop"], "'own/coop' is not a run: name protocol, data set, method, shots and seed"),
+        ("verify", ["own/coop"], "'own/coop' is not a run: name protocol, data set, method, shots and seed"),
+    ],
+)
+def test_wrong_keys(split, command, keys, message):
+    assert re.search(message, sentence(command, *keys))
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_undecodable_image(own, workers):
-    promptdistill(*split_command(own))
-    (own / "data/own/images/1_0.png").write_bytes(b"no picture")
-    said = sentence(*evaluate_command(own, "--workers", workers))
-    assert said.startswith("promptdistill: The image ")
+def test_a_missing_configuration():
+    done = promptdistill("data", "own", "--config", "mine.yaml")
+    assert (done.exit_code, done.stderr) == (1, "promptdistill: mine.yaml does not exist.\n")
+
+
+def test_wrong_configurations(split):
+    """Refused by every command, before it does anything."""
+    write_config(methods=["coop", "coup"])
+    assert sentence("regions", "own/2").startswith("There is no method 'coup': ")
+    write_config(regions={"scale": [0.9, 0.1]})
+    said = sentence("regions", "own/2")
+    assert said == "configuration: regions: scale [0.9, 0.1] must be two shares, 0 < least <= greatest <= 1."
+    said = sentence("regions", "own/2_0.9to0.1")
+    assert "must be two shares, 0 < least <= greatest <= 1" in said
+    assert not Path("results/regions").exists()
+
+
+# Data
+
+
+def test_missing_image(split):
+    path = Path("results/splits/own/split.json")
+    before = path.read_bytes()
+    Path("data/own/images/0_1.png").unlink()
+    assert "The split names '0_1.png' and 2 other images, not found in" in sentence("split", "own")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_undecodable_image(split, workers):
+    Path("data/own/images/1_0.png").write_bytes(b"no picture")
+    write_config(jobs={"loader_workers": workers})
+    said = sentence("test-features", "own/plain")
+    assert said.startswith("The image ")
     assert "1_0.png cannot be decoded (not an image)" in said
-    assert not (own / "p.parquet").exists()
+    assert not list(Path("results/features").rglob("manifest.json"))
 
 
-def test_class_name_too_long(own):
-    name = "very " * 90 + "long"
-    write_split(own, [["0_0.png", 0, "red star"], ["1_0.png", 1, name]])
-    promptdistill(*split_command(own))
-    said = sentence(*evaluate_command(own))
+def test_class_name_too_long():
+    write_split([["0_0.png", 0, "red star"], ["1_0.png", 1, "very " * 90 + "long"]])
+    step("data", "own")
+    step("split", "own")
+    step("test-features", "own/plain")
+    said = sentence("evaluate", ZERO_SHOT)
     assert "tokens and the text tower holds 77: shorten the class name" in said
 
 
-def test_a_single_class(own):
-    write_split(own, [["0_0.png", 0, "red star"]])
-    assert "has 1 class(es); a split needs at least 2" in sentence(*split_command(own))
+def test_a_single_class():
+    write_split([["0_0.png", 0, "red star"]])
+    assert "has 1 class(es); a split needs at least 2" in sentence("data", "own")
 
 
-def test_a_half_without_test_images(own):
+def test_a_half_without_test_images():
     rows = [["0_0.png", 0, "red star"], ["1_0.png", 1, "blue ring"]]
-    split = {"train": rows, "val": [], "test": rows[:1]}
-    (own / "data/own/split.json").write_text(json.dumps(split))
-    promptdistill(*split_command(own))
-    assert "has no test image of the novel classes" in sentence(*evaluate_command(own))
+    write_split(rows, val=[], test=rows[:1])
+    step("data", "own")
+    step("split", "own")
+    step("test-features", "own/plain")
+    assert "has no test image of the subset novel" in sentence("evaluate", ZERO_SHOT)
 
 
-def test_vision_prompts_for_a_text_only_model(own):
-    promptdistill(*split_command(own))
-    values = {"epochs": 1, "batch_size": 2, "lr": 0.1, "n_ctx_text": 2, "n_ctx_vision": 2, "prompt_depth": 1}
-    said = sentence(*adapt_command(own, "ivlp", ["--student", "RN50-quickgelu:random"], **values))
+# Models and prompts
+
+
+def test_vision_prompts_for_a_text_only_model(split):
+    step("draw", "own/2/1")
+    student = {"model": "RN50-quickgelu", "pretrained": "random"}
+    write_config(
+        methods=["ivlp"],
+        backbones=CONFIG["backbones"] | {"student": student},
+        regions={"max_gb": 0},
+        overrides={"ivlp": {"epochs": 1}},
+    )
+    said = sentence("adapt", "base_to_novel/own/ivlp/2/1")
     assert "takes no prompt tokens: use a text-only method such as coop, or a model with a ViT" in said
 
 
-def test_a_learned_method_needs_its_own_prompt(own):
+def test_a_learned_method_needs_its_own_prompt(ready):
     """None, or one of another method, is refused instead of evaluated as something else."""
-    promptdistill(*split_command(own))
-    values = {"epochs": 1, "batch_size": 2, "lr": 0.1, "n_ctx": 2}
-    done = promptdistill(*adapt_command(own, "coop", **values))
-    assert done.returncode == 0, done.stderr
-    no_prompt = ["--method", "coop", "--hyperparameters", json.dumps(values)]
-    said = sentence(*evaluate_command(own, *no_prompt))
-    assert said == "promptdistill: coop is learned: name its finished prompt with --prompt."
-    said = sentence(*evaluate_command(own, "--method", "coop+caspl", "--prompt", own / "x.safetensors"))
-    assert "is a prompt of coop" in said
+    step("test-features", "own/plain")
+    prompt = Path(f"results/adapting/{RUN}.safetensors")
+    assert sentence("evaluate", RUN) == f"{prompt} does not exist: train this prompt first."
+    step("adapt", RUN)
+    other = Path("results/adapting/base_to_novel/own/kgcoop/2/1.safetensors")
+    other.parent.mkdir(parents=True)
+    shutil.copy(prompt, other)
+    said = sentence("evaluate", "base_to_novel/own/kgcoop/2/1")
+    assert "is a prompt of coop for base_to_novel: it cannot be tested as kgcoop" in said
 
 
-def test_weights_that_are_no_weights(own):
-    promptdistill(*split_command(own))
-    (own / "weights.safetensors").write_text("garbage")
-    said = sentence(*evaluate_command(own, "--student", f"ViT-B-32:{own / 'weights.safetensors'}"))
-    assert "of ViT-B-32 could not be loaded" in said
+def test_weights_that_are_no_weights(split):
+    Path("weights.safetensors").write_text("garbage")
+    student = {"model": "ViT-B-32", "pretrained": "weights.safetensors"}
+    write_config(backbones=CONFIG["backbones"] | {"student": student})
+    assert "of ViT-B-32 could not be loaded" in sentence("evaluate", ZERO_SHOT)
 
 
-def test_an_output_that_cannot_be_written(own):
-    (own / "file").write_text("")
-    said = sentence("data", *flags(own), "--output", own / "file/receipt.json")
-    assert "file" in said
+def test_an_output_that_cannot_be_written():
+    Path("file").write_text("")
+    write_config(results="file/results")
+    assert sentence("data", "own") == "file/results/data cannot be used: Not a directory."
 
 
-def test_regions_of_an_impossible_scale(own):
-    promptdistill(*split_command(own))
-    command = ["lookup", *flags(own), "--split", own / "split.json", "--output", own / "l"]
-    regions = ["--regions", "2", "--region-seed", "1", "--region-scale", "0.9", "0.1"]
-    said = sentence(*command, "--teacher", "miniature-teacher:miniature", *regions)
-    assert "must be two shares, 0 < least <= greatest <= 1" in said
+# The command line itself
 
 
 def test_options_that_do_not_fit():
-    done = promptdistill("lookup", "--teacher", "ViT-B-16")
-    assert done.returncode == 2
-    done = promptdistill("boost", "--hyperparameters", "[1]")
-    assert "not a JSON object" in done.stderr
+    done = promptdistill("split")
+    assert done.exit_code == 2
+    assert "Missing argument 'KEY'" in done.stderr
+    done = promptdistill("split", "own", "--shots", "2")
+    assert done.exit_code == 2
+    assert "No such option '--shots'" in done.stderr
 
 
-def test_help_is_quick_and_complete():
-    done = promptdistill("--help")
-    for command in (
+def commands(group=main, name=""):
+    for own, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{name}{own} ")
+        else:
+            yield f"{name}{own}", command
+
+
+def test_help_is_complete():
+    listed = promptdistill("--help").output
+    for name, command in commands():
+        assert command.help
+        assert f"  {name.split()[0]} " in listed
+    for name in (
         "data",
-        "split",
         "draw",
-        "regions",
-        "lookup",
-        "features",
-        "test-features",
-        "boost",
         "adapt",
         "evaluate",
-        "metrics",
         "table",
         "plan",
         "trace",
+        "verify",
+        "track",
         "miniature",
     ):
-        assert f"  {command} " in done.stdout
+        assert f"  {name} " in listed
+
+
+def test_commands_take_few_options():
+    """What a step depends on stands in the configuration, so that no other command line can contradict it."""
+    for name, command in commands():
+        options = [parameter.name for parameter in command.params if isinstance(parameter, click.Option)]
+        assert len(options) <= 5, name
+
+
+def test_functions_take_few_parameters():
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                taken = [one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)]
+                assert len(taken) <= 8, f"{path}:{node.lineno}"
 
 
 def test_the_command_line_imports_no_torch():

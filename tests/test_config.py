@@ -1,29 +1,36 @@
 """The configuration: what it merges, and the sentences about what is wrong with it."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptdistill import config, layout
+from promptdistill.config import Config, load_method, method_title, variants_of
 from promptdistill.errors import UserError
+from promptdistill.experiment import Experiment, JobGroup
 from promptdistill.methods import find_method, parse_hyperparameters
+from promptdistill.protocols import PROTOCOLS
+from promptdistill.validation import merged, read_yaml
 
 CONFIG_DIR = Path(__file__).parent.parent / "config"
-DEFAULT = config.read_yaml(CONFIG_DIR / "config.yaml")
-PAPER = config.load(config.read_yaml(CONFIG_DIR / "paper.yaml"), CONFIG_DIR)
+DEFAULT = read_yaml(CONFIG_DIR / "config.yaml")
+PAPER = Experiment.read(CONFIG_DIR / "paper.yaml", CONFIG_DIR)
 
 
 def changed(**own):
-    return config.merged(DEFAULT, own)
+    return merged(DEFAULT, own)
+
+
+def experiment(**own):
+    """The default experiment, with changes."""
+    return Experiment.checked(changed(**own), CONFIG_DIR)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CONFIG_DIR.glob("*.yaml")))
 def test_shipped_experiments_are_valid(name):
-    config.load(config.read_yaml(CONFIG_DIR / name), CONFIG_DIR)
+    Experiment.read(CONFIG_DIR / name, CONFIG_DIR)
 
 
 @pytest.mark.parametrize(
@@ -58,42 +65,42 @@ def test_shipped_experiments_are_valid(name):
         ),
         ({"protocols": {"transfer": {"source": "mini_shape"}}}, "no data set 'mini_shape'"),
         (
-            {"protocols": {"base_to_novel": None, "few_shot": None, "transfer": None}},
-            "protocols: name one of base_to_novel, few_shot, transfer",
+            {"protocols": dict.fromkeys(PROTOCOLS)},
+            f"protocols: name one of {', '.join(PROTOCOLS)}",
         ),
     ],
 )
 def test_wrong_experiments(own, message):
     with pytest.raises(UserError, match=message) as caught:
-        config.load(changed(**own), CONFIG_DIR)
+        experiment(**own)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_and_malformed_files(tmp_path):
     with pytest.raises(UserError, match=r"none\.yaml does not exist"):
-        config.read_yaml(tmp_path / "none.yaml")
+        read_yaml(tmp_path / "none.yaml")
     for content, message in (("a: [", "is not valid YAML"), ("- a", "must hold a mapping")):
         (tmp_path / "bad.yaml").write_text(content)
         with pytest.raises(UserError, match=message):
-            config.read_yaml(tmp_path / "bad.yaml")
+            read_yaml(tmp_path / "bad.yaml")
 
 
 def test_hyperparameters_in_their_order():
     """Published, then with boosting, then of the data set, then the experiment's own."""
-    experiment = config.validate(config.Config, changed(overrides={"coop+caspl": {"lr": 9}}), "test")
-    plain = config.hyperparameters("coop", "mini_shapes", experiment, CONFIG_DIR)
-    cascaded = config.hyperparameters("coop+caspl", "mini_shapes", experiment, CONFIG_DIR)
+    own = experiment(overrides={"coop+caspl": {"lr": 9}})
+    plain = own.hyperparameters("coop", "mini_shapes", "base_to_novel")
+    cascaded = own.hyperparameters("coop+caspl", "mini_shapes", "base_to_novel")
     assert (plain["n_ctx"], cascaded["n_ctx"]) == (16, 8)
     assert (plain["lr"], cascaded["lr"]) == (0.002, 9)
-    assert config.hyperparameters("boosting", "dtd", experiment, CONFIG_DIR)["batch_size"] == 4
-    assert config.hyperparameters("boosting", "imagenet", experiment, CONFIG_DIR)["batch_size"] == 128
+    assert own.hyperparameters("boosting", "dtd", "base_to_novel")["batch_size"] == 4
+    assert own.hyperparameters("boosting", "imagenet", "base_to_novel")["batch_size"] == 128
 
 
 @pytest.mark.parametrize("path", sorted((CONFIG_DIR / "methods").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_method_entry_fits_its_module(path):
     """Each hyper-parameter of config/methods is one that the module knows, and none is missing."""
-    entry = config.load_method(path.stem, CONFIG_DIR)
-    layers = [entry, entry.few_shot, entry.transfer]
+    entry = load_method(path.stem, CONFIG_DIR)
+    layers = [entry, *(entry.differences(protocol) for protocol in PROTOCOLS)]
     differing = [layer.hyperparameters for layer in layers]
     differing += [layer.with_boosting or {} for layer in layers]
     differing += [values for layer in layers for values in layer.datasets.values()]
@@ -104,7 +111,7 @@ def test_every_method_entry_fits_its_module(path):
 
 
 @pytest.mark.parametrize(
-    ("method", "dataset", "training", "expected"),
+    ("method", "dataset", "protocol", "expected"),
     [
         ("promptsrc", "dtd", "base_to_novel", (20, 9, 15, 1)),
         ("promptsrc", "dtd", "few_shot", (50, 9, 30, 30)),
@@ -114,15 +121,15 @@ def test_every_method_entry_fits_its_module(path):
         ("promptsrc+caspl", "imagenet", "transfer", (20, 3, 6, 10)),
     ],
 )
-def test_promptsrc_in_each_protocol(method, dataset, training, expected):
+def test_promptsrc_in_each_protocol(method, dataset, protocol, expected):
     """Epochs, depth and the two numbers of the average over epochs, as published."""
-    own = config.hyperparameters(method, dataset, PAPER, CONFIG_DIR, training)
+    own = PAPER.hyperparameters(method, dataset, protocol)
     assert tuple(own[key] for key in ("epochs", "prompt_depth", "gpa_mean", "gpa_std")) == expected
 
 
 def test_other_methods_in_each_protocol():
-    def values(method, training, *keys, dataset="imagenet"):
-        own = config.hyperparameters(method, dataset, PAPER, CONFIG_DIR, training)
+    def values(method, protocol, *keys, dataset="imagenet"):
+        own = PAPER.hyperparameters(method, dataset, protocol)
         return tuple(own[key] for key in keys)
 
     boosting = ("n_ctx_text", "n_ctx_vision", "prompt_depth", "batch_size")
@@ -136,30 +143,21 @@ def test_other_methods_in_each_protocol():
 
 def test_a_variant_changes_what_the_experiment_makes_of_its_method():
     """Overrides of the method reach its variants; a variant's own come last."""
-    own = {"fdbpl": {"prompt_depth": 2, "temperature": 3.0}, "fdbpl@regions_4": {"epochs": 7}}
-    experiment = config.load(changed(methods=["fdbpl", "fdbpl@regions_4"], overrides=own), CONFIG_DIR)
+    overrides = {"fdbpl": {"prompt_depth": 2, "temperature": 3.0}, "fdbpl@regions_4": {"epochs": 7}}
+    own = experiment(methods=["fdbpl", "fdbpl@regions_4"], overrides=overrides)
     usual, variant = (
-        config.hyperparameters(name, "mini_night", experiment, CONFIG_DIR)
-        for name in ("fdbpl", "fdbpl@regions_4")
+        own.hyperparameters(name, "mini_night", "base_to_novel") for name in ("fdbpl", "fdbpl@regions_4")
     )
-    assert (usual["prompt_depth"], usual["temperature"], usual["regions"], usual["epochs"]) == (
-        2,
-        3,
-        None,
-        20,
-    )
+    expected = {"prompt_depth": 2, "temperature": 3, "regions": None, "epochs": 20}
+    assert {key: usual[key] for key in expected} == expected
     assert variant == usual | {"regions": 4, "epochs": 7}
-    assert layout.regions_of("fdbpl@regions_4", "mini_night", experiment, CONFIG_DIR).count == 4
+    assert own.regions("fdbpl@regions_4", "mini_night", "base_to_novel").count == 4
 
 
-def test_names_of_variants():
-    assert config.split_variant("fdbpl@regions_4+caspl") == ("fdbpl+caspl", "regions_4")
-    assert config.split_variant("coop+caspl") == ("coop+caspl", None)
-    assert config.family("fdbpl@regions_4+caspl") == "fdbpl"
-    assert config.split_method("fdbpl@regions_4+caspl") == ("fdbpl@regions_4", True)
-    names = config.variants_of("fdbpl+caspl", CONFIG_DIR)
+def test_variants_of_a_method():
+    names = variants_of("fdbpl+caspl", CONFIG_DIR)
     assert names["fdbpl@regions_4+caspl"].hyperparameters == {"regions": 4}
-    assert config.method_title("fdbpl@regions_4+caspl", CONFIG_DIR) == "FDBPL (R = 4) + CasPL"
+    assert method_title("fdbpl@regions_4+caspl", CONFIG_DIR) == "FDBPL (R = 4) + CasPL"
 
 
 @pytest.mark.parametrize(
@@ -173,75 +171,131 @@ def test_names_of_variants():
 )
 def test_wrong_variants(own, message):
     with pytest.raises(UserError, match=message):
-        config.load(changed(**own), CONFIG_DIR)
+        experiment(**own)
 
 
 def test_a_variant_of_an_unknown_hyperparameter(tmp_path):
     (tmp_path / "methods").mkdir()
-    entry = config.read_yaml(CONFIG_DIR / "methods" / "coop.yaml")
+    entry = read_yaml(CONFIG_DIR / "methods" / "coop.yaml")
     entry["variants"] = {"short": {"title": "short", "hyperparameters": {"n_ct": 4}}}
     (tmp_path / "methods" / "coop.yaml").write_text(json.dumps(entry))
     message = r"coop\.yaml: .*variants\.short: there is no hyper-parameter 'n_ct' \(did you mean n_ctx\?\)"
     with pytest.raises(UserError, match=message):
-        config.load_method("coop", tmp_path)
+        load_method("coop", tmp_path)
 
 
 def test_regions_of_another_scale_have_a_name_of_their_own():
-    own = {"fdbpl": {"region_scale": ["0.08", 1]}}
-    experiment = config.load(changed(methods=["fdbpl"], overrides=own), CONFIG_DIR)
-    seen = layout.regions_of("fdbpl", "mini_night", experiment, CONFIG_DIR)
+    own = experiment(methods=["fdbpl"], overrides={"fdbpl": {"region_scale": ["0.08", 1]}})
+    seen = own.regions("fdbpl", "mini_night", "base_to_novel")
     assert (seen.count, seen.scale) == (20, (0.08, 1.0))
-    assert layout.name_of_regions(seen, experiment) == "20_0.08to1.0"
-    usual = layout.regions_of("boosting", "mini_night", experiment, CONFIG_DIR)
-    assert layout.name_of_regions(usual, experiment) == "20"
+    assert own.region_set(seen) == "20_0.08to1.0"
+    usual = own.regions("boosting", "mini_night", "base_to_novel")
+    assert own.region_set(usual) == "20"
     for regions in (seen, usual):
-        assert layout.named_regions(layout.name_of_regions(regions, experiment), experiment) == regions
-    wrong = config.load(
-        changed(methods=["fdbpl"], overrides={"fdbpl": {"region_scale": [0.5, 0.1]}}), CONFIG_DIR
-    )
+        assert own.regions_named(own.region_set(regions)) == regions
+    wrong = experiment(methods=["fdbpl"], overrides={"fdbpl": {"region_scale": [0.5, 0.1]}})
     with pytest.raises(UserError, match=r"fdbpl: region_scale: .*must be two shares"):
-        layout.regions_of("fdbpl", "mini_night", wrong, CONFIG_DIR)
+        wrong.regions("fdbpl", "mini_night", "base_to_novel")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("twenty", "'twenty' is not a set of regions, such as 20 or 20_0.25to1.0"),
+        ("20_half", "'20_half' is not a set of regions"),
+        ("20_0.5", "the set of regions 20_0.5: missing key scale"),
+        ("20_0.9to0.1", "the set of regions 20_0.9to0.1: .* must be two shares"),
+        ("0", "'0' is not a set of regions"),
+    ],
+)
+def test_names_that_are_no_set_of_regions(name, message):
+    with pytest.raises(UserError, match=message):
+        experiment().regions_named(name)
 
 
 def test_overrides_of_one_protocol():
     """They come last, and other protocols do not see them."""
-    own = {"few_shot": {"overrides": {"coop": {"lr": 7}}}}
-    experiment = config.load(changed(protocols=own, overrides={"coop": {"lr": 9, "epochs": 3}}), CONFIG_DIR)
-    few = config.hyperparameters("coop", "mini_night", experiment, CONFIG_DIR, "few_shot")
-    base = config.hyperparameters("coop", "mini_night", experiment, CONFIG_DIR)
+    protocols = {"few_shot": {"overrides": {"coop": {"lr": 7}}}}
+    own = experiment(protocols=protocols, overrides={"coop": {"lr": 9, "epochs": 3}})
+    few = own.hyperparameters("coop", "mini_night", "few_shot")
+    base = own.hyperparameters("coop", "mini_night", "base_to_novel")
     assert (few["lr"], few["epochs"], base["lr"], base["epochs"]) == (7, 3, 9, 3)
+
+
+def test_a_shared_boosting_prompt_has_no_settings_of_one_protocol():
+    own = {"few_shot": {"overrides": {"boosting": {"epochs": 3}}}}
+    with pytest.raises(UserError, match=r"few_shot\.overrides: .* share a data set's boosting prompt; move"):
+        experiment(protocols=own)
 
 
 def test_a_protocol_is_left_out_by_null():
     """Also as the string that the command line makes of it."""
     for nothing in (None, "null"):
-        loaded = config.load(changed(protocols={"few_shot": nothing, "transfer": nothing}), CONFIG_DIR)
-        assert config.tables(loaded) == ["base_to_novel"]
+        own = experiment(protocols=dict.fromkeys(PROTOCOLS, nothing) | {"base_to_novel": {}})
+        assert own.tables == ["base_to_novel"]
+
+
+def test_a_protocol_that_is_not_run():
+    own = experiment(protocols={"few_shot": None})
+    with pytest.raises(UserError, match="The configuration does not run few_shot: add it under protocols"):
+        own.runs("few_shot")
+    with pytest.raises(UserError, match=r"There is no protocol 'few_shots' \(did you mean few_shot\?\)"):
+        own.settings("few_shots")
+
+
+def entries(folder, **coop):
+    """A folder of entries: all of the project's, with keys more in that of coop."""
+    for kind in ("datasets", "methods"):
+        (folder / kind).mkdir()
+        for path in (CONFIG_DIR / kind).iterdir():
+            (folder / kind / path.name).write_text(path.read_text())
+    own = folder / "methods/coop.yaml"
+    own.write_text(json.dumps(read_yaml(own) | coop))
+    return folder
+
+
+def test_files_of_a_method(tmp_path):
+    """Each has to be there for each data set that the method is used on, before anything runs."""
+    folder = entries(tmp_path, files={"descriptions": "descriptions/{dataset}.json"})
+    content = changed(datasets=["mini_shapes", "mini_night"], methods=["coop"], ablation=[])
+    content["protocols"] = {"base_to_novel": {}}
+    (folder / "descriptions").mkdir()
+    (folder / "descriptions/mini_shapes.json").write_text("{}")
+    missing = folder / "descriptions/mini_night.json"
+    message = (
+        f"coop reads descriptions for mini_night from {missing}, which does not exist: put the file there"
+    )
+    with pytest.raises(UserError, match=message):
+        Experiment.checked(content, folder)
+    missing.write_text("{}")
+    own = Experiment.checked(content, folder)
+    assert own.method_files("coop+caspl", "mini_night") == {"descriptions": missing}
+    assert own.method_files("kgcoop", "mini_night") == {}
 
 
 def test_which_table_has_which_rows_and_data_sets():
     """The linear probe knows only its own classes; PromptKD needs unlabelled images of every target."""
-    loaded = config.load(config.read_yaml(CONFIG_DIR / "miniature_all.yaml"), CONFIG_DIR)
-    rows = {table: config.methods_of(table, loaded, CONFIG_DIR) for table in config.tables(loaded)}
+    own = Experiment.read(CONFIG_DIR / "miniature_all.yaml", CONFIG_DIR)
+    rows = {table: own.methods_of(table) for table in own.tables}
     assert [table for table, methods in rows.items() if "linear_probe" in methods] == ["few_shot"]
     assert [table for table, methods in rows.items() if "promptkd" in methods] == [
         "base_to_novel",
         "cross_dataset",
     ]
-    transfer = loaded.protocols.transfer
+    transfer = own.settings("transfer")
     everywhere = [transfer.source, *transfer.cross_dataset, *transfer.domain_generalization]
-    assert config.evaluated("transfer", "coop+caspl", loaded, CONFIG_DIR) == everywhere
-    assert config.evaluated("transfer", "promptkd", loaded, CONFIG_DIR) == transfer.cross_dataset
-    assert config.evaluated("few_shot", "linear_probe", loaded, CONFIG_DIR) == loaded.datasets
+    assert own.evaluated("transfer", "coop+caspl") == everywhere
+    assert own.evaluated("transfer", "promptkd") == transfer.cross_dataset
+    assert own.evaluated("few_shot", "linear_probe") == own.config.datasets
 
 
 def test_jobs_take_runs_seed_by_seed():
     """So that another seed leaves the jobs of the others as they are."""
-    own = {"few_shot": {"shots": [1, 2], "seeds": [1, 2]}, "base_to_novel": None, "transfer": None}
-    loaded = config.load(changed(protocols=own, jobs={"runs_per_job": 3}), CONFIG_DIR)
-    assert config.batches(loaded) == [
-        ("few_shot", 0, [(1, 1), (2, 1), (1, 2)]),
-        ("few_shot", 1, [(2, 2)]),
+    protocols = dict.fromkeys(PROTOCOLS) | {"few_shot": {"shots": [1, 2], "seeds": [1, 2]}}
+    own = experiment(protocols=protocols, jobs={"runs_per_job": 3}, methods=["coop"], ablation=[])
+    assert own.job_groups == [
+        JobGroup("few_shot", 0, [(1, 1), (2, 1), (1, 2)]),
+        JobGroup("few_shot", 1, [(2, 2)]),
     ]
 
 
@@ -254,29 +308,17 @@ def test_wrong_hyperparameters():
 
 def test_regions_follow_the_epochs():
     """As many regions as epochs, at most `count`; epochs may come as a string from the command line."""
-    content = config.read_yaml(CONFIG_DIR / "config.yaml")
     for count, overrides, expected in (
         (None, {}, 50),
         (20, {}, 20),
         (None, {"coop": {"epochs": "7"}}, 7),
     ):
-        loaded = config.load({**content, "regions": {"count": count}, "overrides": overrides}, CONFIG_DIR)
-        assert layout.regions_of("coop", "mini_shapes", loaded, CONFIG_DIR).count == expected
+        own = Experiment.checked({**DEFAULT, "regions": {"count": count}, "overrides": overrides}, CONFIG_DIR)
+        assert own.regions("coop", "mini_shapes", "base_to_novel").count == expected
     for wrong in ("many", 0, None):
-        loaded = config.load({**content, "overrides": {"coop": {"epochs": wrong}}}, CONFIG_DIR)
+        own = Experiment.checked({**DEFAULT, "overrides": {"coop": {"epochs": wrong}}}, CONFIG_DIR)
         with pytest.raises(UserError, match=r"coop: epochs is .*, but must be a whole number of at least 1"):
-            layout.regions_of("coop", "mini_shapes", loaded, CONFIG_DIR)
-
-
-def test_a_method_depends_on_those_it_builds_on(monkeypatch, tmp_path):
-    """So that an edit to coop.py reruns what inherits from it."""
-    package = tmp_path / "promptdistill"
-    shutil.copytree(Path(layout.__file__).parent, package, ignore=shutil.ignore_patterns("*.safetensors"))
-    (package / "methods/child.py").write_text("from .coop import CoOp\n")
-    monkeypatch.setattr(layout, "_PACKAGE", package)
-    names = {Path(path).name for path in layout.sources("adapting", method="child+caspl")}
-    assert {"child.py", "coop.py", "base.py"} <= names
-    assert "maple.py" not in names
+            own.regions("coop", "mini_shapes", "base_to_novel")
 
 
 keys = st.sampled_from("abc")
@@ -292,13 +334,13 @@ def test_merged(first, second):
             return {path: tree}
         return {p: leaf for key, value in tree.items() for p, leaf in leaves(value, (*path, key)).items()}
 
-    both = leaves(config.merged(first, second))
+    both = leaves(merged(first, second))
     assert leaves(second).items() <= both.items()
     assert set(both) <= set(leaves(first)) | set(leaves(second))
-    assert config.merged(first, {}) == first
+    assert merged(first, {}) == first
 
 
 def test_schema_file_is_in_step():
     """workflow/schemas/config.schema.json is what the code says; `make schema` writes it again."""
     path = CONFIG_DIR.parent / "workflow/schemas/config.schema.json"
-    assert json.loads(path.read_text()) == config.Config.model_json_schema(), "run `make schema`"
+    assert json.loads(path.read_text()) == Config.model_json_schema(), "run `make schema`"

@@ -309,8 +309,11 @@ def boosting_kind(protocol: str) -> str:
 
 
 def boosting_protocol(kind: str) -> str:
-    """The protocol whose settings a boosting prompt is learned with."""
-    return kind.removeprefix(BOOSTED).removeprefix("_") or "base_to_novel"
+    """The protocol whose settings a boosting prompt is learned with; UserError if there is no such prompt."""
+    like = {boosting_kind(name): protocol.boosting for name, protocol in PROTOCOLS.items()}
+    if kind not in like:
+        raise UserError(f"There is no boosting prompt {kind!r}{did_you_mean(kind, list(like))}.")
+    return like[kind]
 
 
 def weights_files(backbone: BackboneConfig) -> list[Path]:

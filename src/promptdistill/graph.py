@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 from .errors import UserError
 from .experiment import PLAIN, TEACHER, Experiment, boosting_kind, boosting_protocol, weights_files
-from .protocols import protocol_of
+from .protocols import protocol_named, protocol_of
 from .run import NO_SEED, RunKey, family, split_method
 
 ZERO_SHOT = "zero_shot"  # a teacher as it is
@@ -48,13 +48,12 @@ class Artifact:
     def parse(cls, key: str) -> Self:
         """The one that a command's key names; UserError if the key is of another form."""
         names, parts = [field.name for field in fields(cls)], key.split("/")
-        try:
-            if len(parts) == len(names) and all(parts):
-                return cls.of(dict(zip(names, parts, strict=True)))
-        except ValueError:
-            pass
+        values = dict(zip(names, parts, strict=False))
+        if len(parts) == len(names) and all(_fits(*value) for value in values.items()):
+            return cls.of(values)
         form = "/".join(name.upper() for name in names)
-        raise UserError(f"{key!r} does not name a {cls.rule.replace('_', ' ')}: give {form}.")
+        least = ", with 1 shot or more" if "shots" in names else ""
+        raise UserError(f"{key!r} does not say what to make: give {form}{least}.")
 
     @property
     def wildcards(self) -> dict[str, str]:
@@ -99,7 +98,13 @@ class Artifact:
         return self.rule
 
 
+def _fits(name: str, text: str) -> bool:
+    return text.isdecimal() and int(text) >= (name == "shots") if name in _NUMBERS else bool(text)
+
+
 def _value(name: str, text: Any) -> Any:
+    if name == "protocol":
+        return protocol_named(text).name
     if name not in _NUMBERS or isinstance(text, int):
         return text
     return None if text in (None, NO_SEED) else int(text)
@@ -195,11 +200,13 @@ class Lookup(Artifact):
         }
 
     def answers(self, experiment: Experiment) -> Inputs:
-        """What the answers depend on."""
+        """What the answers depend on; UserError for a teacher of another name."""
         prompt = []
         if tuned := self.tuned:
             source = experiment.trained_on(tuned["protocol"], self.dataset)
             prompt = [TeacherPrompt.of(tuned.groupdict(), dataset=source, method=TEACHER)]
+        elif self.teacher != ZERO_SHOT:
+            raise UserError(f"There is no teacher {self.teacher!r}: give {ZERO_SHOT} or PROTOCOL-SHOTS-SEED.")
         return {"split": [Split(self.dataset)], "prompt": prompt, "regions": _stored(experiment, self)}
 
 
@@ -227,8 +234,9 @@ class StudentFeatures(Artifact):
 
     def inputs(self, experiment: Experiment) -> Inputs:
         """Images may be seen through a boosting prompt: for transfer, the source's."""
-        protocol = boosting_protocol(self.feature_kind)
-        seen = [] if self.feature_kind == PLAIN else [boosting_prompt(experiment, protocol, self.dataset)]
+        seen = []
+        if self.feature_kind != PLAIN:
+            seen = [boosting_prompt(experiment, boosting_protocol(self.feature_kind), self.dataset)]
         return {"split": [Split(self.dataset)], "boosting": seen}
 
 
@@ -306,8 +314,8 @@ class OfRun(Artifact):
 
     @classmethod
     def parse(cls, key: str) -> Self:
-        """The one that a run's key names; UserError if it is not a run's key."""
-        return cls(*RunKey.parse(key))
+        """The one that a run's key names; UserError if it is not a run's key, or of no protocol."""
+        return cls.of(RunKey.parse(key)._asdict())
 
     def name_of_rule(self, experiment: Experiment) -> str:
         return _grouped(self, experiment)

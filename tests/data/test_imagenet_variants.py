@@ -16,6 +16,7 @@ from PIL import Image
 from promptdistill.config import DatasetConfig, load_dataset
 from promptdistill.data import splits
 from promptdistill.data.download import fetch
+from promptdistill.data.published import read_published, split_file
 from promptdistill.data.splits import Item, Split
 from promptdistill.errors import UserError
 
@@ -70,7 +71,7 @@ FOLDERS = {  # as the published code has them
 def assert_read(name, data_root):
     """The variant in `data_root` has two classes, ImageNet's labels, and pictures that open."""
     dataset = load_dataset(name, CONFIG)
-    split = splits.read_published(dataset, data_root / dataset.folder)
+    split = read_published(dataset, data_root / dataset.folder)
     first, second, image, _ = VARIANTS[name]
     assert split == Split(
         train=[],
@@ -148,7 +149,7 @@ def test_any_subset_of_classes_keeps_its_labels_and_names(subset, by_label):
         for label in subset:
             place(folder / "images", f"{LABELS[label] if by_label else IDS[label]}/1.jpg")
         (folder / "classnames.txt").write_bytes(class_list(NAMES))
-        split = splits.read_published(entry(), folder)
+        split = read_published(entry(), folder)
     assert split.labels == sorted(subset)
     assert [item.label for item in split.test] == sorted(subset)
     assert split.class_names(split.labels) == [NAMES[IDS[label]] for label in sorted(subset)]
@@ -161,7 +162,7 @@ def test_all_usual_endings_in_one_order(order):
         folder = Path(root) / "v"
         place(folder / "images", *(f"{label}/{name}" for label in ("10", "9") for name in order))
         (folder / "classnames.txt").write_bytes(class_list(NAMES))
-        split = splits.read_published(entry(), folder)
+        split = read_published(entry(), folder)
     assert [i.path for i in split.test] == [
         f"{label}/{name}" for label in ("9", "10") for name in sorted(order)
     ]
@@ -172,7 +173,7 @@ def test_unknown_folders_are_refused(tmp_path, stray):
     place(tmp_path / "images", f"{IDS[0]}/1.jpg", f"{IDS[1]}/1.jpg", f"{stray}/1.jpg")
     (tmp_path / "classnames.txt").write_bytes(class_list(NAMES))
     with pytest.raises(UserError) as error:
-        splits.read_published(entry(), tmp_path)
+        read_published(entry(), tmp_path)
     assert str(error.value) == (
         f"{tmp_path}/images holds the folder {stray!r}, which is neither a WordNet id of "
         f"{tmp_path}/classnames.txt nor a label number (0 to 11): rename it, or move it elsewhere."
@@ -186,33 +187,33 @@ def test_no_images_at_all(tmp_path, present):
         (tmp_path / present).parent.mkdir(parents=True)
         (tmp_path / present).write_text("hello")
     with pytest.raises(UserError, match=r"images has no images: place there one folder a class"):
-        splits.read_published(entry(), tmp_path)
+        read_published(entry(), tmp_path)
 
 
 def test_no_class_names_anywhere(tmp_path):
     place(tmp_path / "v/images", f"{IDS[0]}/1.jpg", f"{IDS[1]}/1.jpg")
     with pytest.raises(UserError, match=r"v/classnames\.txt does not exist"):
-        splits.read_published(entry(), tmp_path / "v")
+        read_published(entry(), tmp_path / "v")
 
 
 def test_a_class_without_a_name(tmp_path):
     (tmp_path / "classnames.txt").write_text("n00000100 tench\nn00000101\n")
     with pytest.raises(UserError, match="each line must hold a WordNet id and a name"):
-        splits.read_published(entry(), tmp_path)
+        read_published(entry(), tmp_path)
 
 
 def test_only_variants_borrow_imagenets_file(tmp_path):
     place(tmp_path, "imagenet/classnames.txt")
-    borrowed = splits.split_file(entry(), tmp_path / "v")
+    borrowed = split_file(entry(), tmp_path / "v")
     assert borrowed == tmp_path / "imagenet/classnames.txt"
     other = entry().model_copy(update={"split_format": "imagenet"})
-    assert splits.split_file(other, tmp_path / "v") == tmp_path / "v/classnames.txt"
+    assert split_file(other, tmp_path / "v") == tmp_path / "v/classnames.txt"
 
 
 def test_with_the_published_class_names(shared, tmp_path):
     """ImageNet's two cranes stay apart, by id and by label number."""
     (tmp_path / "classnames.txt").write_bytes((shared / "splits/imagenet_classnames.txt").read_bytes())
     place(tmp_path / "images", "n02012849/1.jpg", "n03126707/1.jpg", "0/1.jpg", "999/1.jpg")
-    split = splits.read_published(entry(), tmp_path)
+    split = read_published(entry(), tmp_path)
     assert split.labels == [0, 134, 517, 999]
     assert split.class_names(split.labels) == ["tench", "crane", "crane", "toilet tissue"]

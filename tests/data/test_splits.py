@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from promptdistill.config import DatasetConfig
 from promptdistill.data import splits
+from promptdistill.data.published import read_published
 from promptdistill.data.splits import Item, Split
 from promptdistill.errors import UserError
 
@@ -71,7 +72,7 @@ def test_draw_by_hand():
 def test_published_draws(shared, recorded, published, shots, seed):
     """Image by image, the recorded draws of the published code."""
     expected = json.loads((shared / f"published/fewshot/{recorded}.json").read_text())
-    whole = splits.read_published(dataset(split=f"{published}.json"), shared / "splits")
+    whole = read_published(dataset(split=f"{published}.json"), shared / "splits")
     few = splits.draw_few_shot(whole, shots, seed)
     for part in ("train", "val"):
         drawn = [[item.path, item.label] for item in getattr(few, part)]
@@ -111,7 +112,7 @@ def test_halves_partition_the_labels(split):
 @given(split=random_splits())
 def test_write_and_read(split, tmp_path_factory):
     path = tmp_path_factory.mktemp("split") / "split.json"
-    splits.write_split(split, path)
+    splits.write_split(split, path, {"dataset": "own", "inputs": {}})
     assert splits.read_split(path) == split
 
 
@@ -145,12 +146,12 @@ OTHER = ["b.jpg", 1, "b"]
 def test_bad_split_files(tmp_path, content, message):
     (tmp_path / "split.json").write_text(content)
     with pytest.raises(UserError, match=message):
-        splits.read_published(dataset(), tmp_path)
+        read_published(dataset(), tmp_path)
 
 
 def test_missing_split_file(tmp_path):
     with pytest.raises(UserError, match=r"split\.json does not exist"):
-        splits.read_published(dataset(), tmp_path)
+        read_published(dataset(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_fgvc_aircraft_lists(tmp_path):
     for part in splits.PARTS:
         (tmp_path / f"images_variant_{part}.txt").write_text("000001 727-200\n000002 707-320\n")
     entry = dataset(split="images_variant_train.txt", split_format="fgvc_aircraft")
-    split = splits.read_published(entry, tmp_path)
+    split = read_published(entry, tmp_path)
     assert split.train == [Item("000001.jpg", 1, "727-200"), Item("000002.jpg", 0, "707-320")]
 
 
@@ -185,7 +186,7 @@ def test_imagenet_folders(tmp_path):
             folder.mkdir(parents=True)
             (folder / f"{wordnet_id}_1.JPEG").touch()
     entry = dataset(split="classnames.txt", split_format="imagenet")
-    split = splits.read_published(entry, tmp_path)
+    split = read_published(entry, tmp_path)
     assert split.train == [
         Item("train/n01/n01_1.JPEG", 0, "tench"),
         Item("train/n02/n02_1.JPEG", 1, "great white shark"),
@@ -196,7 +197,8 @@ def test_imagenet_folders(tmp_path):
 
 @pytest.mark.parametrize("name", ["EuroSAT", "OxfordPets", "Caltech101", "StanfordCars", "UCF101"])
 def test_published_splits_have_the_documented_sizes(shared, name, request):
-    from promptdistill.config import known_names, load_dataset
+    from promptdistill.config import load_dataset
+    from promptdistill.validation import known_names
 
     config_dir = request.config.rootpath / "config"
     file = f"split_zhou_{name}.json"
@@ -205,6 +207,6 @@ def test_published_splits_have_the_documented_sizes(shared, name, request):
         for entry in (load_dataset(n, config_dir) for n in known_names(config_dir / "datasets"))
         if entry.split == file
     )
-    split = splits.read_published(entry, shared / "splits")
+    split = read_published(entry, shared / "splits")
     assert len(split.labels) == entry.classes
     assert {part: len(getattr(split, part)) for part in splits.PARTS} == entry.sizes

@@ -129,7 +129,7 @@ def test_features_of_test_images(run, results, tiny, student):
         (
             "lookup",
             "tiny/zero_shot",
-            "does not name a lookup: give DATASET/TEACHER/REGION_SET",
+            "does not say what to make: give DATASET/TEACHER/REGION_SET",
         ),
         ("lookup-part", "tiny/zero_shot/2/2/2", "parts count from 0, so the last one is 1"),
         ("features", "tiny/plain/2/few_shot/2/1", "The configuration does not run few_shot: add it under"),

@@ -1,6 +1,7 @@
 """Commands from finished prompts to metrics."""
 
 from .. import graph
+from ..errors import UserError
 from ..experiment import Experiment
 from ..protocols import PROTOCOLS
 from .group import main
@@ -22,6 +23,11 @@ def evaluate(artifacts: tuple[graph.Predictions, ...], experiment: Experiment) -
     from ..files import read_for_classes
 
     first, config = of_one_method(artifacts), experiment.config
+    learns = experiment.method(first.method).learns_from != "nothing"
+    for one in artifacts:
+        if learns != (one.shots > 0 and one.seed is not None):
+            give = "a prompt: give 1 shot or more, and a seed" if learns else "nothing: give 0/-"
+            raise UserError(f"{one.key}: {one.method} learns {give}.")
     read = [sources(one, experiment) for one in artifacts]
     split = read_split(read[0]["split"])
     names = split.class_names(split.labels)

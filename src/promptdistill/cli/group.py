@@ -15,9 +15,12 @@ class Group(click.Group):
         """Run the subcommand; exit with status 1 on a UserError, or a file that cannot be used."""
         try:
             return super().invoke(ctx)
-        except (UserError, OSError) as error:
-            click.echo(f"promptdistill: {error}", err=True)
-            sys.exit(1)
+        except UserError as error:
+            said = str(error)
+        except OSError as error:
+            said = f"{error.filename} cannot be used: {error.strerror}." if error.filename else f"{error}."
+        click.echo(f"promptdistill: {said}", err=True)
+        sys.exit(1)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -51,6 +51,9 @@ def _learn(artifacts: tuple[graph.Prompt, ...], experiment: Experiment) -> None:
     learns_from = experiment.method(first.method).learns_from
     if learns_from == "nothing":
         raise UserError(f"{first.method} learns nothing: there is no prompt to make.")
+    for one in artifacts:
+        if not one.shots or one.seed is None:
+            raise UserError(f"{one.key} is a run without training: give 1 shot or more, and a seed.")
     inputs = _inputs(first, first.method, experiment)
     runs = [_run(one, experiment, seed=one.seed, shots=one.shots) for one in artifacts]
     if learns_from == "teacher":

@@ -1,0 +1,74 @@
+"""Names of runs and methods."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptdistill.errors import UserError
+from promptdistill.run import RunKey, family, split_method, split_variant
+
+NAMES = st.from_regex(r"[a-z0-9_]+", fullmatch=True)
+SEEDS = st.integers(0, 2**31 - 1)
+METHODS = st.builds(
+    lambda name, variant, cascaded: name + (f"@{variant}" if variant else "") + "+caspl" * cascaded,
+    NAMES,
+    st.none() | NAMES,
+    st.booleans(),
+)
+
+
+@given(protocol=NAMES, dataset=NAMES, method=METHODS, shots=st.integers(0, 999), seed=st.none() | SEEDS)
+def test_a_key_is_read_as_it_was_written(protocol, dataset, method, shots, seed):
+    key = RunKey(protocol, dataset, method, shots, seed)
+    assert RunKey.parse(str(key)) == key
+    assert str(key).count("/") == 4
+
+
+def test_keys_by_hand():
+    assert str(RunKey("few_shot", "dtd", "coop+caspl", 16, 1)) == "few_shot/dtd/coop+caspl/16/1"
+    assert str(RunKey("few_shot", "dtd", "zero_shot", 0, None)) == "few_shot/dtd/zero_shot/0/-"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "coop",
+        "few_shot/dtd/coop/16",
+        "few_shot/dtd/coop/16/1/1",
+        "few_shot//coop/16/1",
+        "few_shot/dtd/coop/-/1",
+        "few_shot/dtd/coop/sixteen/1",
+        "few_shot/dtd/coop/16/one",
+        "few_shot/dtd/coop/16/-1",
+        "few_shot/dtd/coop/16/1.parquet",
+        "few_shot/dtd/coop/²/1",
+    ],
+)
+def test_what_is_no_key(wrong):
+    with pytest.raises(UserError) as caught:
+        RunKey.parse(wrong)
+    assert str(caught.value) == (
+        f"{wrong!r} is not a run: name protocol, data set, method, shots and seed, such as "
+        "base_to_novel/dtd/coop+caspl/16/1 (seed - and 0 shots where nothing is learned)."
+    )
+
+
+@given(text=st.text("abc/0123-+@", max_size=30))
+def test_any_text_is_a_key_or_refused(text):
+    """What is taken names itself again, so no run has two names but for leading zeros."""
+    try:
+        key = RunKey.parse(text)
+    except UserError:
+        return
+    assert RunKey.parse(str(key)) == key
+
+
+@given(name=NAMES, variant=NAMES, cascaded=st.booleans())
+def test_parts_of_a_methods_name(name, variant, cascaded):
+    suffix = "+caspl" * cascaded
+    whole = f"{name}@{variant}{suffix}"
+    assert family(whole) == family(name + suffix) == name
+    assert split_method(whole) == (f"{name}@{variant}", cascaded)
+    assert split_variant(whole) == (name + suffix, variant)
+    assert split_variant(name + suffix) == (name + suffix, None)
