@@ -1,4 +1,4 @@
-"""`promptdistill trace` on real runs: every file behind a number, and what it says when one is another."""
+"""`promptdistill trace` and `verify` on real runs: every file behind a number, and what is said of damage."""
 
 import contextlib
 import hashlib
@@ -12,18 +12,17 @@ import yaml
 from click.testing import CliRunner
 from running import copy_project, run_snakemake
 
-from promptdistill import config as configuration
 from promptdistill.cli import main
+from promptdistill.config import Config, digest
+from promptdistill.experiment import Experiment
 
 CONFIG = Path(__file__).parent / "trace.yaml"
 PATTERNS = "mini_patterns"
 CASCADED = f"{PATTERNS},coop+caspl"
-LOOKED_UP = {"shard"}
-TRAINED = {"table", "metrics", "predictions", "split", "prompt"}
-ON_SHOTS = TRAINED | LOOKED_UP | {"few-shot draw", "features of the draw", "features of the test images"}
-BOOSTED = ON_SHOTS | {"boosting prompt", "lookup", "classifier"}
-ASKED = TRAINED | LOOKED_UP | {"few-shot draw", "lookup", "classifier"}
-DISTILLED = TRAINED | LOOKED_UP | {"lookup", "classifier", "tuned teacher's prompt", "few-shot draw"}
+TRAINED = {"table", "metrics", "predictions", "prompt", "split", "receipt", "published split"}
+ON_SHOTS = TRAINED | {"draw", "features", "shard"}
+ASKED = TRAINED | {"draw", "answers", "classifier", "regions", "shard"}
+BOOSTED = ON_SHOTS | ASKED | {"boosting"}
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +58,11 @@ def traced(project, table, cell, *options):
         for below in file["inputs"]:
             collect(below)
 
-    for file in [*trace["files"], *(run["metrics"] for run in trace["runs"])]:
+    for file in trace["cell"]["files"]:
         collect(file)
+    for run in trace["runs"]:
+        collect(run["metrics"])
+        collect(run["predictions"])
     return done.exit_code, trace, files
 
 
@@ -71,23 +73,17 @@ def traced(project, table, cell, *options):
         ("base_to_novel", CASCADED, [], BOOSTED, 2),
         ("base_to_novel", "average,coop+caspl", [], BOOSTED, 2),
         ("base_to_novel", f"{PATTERNS},fdbpl", [], ASKED, 2),
-        ("base_to_novel", f"{PATTERNS},fdbpl+caspl", [], ASKED | {"boosting prompt"}, 2),
-        ("base_to_novel", f"{PATTERNS},promptkd", [], DISTILLED, 2),
+        ("base_to_novel", f"{PATTERNS},fdbpl+caspl", [], ASKED | {"boosting"}, 2),
+        ("base_to_novel", f"{PATTERNS},promptkd", [], ASKED, 2),
         ("ablation_fdbpl", "average,fdbpl", [], ASKED, 2),
         ("ablation_fdbpl", "average,fdbpl@regions_1", [], ASKED, 2),
         ("few_shot", f"{PATTERNS},coop", ["--shots", "2"], ON_SHOTS, 1),
-        ("few_shot", f"{PATTERNS},linear_probe", ["--shots", "1"], ON_SHOTS - {"features of the draw"}, 1),
-        (
-            "few_shot",
-            f"{PATTERNS},zero_shot",
-            [],
-            {"table", "metrics", "predictions", "split", "features of the test images", "shard"},
-            1,
-        ),
+        ("few_shot", f"{PATTERNS},linear_probe", ["--shots", "1"], ON_SHOTS, 1),
+        ("few_shot", f"{PATTERNS},zero_shot", [], ON_SHOTS - {"draw", "prompt"}, 1),
         ("cross_dataset", "mini_shapes,coop+caspl", [], BOOSTED, 1),
         ("cross_dataset", "average,coop+caspl", [], BOOSTED, 1),
         ("cross_dataset", f"{PATTERNS},fdbpl", [], ASKED, 1),
-        ("cross_dataset", f"{PATTERNS},promptkd", [], DISTILLED, 1),
+        ("cross_dataset", f"{PATTERNS},promptkd", [], ASKED, 1),
         ("domain_generalization", "mini_shapes_sketch,coop+caspl", [], BOOSTED, 1),
     ],
 )
@@ -121,55 +117,53 @@ def made_for(project, *targets):
     ],
 )
 def test_no_file_of_the_workflow_is_left_out(finished, table, cell, predictions):
-    """All that the predictions take, but for receipts of data sets, curves, and stored pixels."""
+    """All that the predictions take, but for curves."""
     folder = finished / "results/predictions" / predictions
     targets = [path.relative_to(finished) for path in sorted(folder.glob("*.parquet"))]
     made = made_for(finished, *targets)
-    made = {path for path in made if not re.search(r"^results/(data|regions)/|\.history\.json$", path)}
+    made = {path for path in made if not path.endswith(".history.json")}
     _, _, files = traced(finished, table, cell)
-    beside = {"table", "metrics", "shard", "classifier"}
+    beside = {"table", "metrics", "shard", "classifier", "published split"}
     assert {path for path, file in files.items() if file["what"] not in beside} == made
 
 
 def test_values_and_provenance_are_the_tables(finished):
-    """Figures of every seed and of the cell, the whole configuration, packages, and MLflow's runs."""
+    """Metrics of every seed and of the cell, the whole configuration, packages, and MLflow's runs."""
     _, trace, files = traced(finished, "base_to_novel", CASCADED)
+    cell = trace["cell"]
     rows = pd.read_csv(finished / "results/tables/base_to_novel.csv")
-    rows = rows[(rows["dataset"] == PATTERNS) & (rows["method"] == "coop+caspl")].set_index("figure")
-    for figure, (mean, deviation) in trace["figures"].items():
-        assert (mean, deviation) == tuple(rows.loc[figure, ["mean", "std"]])
+    rows = rows[(rows["dataset"] == PATTERNS) & (rows["method"] == "coop+caspl")].set_index("metric")
+    for metric, (mean, deviation) in cell["values"].items():
+        assert (mean, deviation) == tuple(rows.loc[metric, ["mean", "std"]])
     imported = json.loads((finished / "results/tracking.json").read_text())["runs"]
+    assert [run["key"] for run in trace["runs"]] == [
+        f"base_to_novel/{PATTERNS}/coop+caspl/2/{seed}" for seed in (1, 2)
+    ]
     for run in trace["runs"]:
-        own = next(
-            row
-            for row in json.loads((finished / run["metrics"]["path"]).read_text())
-            if (row["dataset"], row["seed"]) == (PATTERNS, run["seed"])
-        )
-        assert run["figures"] == {
-            name: pytest.approx(own[name], abs=1e-4) for name in ("base", "novel", "hm")
-        }
-        assert run["key"] == f"base_to_novel/{PATTERNS}/coop+caspl/2/{run['seed']}"
+        content = json.loads((finished / run["metrics"]["path"]).read_text())
+        own = next(row for row in content["runs"] if row["key"] == run["key"])
+        assert run["values"] == {name: pytest.approx(own[name], abs=1e-4) for name in ("base", "novel", "hm")}
         assert (run["mlflow"], run["mlflow_fits"]) == (imported[run["key"]], True)
     page = (finished / "results/tables/base_to_novel.md").read_text()
-    assert f"configuration {trace['config_sha256'][:12]}, commit {trace['commit']}" in page
-    config = configuration.Config.model_validate(trace["configuration"])
-    assert config == configuration.load(configuration.read_yaml(CONFIG), finished / "config")
-    assert configuration.digest(config) == trace["config_sha256"]
-    assert json.loads((finished / trace["origin"]).read_text())["configuration"] == trace["configuration"]
+    assert f"configuration {cell['config_sha256'][:12]}, commit {cell['commit']}" in page
+    config = Config.model_validate(cell["configuration"])
+    assert config == Experiment.read(CONFIG, finished / "config").config
+    assert digest(config) == cell["config_sha256"]
+    assert json.loads((finished / cell["record"]).read_text())["configuration"] == cell["configuration"]
     prompt = next(file for file in files.values() if file["what"] == "prompt")
     assert prompt["facts"]["method"] == "coop+caspl"
-    assert prompt["facts"]["versions"] == trace["versions"]
+    assert prompt["facts"]["versions"] == cell["versions"]
 
 
 def test_the_tree_of_the_terminal(finished):
     done = run_trace(finished, "base_to_novel", CASCADED)
     assert done.exit_code == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith(f"base_to_novel: coop+caspl on {PATTERNS}, 2 shots: Base ")
-    assert sum(f"{PATTERNS}, seed " in line for line in lines) == 2
+    assert lines[0].startswith(f"base_to_novel: coop+caspl on {PATTERNS}, 2 shots: base ")
+    assert sum(f"base_to_novel/{PATTERNS}/coop+caspl/2/" in line for line in lines if "MLflow" in line) == 2
     assert sum(re.search(r"\(MLflow run \w+\)", line) is not None for line in lines) == 2
-    assert "(whole in results/tables/base_to_novel_origin.json)" in done.stdout
-    boosting = f"boosting prompt  results/boosting/{PATTERNS}/boosted.safetensors  "
+    assert "(whole in results/tables/base_to_novel_record.json)" in done.stdout
+    boosting = f"boosting  results/boosting/{PATTERNS}/boosted.safetensors  "
     (first, *others) = [line for line in lines if boosting in line]
     assert first.endswith("as recorded")
     assert all(line.endswith("(inputs as above)") for line in others)
@@ -177,15 +171,16 @@ def test_the_tree_of_the_terminal(finished):
 
 
 def test_a_variant_of_an_ablation(finished):
-    """Its cell's figures; it was asked about regions of its own, and stands in no table that is imported."""
+    """Its cell's metrics; it was asked about regions of its own, and stands in no table that is imported."""
     status, trace, files = traced(finished, "ablation_fdbpl", "average,fdbpl@regions_1")
     rows = pd.read_csv(finished / "results/tables/ablation_fdbpl.csv")
-    rows = rows[rows["method"] == "fdbpl@regions_1"].set_index("figure")
-    assert {name: mean for name, (mean, _) in trace["figures"].items()} == rows["mean"].to_dict()
-    assert (status, trace["table"], trace["shots"]) == (0, "ablation_fdbpl", 2)
+    rows = rows[rows["method"] == "fdbpl@regions_1"].set_index("metric")
+    cell = trace["cell"]
+    assert {name: mean for name, (mean, _) in cell["values"].items()} == rows["mean"].to_dict()
+    assert (status, cell["table"], cell["shots"]) == (0, "ablation_fdbpl", 2)
     assert [run["mlflow"] for run in trace["runs"]] == [None, None]
-    lookups = {path for path, file in files.items() if file["what"] == "lookup"}
-    assert lookups == {f"results/lookup/{PATTERNS}/zero_shot/1_0.3to0.6regions/manifest.json"}
+    lookups = {path for path, file in files.items() if file["what"] == "answers"}
+    assert lookups == {f"results/lookup/{PATTERNS}/zero_shot/1_0.3to0.6/manifest.json"}
 
 
 @contextlib.contextmanager
@@ -212,17 +207,18 @@ def test_a_replaced_boosting_prompt(finished):
         path: "changed"
     }
     assert files[path]["inputs"] == []
-    assert "lookup" not in {file["what"] for file in files.values()}
+    assert "answers" not in {file["what"] for file in files.values()}
     line = next(line for line in shown.stdout.splitlines() if path in line)
     said = "changed: this number was not made from the file that lies here now"
     assert f"{said} (recorded: {files[path]['recorded'][:12]})" in line
     assert re.search(r"1 of \d+ files: not what this number was made from\.", shown.stdout)
 
 
+RUN = f"base_to_novel/{PATTERNS}/coop+caspl/2/"
 BASE = ("base_to_novel", CASCADED)
 ASKING = ("base_to_novel", f"{PATTERNS},fdbpl")
 STUDENT = ("base_to_novel", f"{PATTERNS},promptkd")
-DRAWN = f"features/{PATTERNS}/boosted/1regions/base_to_novel/2shots_seed1"
+DRAWN = f"features/{PATTERNS}/boosted/1/base_to_novel/2/1"
 
 
 @pytest.mark.parametrize(
@@ -231,19 +227,21 @@ DRAWN = f"features/{PATTERNS}/boosted/1regions/base_to_novel/2shots_seed1"
         ("tables/base_to_novel.csv", "table", *BASE),
         ("tables/base_to_novel_seeds.csv", "table", *BASE),
         ("metrics/base_to_novel/coop+caspl.json", "metrics", *BASE),
-        (f"predictions/base_to_novel/{PATTERNS}/coop+caspl/2shots_seed1.parquet", "predictions", *BASE),
-        (f"adapting/base_to_novel/{PATTERNS}/coop+caspl/2shots_seed2.safetensors", "prompt", *BASE),
+        (f"predictions/{RUN}1.parquet", "predictions", *BASE),
+        (f"adapting/{RUN}2.safetensors", "prompt", *BASE),
         (f"splits/{PATTERNS}/split.json", "split", *BASE),
-        (f"splits/{PATTERNS}/2shots_seed2.json", "few-shot draw", *BASE),
-        (f"{DRAWN}/manifest.json", "features of the draw", *BASE),
+        (f"splits/{PATTERNS}/2/2.json", "draw", *BASE),
+        (f"{DRAWN}/manifest.json", "features", *BASE),
         (f"{DRAWN}/shard-00000.safetensors", "shard", *BASE),
-        (f"features/{PATTERNS}/boosted/test/manifest.json", "features of the test images", *BASE),
-        (f"lookup/{PATTERNS}/zero_shot/1regions/manifest.json", "lookup", *BASE),
-        (f"lookup/{PATTERNS}/zero_shot/1regions/classifier.safetensors", "classifier", *BASE),
-        (f"lookup/{PATTERNS}/zero_shot/2_0.3to0.6regions/manifest.json", "lookup", *ASKING),
+        (f"features/{PATTERNS}/boosted/test/manifest.json", "features", *BASE),
+        (f"lookup/{PATTERNS}/zero_shot/1/manifest.json", "answers", *BASE),
+        (f"lookup/{PATTERNS}/zero_shot/1/classifier.safetensors", "classifier", *BASE),
+        (f"lookup/{PATTERNS}/zero_shot/2_0.3to0.6/manifest.json", "answers", *ASKING),
+        (f"regions/{PATTERNS}/2_0.3to0.6/manifest.json", "regions", *ASKING),
+        (f"data/{PATTERNS}.json", "receipt", *BASE),
         ("tables/ablation_fdbpl.csv", "table", "ablation_fdbpl", "average,fdbpl"),
-        (f"teachers/{PATTERNS}/base_to_novel_2shots.safetensors", "tuned teacher's prompt", *STUDENT),
-        ("boosting/mini_shapes/boosted_transfer.safetensors", "boosting prompt", "cross_dataset", CASCADED),
+        (f"teachers/base_to_novel/{PATTERNS}/promptkd_teacher/2/1.safetensors", "prompt", *STUDENT),
+        ("boosting/mini_shapes/boosted_transfer.safetensors", "boosting", "cross_dataset", CASCADED),
     ],
 )
 def test_a_damaged_file_is_found_wherever_it_lies(finished, place, what, table, cell):
@@ -259,7 +257,7 @@ def test_a_damaged_file_is_found_wherever_it_lies(finished, place, what, table, 
 
 
 def test_a_missing_file(finished):
-    draw = f"results/splits/{PATTERNS}/2shots_seed1.json"
+    draw = f"results/splits/{PATTERNS}/2/1.json"
     with replaced(finished / draw, None):
         status, _, files = traced(finished, "base_to_novel", f"{PATTERNS},coop")
         shown = run_trace(finished, "base_to_novel", f"{PATTERNS},coop").stdout
@@ -269,7 +267,7 @@ def test_a_missing_file(finished):
 
 def test_red_is_what_is_wrong(finished):
     """In a terminal with colours."""
-    draw = finished / f"results/splits/{PATTERNS}/2shots_seed1.json"
+    draw = finished / f"results/splits/{PATTERNS}/2/1.json"
     with replaced(draw, None):
         colours = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
         shown = run_trace(finished, "base_to_novel", f"{PATTERNS},coop", **colours).stdout
@@ -282,7 +280,7 @@ def test_red_is_what_is_wrong(finished):
         ("base_to_novel", f"{PATTERNS},coup", "has no method 'coup' (did you mean coop?)."),
         ("base_to_novel", PATTERNS, "give a data set and a method, such as dtd,coop."),
         ("few_shot", f"{PATTERNS},coop", "has coop on mini_patterns with 1, 2 shots: choose with --shots."),
-        ("nothing", CASCADED, "results/tables/nothing_origin.json does not exist"),
+        ("nothing", CASCADED, "results/tables/nothing_record.json does not exist"),
     ],
 )
 def test_what_cannot_be_traced_is_said_in_one_sentence(finished, table, cell, message):
@@ -290,3 +288,105 @@ def test_what_cannot_be_traced_is_said_in_one_sentence(finished, table, cell, me
     assert (done.exit_code, done.stdout) == (1, "")
     (sentence,) = done.stderr.splitlines()
     assert message in sentence
+
+
+def run_verify(project, *run):
+    """The command on the whole experiment, or on one run: its status, and its lines."""
+    with contextlib.chdir(project):
+        done = CliRunner().invoke(main, ["verify", *run, "--config", str(CONFIG)])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+    return done.exit_code, done.stdout.splitlines()
+
+
+def flipped(content):
+    """One bit in the middle is another."""
+    return (
+        content[: len(content) // 2]
+        + bytes([content[len(content) // 2] ^ 1])
+        + content[len(content) // 2 + 1 :]
+    )
+
+
+def test_results_that_nobody_touched_belong_together(finished):
+    status, lines = run_verify(finished)
+    assert status == 0
+    (summary,) = lines
+    assert re.fullmatch(r"\d+ files and the metrics of \d+ runs: none wrong\.", summary)
+    assert run_verify(finished, f"{RUN}1")[0] == 0
+
+
+# A file of every kind that something was made from, and another of its kind.
+KINDS = {
+    "receipt": (f"data/{PATTERNS}.json", "data/mini_shapes.json"),
+    "split": (f"splits/{PATTERNS}/split.json", "splits/mini_shapes/split.json"),
+    "draw": (f"splits/{PATTERNS}/2/1.json", f"splits/{PATTERNS}/2/2.json"),
+    "regions": (f"regions/{PATTERNS}/1/manifest.json", f"regions/{PATTERNS}/2_0.3to0.6/manifest.json"),
+    "regions shard": (f"regions/{PATTERNS}/1/SHARD", f"regions/{PATTERNS}/2_0.3to0.6/SHARD"),
+    "lookup": (
+        f"lookup/{PATTERNS}/zero_shot/1/manifest.json",
+        "lookup/mini_shapes/zero_shot/1/manifest.json",
+    ),
+    "lookup shard": (f"lookup/{PATTERNS}/zero_shot/1/SHARD", "lookup/mini_shapes/zero_shot/1/SHARD"),
+    "classifier": tuple(
+        f"lookup/{PATTERNS}/{teacher}/1/classifier.safetensors"
+        for teacher in ("zero_shot", "base_to_novel-2-1")
+    ),
+    "features": (f"{DRAWN}/manifest.json", f"{DRAWN[:-1]}2/manifest.json"),
+    "features shard": (f"{DRAWN}/SHARD", f"{DRAWN[:-1]}2/SHARD"),
+    "test features": tuple(
+        f"features/{PATTERNS}/{kind}/test/manifest.json" for kind in ("boosted", "boosted_transfer")
+    ),
+    "boosting prompt": (
+        f"boosting/{PATTERNS}/boosted.safetensors",
+        "boosting/mini_shapes/boosted_transfer.safetensors",
+    ),
+    "teacher's prompt": (
+        f"teachers/base_to_novel/{PATTERNS}/promptkd_teacher/2/1.safetensors",
+        "teachers/transfer/mini_shapes/promptkd_teacher/2/1.safetensors",
+    ),
+    "prompt": (f"adapting/{RUN}1.safetensors", f"adapting/{RUN}2.safetensors"),
+    "predictions": (f"predictions/{RUN}1.parquet", f"predictions/{RUN}2.parquet"),
+    "metrics": ("metrics/base_to_novel/coop+caspl.json", "metrics/base_to_novel/coop.json"),
+    "table": ("tables/base_to_novel.csv", "tables/few_shot.csv"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("damage", ["flipped", "cut", "swapped", "deleted"])
+def test_verify_names_what_is_damaged(finished, kind, damage):
+    """Whatever the file is, and whatever happened to it; of two that changed places, both."""
+    places = [place.replace("SHARD", "shard-00000.safetensors") for place in KINDS[kind]]
+    path, other = (finished / "results" / place for place in places)
+    content, others = path.read_bytes(), other.read_bytes()
+    if damage == "swapped":
+        with replaced(path, others), replaced(other, content):
+            status, lines = run_verify(finished)
+        named = set(places)
+    else:
+        with replaced(path, {"flipped": flipped(content), "cut": content[:-7], "deleted": None}[damage]):
+            status, lines = run_verify(finished)
+        named = {places[0]}
+    assert status == 1
+    *faults, summary = lines
+    assert {line.partition(": ")[0].removeprefix("results/") for line in faults} == named
+    assert summary.endswith(f": {len(named)} wrong.")
+    said = "missing" if damage == "deleted" else "damaged|replaced"
+    assert all(re.search(rf": ({said})\b.* \(used by results/", line) for line in faults)
+
+
+def test_verify_measures_edited_metrics_again(finished):
+    """Numbers that somebody edited, and the record of their table with them: only a count finds these."""
+    metrics = finished / "results/metrics/base_to_novel/coop.json"
+    record = finished / "results/tables/base_to_novel_record.json"
+    content = json.loads(metrics.read_text())
+    row = content["runs"][0]
+    right, row["base"] = row["base"], 99.5
+    edited = json.dumps(content).encode()
+    table = json.loads(record.read_text())
+    table["inputs"]["metrics/coop"]["sha256"] = hashlib.sha256(edited).hexdigest()
+    with replaced(metrics, edited):
+        assert run_verify(finished)[0] == 1
+        with replaced(record, json.dumps(table).encode()):
+            status, lines = run_verify(finished)
+    said = f"{row['key']} has base 99.5000, but results/predictions/{row['key']}.parquet gives {right:.4f}"
+    assert (status, lines[:-1]) == (1, [f"results/metrics/base_to_novel/coop.json: {said}"])
