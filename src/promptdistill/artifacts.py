@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from .errors import UserError
-from .files import read_json, sha256
+from .files import sha256
 from .validation import Strict
 
 KEY = "promptdistill"  # under which an artifact keeps its header
@@ -118,8 +118,8 @@ def read_header(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} does not exist: make it first.") from None
     except (KeyError, TypeError, ValueError, AttributeError, OSError, ValidationError):
         raise UserError(
-            f"{path} does not say what it was made from: it is damaged, was made by an earlier version, or is "
-            "another file. Delete it and run again."
+            f"{path} does not say what it was made from: it is damaged, was made by an earlier version, or "
+            "is another file. Delete it and run again."
         ) from None
 
 
@@ -137,7 +137,7 @@ def _safetensors_header(path: Path) -> dict[str, Any]:
 
 
 def _json_header(path: Path) -> dict[str, Any]:
-    content = read_json(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
     return dict(content.get(KEY, content))
 
 
@@ -150,8 +150,8 @@ def require_made_from(path: Path, inputs: Inputs, **expected: Input | None) -> N
         made_from = inputs.get(name)
         if used is not None and made_from is not None and not made_from.same(used):
             raise UserError(
-                f"{path} was made from another {name} than {used.path}, which is used here: delete {path} and "
-                "run again, so that both belong together."
+                f"{path} was made from another {name} than {used.path}, which is used here: delete {path} "
+                "and run again, so that both belong together."
             )
 
 

@@ -76,11 +76,11 @@ class _Text(NamedTuple):
     does_something: bool  # beside importing names and listing them
 
 
+@cache
 def _read(module: str) -> _Text:
     return _parse(_file(module).read_text(encoding="utf-8"))
 
 
-@cache
 def _parse(text: str) -> _Text:
     tree = ast.parse(text)
     own = [node for node in tree.body if not (isinstance(node, ast.ImportFrom) or _only_says(node))]
@@ -104,7 +104,7 @@ def _is_text(node: Any) -> bool:
 
 
 def _essence(value: Any) -> Any:
-    """A syntax tree without docstrings, and without what versions of Python write differently."""
+    """A syntax tree without docstrings, and without empty fields, which newer versions of Python add."""
     if isinstance(value, ast.AST):
         parts = [(name, _essence(part)) for name, part in ast.iter_fields(value) if part not in (None, [])]
         return type(value).__name__, parts
@@ -183,6 +183,7 @@ def _file(module: str) -> Path:
     return path
 
 
+@cache
 def _find(module: str) -> Path | None:
     base = PACKAGE.joinpath(*filter(None, module.split(".")))
     paths = (base / "__init__.py", base.with_name(f"{base.name}.py"))

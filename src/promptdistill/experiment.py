@@ -77,8 +77,9 @@ class Experiment:
         )
         if old:
             raise UserError(
-                f"{self.results} was filled by an earlier version of this program, which named files otherwise "
-                f"(such as {old}): move the folder away, or delete all in it but data, and run again."
+                f"{self.results} was filled by an earlier version of this program, which named files "
+                f"otherwise (such as {old}): move the folder away, or delete all in it but data, and run "
+                "again."
             )
 
     # Entries
@@ -181,7 +182,7 @@ class Experiment:
         return protocol.tested(table, self.settings(protocol.name), self.config.datasets)
 
     def methods_of(self, table: str) -> list[str]:
-        """The rows of a table: what the protocol, or else the experiment, asks for and what can be applied."""
+        """The rows of a table: what the protocol, or else the experiment, asks for and can be applied."""
         own = self.settings(protocol_of(table).name).methods
         asked = self.config.methods if own is None else own
         return [method for method in asked if table in self.method(method).applies_to]
@@ -397,6 +398,6 @@ def _check_files(experiment: Experiment, protocol: str) -> None:
             for name, path in experiment.method_files(method, dataset).items():
                 if not path.is_file():
                     raise UserError(
-                        f"{method} reads {name} for {dataset} from {path}, which does not exist: put the file "
-                        f"there, or change files in the entry of {family(method)}."
+                        f"{method} reads {name} for {dataset} from {path}, which does not exist: put the "
+                        f"file there, or change files in the entry of {family(method)}."
                     )

@@ -1,23 +1,21 @@
 """What every artifact of an experiment is made from: one description for rules, commands and the plan.
 
 A class here is one kind of file.  Its fields are the wildcards of its rule and, joined by slashes, the key
-that its command takes; `inputs` names what is read to make it.
+that its command takes; `inputs` names what is read to make it, `depends` what of the configuration matters.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from .config import Regions
 from .errors import UserError
 from .experiment import PLAIN, TEACHER, Experiment, boosting_kind, boosting_protocol, weights_files
 from .protocols import protocol_of
 from .run import NO_SEED, RunKey, family, split_method
 
 ZERO_SHOT = "zero_shot"  # a teacher as it is
-_TUNED = "{protocol}-{shots}-{seed}"  # a teacher that was tuned on few shots
 _NUMBERS = ("shots", "seed", "part", "parts")
 
 Inputs = dict[str, list["Artifact"]]
@@ -25,12 +23,20 @@ Inputs = dict[str, list["Artifact"]]
 
 @dataclass(frozen=True)
 class Artifact:
-    """One file below the folder of results; two that are equal are the same one."""
+    """One file below the folder of results; two that are equal are the same one.
 
-    stage: ClassVar[str]  # in the plan
+    `stage` is its stage in the plan, `pattern` its path.  `code` lists the modules that make it, beside those
+    of its method and its protocol where `of_method` and `of_protocol` say so; what they import follows.
+    `depends` names settings: a change of one makes it again.
+    """
+
+    stage: ClassVar[str]
     rule: ClassVar[str]
-    pattern: ClassVar[str]  # path below the folder of results
-    code: ClassVar[tuple[str, ...]]  # modules of the package that make it; what they import follows
+    pattern: ClassVar[str]
+    code: ClassVar[tuple[str, ...]]
+    of_method: ClassVar[bool] = False
+    of_protocol: ClassVar[bool] = False
+    depends: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def of(cls, wildcards: Mapping[str, str], **others: Any) -> Self:
@@ -71,16 +77,22 @@ class Artifact:
         return {}
 
     def files(self, experiment: Experiment) -> dict[str, list[Path]]:
-        """Files of the user's that it is made from, and that may change: weights, a method's own data."""
-        return {}
+        """Files of the user's that it is made from, and that may change, by name."""
+        backbones = experiment.config.backbones
+        names = {"student": experiment.backbone(getattr(self, "method", None)), "teacher": backbones.teacher}
+        return {
+            "weights": [file for name in self.depends if name in names for file in weights_files(names[name])]
+        }
 
     def parameters(self, experiment: Experiment) -> dict[str, Any]:
-        """What of the configuration it depends on: a change makes it again."""
-        return {}
+        """What of the configuration it depends on, by name."""
+        return {name: _SETTINGS[name](self, experiment) for name in self.depends}
 
     def modules(self, experiment: Experiment) -> tuple[str, ...]:
-        """The modules that make it: those of its kind, and of its method and protocol."""
-        return self.code
+        """The modules that make it."""
+        method = (f"methods.{family(self.wildcards['method'])}",) if self.of_method else ()
+        protocol = (f"protocols.{self.wildcards['protocol']}",) if self.of_protocol else ()
+        return (*self.code, *method, *protocol)
 
     def name_of_rule(self, experiment: Experiment) -> str:
         """The name of its rule in the workflow."""
@@ -101,15 +113,10 @@ class Receipt(Artifact):
     """A data set was fetched, drawn or recognised."""
 
     stage, rule, pattern = "data", "data", "data/{dataset}.json"
-    code = ("data.download", "data.receipt")
+    code, depends = ("data.download", "data.receipt"), ("entry", "data_root")
     dataset: str
 
-    def parameters(self, experiment: Experiment) -> dict[str, Any]:
-        """The entry, and where data sets lie."""
-        return {"entry": experiment.dataset(self.dataset).model_dump(), "data": experiment.config.data_root}
-
     def modules(self, experiment: Experiment) -> tuple[str, ...]:
-        """Those of the generator, too, where it draws."""
         drawn = experiment.dataset(self.dataset).miniature
         return (*self.code, "miniature.datasets") if drawn else self.code
 
@@ -119,16 +126,11 @@ class Split(Artifact):
     """A data set's split, checked against its files."""
 
     stage, rule, pattern = "splits", "split", "splits/{dataset}/split.json"
-    code = ("data.published",)
+    code, depends = ("data.published",), ("entry", "data_root")
     dataset: str
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """The data set's receipt."""
         return {"receipt": [Receipt(self.dataset)]}
-
-    def parameters(self, experiment: Experiment) -> dict[str, Any]:
-        """The entry, and where data sets lie."""
-        return Receipt(self.dataset).parameters(experiment)
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,6 @@ class Draw(Artifact):
     seed: int
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """The split."""
         return {"split": [Split(self.dataset)]}
 
 
@@ -157,21 +158,16 @@ class StoredRegions(Artifact):
     """
 
     stage, rule, pattern = "regions", "regions", "regions/{dataset}/{region_set}/manifest.json"
-    code = ("features.region_build",)
+    code, depends = ("features.region_build",), ("region_set", "student", "max_gb")
     dataset: str
     region_set: str
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """The split."""
         return {"split": [Split(self.dataset)]}
 
-    def parameters(self, experiment: Experiment) -> dict[str, Any]:
-        """Geometry, the student's input size, and the disk that is allowed."""
-        return {
-            "regions": _dump(experiment.regions_named(self.region_set)),
-            "student": _dump(experiment.backbone()),
-            "max_gb": experiment.config.regions.max_gb,
-        }
+    def files(self, experiment: Experiment) -> dict[str, list[Path]]:
+        """None: of the student, the input size alone matters."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -180,6 +176,7 @@ class Lookup(Artifact):
 
     stage, rule, pattern = "lookup", "lookup", "lookup/{dataset}/{teacher}/{region_set}/manifest.json"
     code = ("features.lookup_build",)
+    depends = ("machine", "teacher", "template", "region_set", "shards", "dtype")
     dataset: str
     teacher: str
     region_set: str
@@ -190,11 +187,12 @@ class Lookup(Artifact):
         return re.fullmatch(r"(?P<protocol>\w+)-(?P<shots>\d+)-(?P<seed>\d+)", self.teacher)
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """The split, the teacher's prompt, stored regions; and its parts, where several jobs share it."""
-        lookup = experiment.config.lookup
+        lookup, own = experiment.config.lookup, (self.dataset, self.teacher, self.region_set)
         parts = lookup.parts_of.get(self.dataset, lookup.parts)
-        shared = [LookupPart(*_fields(self), part, parts) for part in range(parts) if parts > 1]
-        return {**self.answers(experiment), "parts": shared}
+        return {
+            **self.answers(experiment),
+            "parts": [LookupPart(*own, part, parts) for part in range(parts) if parts > 1],
+        }
 
     def answers(self, experiment: Experiment) -> Inputs:
         """What the answers depend on."""
@@ -203,20 +201,6 @@ class Lookup(Artifact):
             source = experiment.trained_on(tuned["protocol"], self.dataset)
             prompt = [TeacherPrompt.of(tuned.groupdict(), dataset=source, method=TEACHER)]
         return {"split": [Split(self.dataset)], "prompt": prompt, "regions": _stored(experiment, self)}
-
-    def files(self, experiment: Experiment) -> dict[str, list[Path]]:
-        """The teacher's weights."""
-        return {"weights": weights_files(experiment.config.backbones.teacher)}
-
-    def parameters(self, experiment: Experiment) -> dict[str, Any]:
-        """The teacher, its template, the regions, and how features are stored."""
-        return {
-            **_machine(experiment),
-            "teacher": _dump(experiment.config.backbones.teacher),
-            "template": experiment.dataset(self.dataset).template,
-            "regions": _dump(experiment.regions_named(self.region_set)),
-            "stored": experiment.config.lookup.model_dump(include={"batch_size", "shard_images", "dtype"}),
-        }
 
 
 @dataclass(frozen=True)
@@ -229,7 +213,6 @@ class LookupPart(Lookup):
     parts: int
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """What the whole depends on."""
         return self.answers(experiment)
 
 
@@ -237,60 +220,34 @@ class LookupPart(Lookup):
 class StudentFeatures(Artifact):
     """The student's image features that no training changes."""
 
-    stage = "features"
-    code = ("features.lookup_build",)
+    stage, code = "features", ("features.lookup_build",)
+    depends = ("machine", "student", "shards")
     dataset: str
     feature_kind: str
 
-    def boosting(self, experiment: Experiment) -> list[Artifact]:
-        """The boosting prompt that images are seen through, if they are: for transfer, the source's."""
-        if self.feature_kind == PLAIN:
-            return []
-        return [boosting_prompt(experiment, boosting_protocol(self.feature_kind), self.dataset)]
-
-    def files(self, experiment: Experiment) -> dict[str, list[Path]]:
-        """The student's weights."""
-        return {"weights": weights_files(experiment.backbone())}
-
-    def parameters(self, experiment: Experiment) -> dict[str, Any]:
-        """The student, and how features are stored."""
-        return {
-            **_machine(experiment),
-            "student": _dump(experiment.backbone()),
-            "stored": experiment.config.lookup.model_dump(include={"batch_size", "shard_images"}),
-        }
+    def inputs(self, experiment: Experiment) -> Inputs:
+        """Images may be seen through a boosting prompt: for transfer, the source's."""
+        protocol = boosting_protocol(self.feature_kind)
+        seen = [] if self.feature_kind == PLAIN else [boosting_prompt(experiment, protocol, self.dataset)]
+        return {"split": [Split(self.dataset)], "boosting": seen}
 
 
 @dataclass(frozen=True)
 class DrawFeatures(StudentFeatures):
-    """Features of random regions of a draw's images."""
+    """Features of random regions of a draw's images; the protocol says of which classes."""
 
     rule = "features"
     pattern = "features/{dataset}/{feature_kind}/{region_set}/{protocol}/{shots}/{seed}/manifest.json"
+    depends, of_protocol = (*StudentFeatures.depends, "region_set"), True
     region_set: str
     protocol: str
     shots: int
     seed: int
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """The split, the draw, and the boosting prompt."""
-        return {
-            "split": [Split(self.dataset)],
-            "draw": [Draw(self.dataset, self.shots, self.seed)],
-            "boosting": self.boosting(experiment),
-        }
-
-    def parameters(self, experiment: Experiment) -> dict[str, Any]:
-        """The student, the regions, and how features are stored."""
-        regions = _dump(experiment.regions_named(self.region_set))
-        return {**super().parameters(experiment), "regions": regions}
-
-    def modules(self, experiment: Experiment) -> tuple[str, ...]:
-        """Those of the protocol, too, which says whose images are encoded."""
-        return (*self.code, f"protocols.{self.protocol}")
+        return {**super().inputs(experiment), "draw": [Draw(self.dataset, self.shots, self.seed)]}
 
     def name_of_rule(self, experiment: Experiment) -> str:
-        """One rule for each group of runs."""
         return _grouped(self, experiment)
 
 
@@ -300,37 +257,19 @@ class TestFeatures(StudentFeatures):
 
     rule, pattern = "test_features", "features/{dataset}/{feature_kind}/test/manifest.json"
 
-    def inputs(self, experiment: Experiment) -> Inputs:
-        """The split, and the boosting prompt."""
-        return {"split": [Split(self.dataset)], "boosting": self.boosting(experiment)}
-
 
 # Training
 
 
-class Trained(Artifact):
-    """What all trainings share."""
-
-    def _parameters(self, experiment: Experiment, method: str, protocol: str) -> dict[str, Any]:
-        """The model, the template, hyper-parameters and regions; `protocol` says which."""
-        dataset = self.wildcards["dataset"]
-        learns_from = experiment.method(method).learns_from
-        regions = None if learns_from == "images" else experiment.regions(method, dataset, protocol)
-        return {
-            **_machine(experiment),
-            "student": _dump(experiment.backbone(method)),
-            "template": experiment.dataset(dataset).template,
-            "hyperparameters": experiment.hyperparameters(method, dataset, protocol),
-            "regions": regions and _dump(regions),
-        }
+_TRAINING = ("machine", "student", "template", "hyperparameters", "regions")
 
 
 @dataclass(frozen=True)
-class BoostingPrompt(Trained):
+class BoostingPrompt(Artifact):
     """A boosting prompt, once a data set: it serves every method, every seed, and several protocols."""
 
     stage, rule, pattern = "boosting", "boost", "boosting/{dataset}/{boosting}.safetensors"
-    code = ("training.stages", "methods.boosting")
+    code, depends = ("training.stages", "methods.boosting"), _TRAINING
     dataset: str
     boosting: str
 
@@ -340,7 +279,6 @@ class BoostingPrompt(Trained):
         return boosting_protocol(self.boosting)
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """The split, the zero-shot teacher's answers, and stored regions."""
         regions = experiment.regions("boosting", self.dataset, self.protocol)
         answers = Lookup(self.dataset, ZERO_SHOT, experiment.region_set(regions))
         return {
@@ -349,19 +287,12 @@ class BoostingPrompt(Trained):
             "regions": _stored(experiment, answers),
         }
 
-    def files(self, experiment: Experiment) -> dict[str, list[Path]]:
-        """The student's weights."""
-        return {"weights": weights_files(experiment.backbone())}
-
-    def parameters(self, experiment: Experiment) -> dict[str, Any]:
-        """The student, the template, hyper-parameters and regions."""
-        return self._parameters(experiment, "boosting", self.protocol)
-
 
 @dataclass(frozen=True)
 class OfRun(Artifact):
     """What one run leaves."""
 
+    of_method, of_protocol = True, True
     protocol: str
     dataset: str
     method: str
@@ -378,12 +309,7 @@ class OfRun(Artifact):
         """The one that a run's key names; UserError if it is not a run's key."""
         return cls(*RunKey.parse(key))
 
-    def modules(self, experiment: Experiment) -> tuple[str, ...]:
-        """Those of its kind, its method and its protocol."""
-        return (*self.code, f"methods.{family(self.method)}", f"protocols.{self.protocol}")
-
     def name_of_rule(self, experiment: Experiment) -> str:
-        """One rule for each group of runs."""
         return _grouped(self, experiment)
 
     def boosting(self, experiment: Experiment) -> list[Artifact]:
@@ -394,50 +320,39 @@ class OfRun(Artifact):
     def files(self, experiment: Experiment) -> dict[str, list[Path]]:
         """The weights, and what the method reads of its own."""
         own = experiment.method_files(self.method, self.dataset)
-        weights = weights_files(experiment.backbone(self.method))
-        return {"weights": weights, **{name: [path] for name, path in own.items()}}
+        return {**super().files(experiment), **{name: [path] for name, path in own.items()}}
 
 
 @dataclass(frozen=True)
-class Prompt(OfRun, Trained):
+class Prompt(OfRun):
     """A method's prompt, learned from few shots or from a tuned teacher."""
 
     stage, rule = "adapting", "adapt"
     pattern = "adapting/{protocol}/{dataset}/{method}/{shots}/{seed}.safetensors"
-    code = ("training.stages",)
+    code, depends = ("training.stages",), (*_TRAINING, "sessions")
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """The split, and what the method has use for.
-
-        A draw or a teacher's answers; a boosting prompt; looked-up features; and stored regions, where every
-        step sees images.
-        """
+        """Stored regions count where every step sees images; all else is what the method has use for."""
         entry, split = experiment.method(self.method), [Split(self.dataset)]
+        own = {"split": split, "boosting": self.boosting(experiment)}
         draw = [Draw(self.dataset, self.shots, self.seed)]
         if entry.learns_from == "images":
-            return {"split": split, "draw": draw, "boosting": self.boosting(experiment)}
-        regions = experiment.regions(self.method, self.dataset, self.protocol)
-        region_set = experiment.region_set(regions)
+            return {**own, "draw": draw}
+        region_set = experiment.region_set(experiment.regions(self.method, self.dataset, self.protocol))
         answers = Lookup(self.dataset, ZERO_SHOT, region_set)
-        stored = _stored(experiment, answers) if experiment.sees_pixels(self.method) else []
+        own["regions"] = _stored(experiment, answers) if experiment.sees_pixels(self.method) else []
         if entry.learns_from == "teacher":
-            answers = Lookup(self.dataset, _tuned_by(experiment, self.protocol, self.shots), region_set)
-            return {"split": split, "answers": [answers], "regions": stored}
+            seed = experiment.settings(self.protocol).seeds[0]
+            tuned = f"{self.protocol}-{self.shots}-{seed}"
+            return {**own, "answers": [Lookup(self.dataset, tuned, region_set)]}
         kind = experiment.feature_kind(self.method, self.protocol)
         features = DrawFeatures.of(self.wildcards, feature_kind=kind, region_set=region_set)
         return {
-            "split": split,
+            **own,
             "draw": draw,
-            "boosting": self.boosting(experiment),
             "answers": [answers] if entry.asks_teacher else [],
             "features": [features] if kind else [],
-            "regions": stored,
         }
-
-    def parameters(self, experiment: Experiment) -> dict[str, Any]:
-        """The model, the template, hyper-parameters, regions and sessions."""
-        own = self._parameters(experiment, self.method, self.protocol)
-        return {**own, "sessions": experiment.session_count(self.protocol)}
 
 
 @dataclass(frozen=True)
@@ -448,12 +363,11 @@ class TeacherPrompt(Prompt):
     pattern = "teachers/{protocol}/{dataset}/{method}/{shots}/{seed}.safetensors"
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """The split, the draw, and stored regions: the teacher's own features are not looked up."""
+        """The teacher's own features are not looked up."""
         inputs = super().inputs(experiment)
         return {name: inputs[name] for name in ("split", "draw", "regions")}
 
     def name_of_rule(self, experiment: Experiment) -> str:
-        """One rule for all."""
         return self.rule
 
 
@@ -466,61 +380,43 @@ class Predictions(OfRun):
 
     stage, rule = "evaluation", "evaluate"
     pattern = "predictions/{protocol}/{dataset}/{method}/{shots}/{seed}.parquet"
-    code = ("evaluation.predict",)
+    code, depends = ("evaluation.predict",), ("machine", "student", "template", "sessions", "batch_size")
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """The split, the prompt and what it is cascaded on, learned here or on the source, and features."""
+        """The prompt was learned here, or on the source."""
         entry = experiment.method(self.method)
         source = experiment.trained_on(self.protocol, self.dataset, self.method)
-        learned = entry.learns_from != "nothing"
         kind = experiment.feature_kind(self.method, self.protocol)
-        looked_up = [TestFeatures(self.dataset, kind)] if entry.looks_up == "cascade" else []
+        learned, looked_up = entry.learns_from != "nothing", entry.looks_up == "cascade"
         return {
             "split": [Split(self.dataset)],
             "prompt": [Prompt.of(self.wildcards, dataset=source)] if learned else [],
             "boosting": self.boosting(experiment),
-            "features": looked_up,
-        }
-
-    def parameters(self, experiment: Experiment) -> dict[str, Any]:
-        """The student, the template, the sessions, and how many images are encoded at a time."""
-        return {
-            **_machine(experiment),
-            "sessions": experiment.session_count(self.protocol),
-            "student": _dump(experiment.backbone()),
-            "template": experiment.dataset(self.dataset).template,
-            "batch_size": experiment.config.jobs.eval_batch_size,
+            "features": [TestFeatures(self.dataset, kind)] if looked_up else [],
         }
 
     def name_of_rule(self, experiment: Experiment) -> str:
-        """One rule for each group of runs, and one for methods that learn nothing."""
         return _grouped(self, experiment) if self.shots else "evaluate_zero_shot"
 
 
 @dataclass(frozen=True)
 class Metrics(Artifact):
-    """The accuracies of all runs of a method in a protocol."""
+    """The accuracies of all runs of a method in a protocol: of one, if nothing is learned."""
 
     stage, rule, pattern = "metrics", "metrics", "metrics/{protocol}/{method}.json"
-    code = ("evaluation.metrics",)
+    code, of_protocol = ("evaluation.metrics",), True
     protocol: str
     method: str
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """Predictions of every data set that is tested, of every run, or of one if nothing is learned."""
         learns = experiment.method(self.method).learns_from != "nothing"
-        runs = experiment.runs(self.protocol) if learns else [(0, None)]
         return {
             "predictions": [
                 Predictions(self.protocol, dataset, self.method, *run)
                 for dataset in experiment.evaluated(self.protocol, self.method)
-                for run in runs
+                for run in (experiment.runs(self.protocol) if learns else [(0, None)])
             ]
         }
-
-    def modules(self, experiment: Experiment) -> tuple[str, ...]:
-        """Those of the protocol, too, which says what is measured."""
-        return (*self.code, f"protocols.{self.protocol}")
 
 
 @dataclass(frozen=True)
@@ -528,11 +424,10 @@ class Table(Artifact):
     """A table in all its forms; the record beside it lists what it was made from."""
 
     stage, rule, pattern = "tables", "table", "tables/{table}.html"
-    code = ("report.render", "report.record")
+    code, depends = ("report.render", "report.record"), ("configuration", "titles")
     table: str
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """The metrics of its rows."""
         protocol = protocol_of(self.table).name
         return {"metrics": [Metrics(protocol, method) for method in experiment.methods_of(self.table)]}
 
@@ -541,14 +436,7 @@ class Table(Artifact):
         path = Path(experiment.config.published or "", f"{self.table}.csv")
         return {"published": [path] if experiment.config.published and path.is_file() else []}
 
-    def parameters(self, experiment: Experiment) -> dict[str, Any]:
-        """The whole configuration, which the record keeps, and the methods' titles."""
-        methods = experiment.methods_of(self.table)
-        titles = {method: experiment.title(method) for method in methods}
-        return {"configuration": experiment.config.model_dump(), "titles": titles}
-
     def modules(self, experiment: Experiment) -> tuple[str, ...]:
-        """Those of the protocol, too, which says what is shown."""
         return (*self.code, f"protocols.{protocol_of(self.table).name}")
 
 
@@ -558,17 +446,12 @@ class AblationTable(Artifact):
 
     stage, rule, pattern = "tables", "ablation_table", "tables/ablation_{method}.html"
     code = ("report.render", "report.record", "protocols.base_to_novel")
+    depends = ("configuration", "method_entry")
     method: str
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """The metrics of all of them."""
-        methods = [self.method, *experiment.ablations[self.method]]
+        methods = [self.method, *experiment.ablations.get(self.method, [])]
         return {"metrics": [Metrics("base_to_novel", method) for method in methods]}
-
-    def parameters(self, experiment: Experiment) -> dict[str, Any]:
-        """The whole configuration, which the record keeps, and the method's entry."""
-        entry = experiment.method(self.method).model_dump()
-        return {"configuration": experiment.config.model_dump(), "entry": entry}
 
 
 @dataclass(frozen=True)
@@ -579,32 +462,65 @@ class Overview(Artifact):
     code = ("report.overview",)
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """All tables."""
         return {"tables": [Table(name) for name in experiment.tables]}
 
 
 @dataclass(frozen=True)
 class Tracking(Artifact):
-    """The receipt of an import into MLflow."""
+    """The receipt of an import into MLflow: of tables, and of what every run behind them left."""
 
     stage, rule, pattern = "tracking", "track", "tracking.json"
     code = ("tracking.content", "tracking.importing")
 
     def inputs(self, experiment: Experiment) -> Inputs:
-        """All tables, the metrics that they were made from, and what every run left."""
         tables = [Table(name) for name in experiment.tables]
-        metrics = list(dict.fromkeys(one for table in tables for one in table.inputs(experiment)["metrics"]))
-        predictions = [one for own in metrics for one in own.inputs(experiment)["predictions"]]
-        used = [one.inputs(experiment) for one in predictions]
-        return {
-            "tables": tables,
-            "metrics": metrics,
-            "predictions": predictions,
-            **{
-                name: list(dict.fromkeys(file for own in used for file in own[name]))
-                for name in ("prompt", "boosting", "split")
-            },
-        }
+        metrics = [one for table in tables for one in table.inputs(experiment)["metrics"]]
+        predictions = [one for own in dict.fromkeys(metrics) for one in own.inputs(experiment)["predictions"]]
+        found: Inputs = {"tables": tables, "metrics": metrics, "predictions": predictions}
+        for one in predictions:
+            for name, used in one.inputs(experiment).items():
+                found.setdefault(name, []).extend(used)
+        return {name: list(dict.fromkeys(made)) for name, made in found.items() if name != "features"}
+
+
+def _training(own: BoostingPrompt | Prompt) -> tuple[str, str, str]:
+    """Method, data set and protocol of a training."""
+    return getattr(own, "method", "boosting"), own.dataset, own.protocol
+
+
+def _regions(own: BoostingPrompt | Prompt, experiment: Experiment) -> dict[str, Any] | None:
+    """The regions that a training sees; None for whole images."""
+    whole = experiment.method(_training(own)[0]).learns_from == "images"
+    return None if whole else experiment.regions(*_training(own)).model_dump()
+
+
+# What artifacts depend on, by the names in `depends`.
+_SETTINGS: dict[str, Callable[[Any, Experiment], Any]] = {
+    # Results depend on the first two in their last bits.
+    "machine": lambda _, experiment: {
+        "device": experiment.config.device,
+        "threads": experiment.config.jobs.threads,
+        "precision": experiment.config.precision,
+    },
+    "entry": lambda own, experiment: experiment.dataset(own.dataset).model_dump(),
+    "data_root": lambda _, experiment: experiment.config.data_root,
+    "template": lambda own, experiment: experiment.dataset(own.dataset).template,
+    "student": lambda own, experiment: experiment.backbone(getattr(own, "method", None)).model_dump(),
+    "teacher": lambda _, experiment: experiment.config.backbones.teacher.model_dump(),
+    "region_set": lambda own, experiment: experiment.regions_named(own.region_set).model_dump(),
+    "max_gb": lambda _, experiment: experiment.config.regions.max_gb,
+    "shards": lambda _, experiment: experiment.config.lookup.model_dump(
+        include={"batch_size", "shard_images"}
+    ),
+    "dtype": lambda _, experiment: experiment.config.lookup.dtype,
+    "hyperparameters": lambda own, experiment: experiment.hyperparameters(*_training(own)),
+    "regions": _regions,
+    "sessions": lambda own, experiment: experiment.session_count(own.protocol),
+    "batch_size": lambda _, experiment: experiment.config.jobs.eval_batch_size,
+    "configuration": lambda _, experiment: experiment.config.model_dump(),
+    "titles": lambda own, experiment: [experiment.title(one) for one in experiment.methods_of(own.table)],
+    "method_entry": lambda own, experiment: experiment.method(own.method).model_dump(),
+}
 
 
 def boosting_prompt(experiment: Experiment, protocol: str, dataset: str) -> BoostingPrompt:
@@ -637,12 +553,6 @@ def _stored(experiment: Experiment, lookup: Lookup) -> list[Artifact]:
     return [StoredRegions(lookup.dataset, lookup.region_set)] if kept else []
 
 
-def _tuned_by(experiment: Experiment, protocol: str, shots: int) -> str:
-    """The name, in paths, of the teacher that a student of a protocol learns from."""
-    seed = experiment.settings(protocol).seeds[0]
-    return _TUNED.format(protocol=protocol, shots=shots, seed=seed)
-
-
 def _grouped(artifact: Any, experiment: Experiment) -> str:
     """The name of the rule of a run: one for each group of a protocol's runs."""
     run = (artifact.shots, artifact.seed)
@@ -652,17 +562,3 @@ def _grouped(artifact: Any, experiment: Experiment) -> str:
     raise UserError(
         f"The configuration has no run of {artifact.protocol} with {run[0]} shots, seed {run[1]}."
     )
-
-
-def _machine(experiment: Experiment) -> dict[str, Any]:
-    """What results depend on in their last bits."""
-    config = experiment.config
-    return {"device": config.device, "threads": config.jobs.threads, "precision": config.precision}
-
-
-def _dump(model: Regions | Any) -> dict[str, Any]:
-    return model.model_dump(mode="json")
-
-
-def _fields(lookup: Lookup) -> tuple[str, str, str]:
-    return lookup.dataset, lookup.teacher, lookup.region_set

@@ -1,5 +1,6 @@
 """The region lookup: the teacher's own answers, and every kind of damage."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -10,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from promptdistill.artifacts import MANIFEST, Input, read_header
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.config import LookupConfig, Regions
 from promptdistill.data.images import draw_region, normalise, open_image, region_pixels
 from promptdistill.data.splits import Split
 from promptdistill.errors import UserError
+from promptdistill.features import lookup_build as build
 from promptdistill.features.lookup import RegionLookup, smooth_top_k
-from promptdistill.features.region_store import images_sha256
-from promptdistill.lookup import build, store
+from promptdistill.features.rows import Rows, images_sha256
 
 REGIONS = Regions(count=3, seed=5)
 CONFIG = LookupConfig(batch_size=7, shard_images=10)
@@ -103,8 +105,8 @@ def test_a_truncated_a_missing_and_a_foreign_file_are_named(copy):
     path.unlink()
     with pytest.raises(UserError, match=r"shard-00002\.safetensors is missing: delete manifest\.json"):
         RegionLookup(copy)
-    (copy / "manifest.json").write_text("{}")
-    with pytest.raises(UserError, match="is not a lookup manifest: build the lookup again"):
+    (copy / MANIFEST).write_text("{}")
+    with pytest.raises(UserError, match="is not a manifest of a lookup, or is one of an earlier version"):
         RegionLookup(copy)
 
 
@@ -157,12 +159,41 @@ def test_another_template_keeps_the_features(copy, tiny, random_student, monkeyp
     assert RegionLookup(copy).manifest.classifier.template == "a drawing of a {}."
 
 
+def test_the_manifest_lists_its_inputs(tiny, random_student, tmp_path):
+    """Another split that leaves the training images alone changes what is listed, and no shard."""
+    written = {}
+    for content in "ab":
+        inputs = {"split": Input(path="splits/tiny/split.json", sha256=content)}
+        build_in(tmp_path, tiny, random_student, inputs=inputs)
+        assert read_header(tmp_path / MANIFEST)["inputs"] == inputs
+        written[content] = {path.name: path.read_bytes() for path in tmp_path.glob("shard-*")}
+    assert written["a"] == written["b"]
+
+
+def test_a_manifest_of_an_earlier_version_is_refused(copy):
+    manifest = json.loads((copy / MANIFEST).read_text())
+    for older in (manifest | {"format": 3}, {key: manifest[key] for key in manifest if key != "inputs"}):
+        (copy / MANIFEST).write_text(json.dumps(older))
+        with pytest.raises(UserError, match="is not a manifest of a lookup, or is one of an earlier version"):
+            RegionLookup(copy)
+
+
+def test_rows_of_images(tiny, tmp_path):
+    train, other = tiny[1].train, tiny[1].test[0]
+    rows = Rows(train, tmp_path)
+    assert rows[train[7].path] == 7
+    assert rows.of([train[5], train[0]]).tolist() == [5, 0]
+    assert rows.of([]).tolist() == []
+    with pytest.raises(UserError, match=f"{tmp_path} holds nothing of the image {other.path}, which"):
+        rows.of([train[0], other])
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (1,)])
 def test_parts_make_the_same_lookup(order, built, tiny, random_student, tmp_path):
     """Built part by part, in any order, and even with a part left out: the same bytes."""
     for part in order:
         build.build_part(build_of(tmp_path, tiny, random_student), part, 2)
-        assert not (tmp_path / store.MANIFEST).exists()
+        assert not (tmp_path / MANIFEST).exists()
     assert len(list(tmp_path.glob("shard-*"))) == sum((2, 1)[part] for part in order)
     build_in(tmp_path, tiny, random_student)
     expected = {path.name: path.read_bytes() for path in built.iterdir()}
@@ -181,7 +212,7 @@ def test_parts_make_the_same_lookup(order, built, tiny, random_student, tmp_path
 def test_an_interrupted_build_goes_on(damage, copy, tiny, random_student, monkeypatch):
     """Whole shards are kept; a missing, cut or damaged one is made again, with the same bytes."""
     before = {path.name: path.read_bytes() for path in copy.iterdir()}
-    (copy / "manifest.json").unlink()
+    (copy / MANIFEST).unlink()
     damage(copy / "shard-00000.safetensors", before["shard-00000.safetensors"])
     encoded = []
     encode = build._encode
@@ -206,7 +237,7 @@ def test_a_lookup_of_something_else_is_not_reused(copy, tiny, random_student, st
 
 
 def test_shards_of_other_code_are_not_reused(copy, tiny, random_student, monkeypatch):
-    monkeypatch.setattr(build, "code_sha256", lambda *_: "other code")
+    monkeypatch.setattr(build, "fingerprint", lambda *_: "other code")
     encoded = []
     encode = build._encode
     monkeypatch.setattr(build, "_encode", lambda *a: encoded.append(1) or encode(*a))
@@ -239,4 +270,4 @@ def test_an_undecodable_image_leaves_no_manifest(workers, tiny, random_student, 
     broken = images, Split(train=split.train, val=[], test=[])
     with pytest.raises(UserError, match=f"^The image .*{split.train[3].path} cannot be decoded"):
         build_in(tmp_path / "lookup", broken, random_student, workers=workers)
-    assert not (tmp_path / "lookup" / store.MANIFEST).exists()
+    assert not (tmp_path / "lookup" / MANIFEST).exists()

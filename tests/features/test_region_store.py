@@ -1,17 +1,22 @@
 """Stored regions: the very pixels of the image files, a disk budget, damage, and resumed builds."""
 
+import json
+import os
 import shutil
+import time
 from dataclasses import replace
 
 import pytest
 import torch
 
-from promptdistill.config import Regions
-from promptdistill.data import region_build
+from promptdistill.artifacts import MANIFEST, Input, read_header
+from promptdistill.config import LookupConfig, Regions
 from promptdistill.errors import UserError
+from promptdistill.features import loading, region_build, region_store
 from promptdistill.features.loading import AllRegions
+from promptdistill.features.lookup_build import Build, build_student_lookup, frozen_encoder
 from promptdistill.features.region_build import store_regions
-from promptdistill.features.region_store import MANIFEST, open_store
+from promptdistill.features.region_store import find_store, open_store
 
 REGIONS, SIZE = Regions(count=3, seed=5), (32, 24)
 
@@ -88,13 +93,13 @@ def test_damage_is_named(copy, tiny):
     path.write_bytes(content[:300])
     with pytest.raises(UserError, match=r"shard-00001\.safetensors is missing or damaged: delete it and the"):
         open_store(copy, train, REGIONS, SIZE).read(last, [0])
-    with pytest.raises(UserError, match=r"holds no regions of elsewhere\.png"):
+    with pytest.raises(UserError, match=r"holds nothing of the image elsewhere\.png"):
         store.read("elsewhere.png", [0])
     path.unlink()
     with pytest.raises(UserError, match=r"shard-00001\.safetensors is missing: delete manifest\.json"):
         open_store(copy, train, REGIONS, SIZE)
     (copy / MANIFEST).write_text("{}")
-    with pytest.raises(UserError, match="is not a manifest of stored regions; cut them again"):
+    with pytest.raises(UserError, match="is not a manifest of stored regions, or is one of an earlier"):
         open_store(copy, train, REGIONS, SIZE)
 
 
@@ -105,9 +110,7 @@ def test_an_interrupted_build_goes_on(copy, tiny, monkeypatch):
     path.write_bytes(path.read_bytes()[:500])
     cut = region_build._cut
     made = []
-    monkeypatch.setattr(
-        region_build, "_cut", lambda images, workers: made.append(images) or cut(images, workers)
-    )
+    monkeypatch.setattr(region_build, "_cut", lambda images, *rest: made.append(images) or cut(images, *rest))
     build_in(copy, tiny, workers=2)
     assert [images.items for images in made] == [tiny[1].train[20:]]
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
@@ -137,3 +140,88 @@ def test_an_undecodable_image_leaves_no_manifest(tiny, tmp_path):
     with pytest.raises(UserError, match=f"^The image .*{split.train[3].path} cannot be decoded"):
         build_in(tmp_path / "store", (images, replace(split, val=[])))
     assert not (tmp_path / "store" / MANIFEST).exists()
+
+
+def test_the_manifest_lists_its_inputs_and_an_older_one_is_refused(tiny, tmp_path):
+    folder, split = tiny
+    inputs = {"split": Input(path="splits/tiny/split.json", sha256="a")}
+    store_regions(split.train, folder, REGIONS, SIZE, 1.0, tmp_path, inputs=inputs)
+    assert read_header(tmp_path / MANIFEST)["inputs"] == inputs
+    older = json.loads((tmp_path / MANIFEST).read_text()) | {"format": 1}
+    (tmp_path / MANIFEST).write_text(json.dumps(older))
+    with pytest.raises(UserError, match="is not a manifest of stored regions, or is one of an earlier"):
+        open_store(tmp_path, split.train, REGIONS, SIZE)
+
+
+@pytest.fixture
+def found_in(copy, tiny):
+    """Looks for stored regions in folders, a copy of the built ones unless told otherwise."""
+
+    def find(folders=(copy,), split=tiny[1], regions=REGIONS, size=SIZE, images=()):
+        return find_store([folder / MANIFEST for folder in folders], split, regions, size, list(images))
+
+    return find
+
+
+def test_regions_that_happen_to_be_there_are_found(found_in, copy, tiny, tmp_path):
+    """Past what cannot be read, with as many regions or more."""
+    folder, split = tiny
+    images = [folder / item.path for item in split.train]
+    for name, content in {"broken": b"{}", "no_json": b"\xff"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / MANIFEST).write_bytes(content)
+    folders = [tmp_path / "missing", tmp_path / "broken", tmp_path / "no_json", copy]
+    for count in (3, 2):
+        assert found_in(folders, regions=Regions(count=count, seed=5), images=images).folder == copy
+    assert found_in(folders[:-1]) is None
+
+
+def test_other_regions_are_not_taken(found_in, copy, tiny, monkeypatch):
+    """Of other images, another geometry or size, too few, cut by other code, or with a shard missing."""
+    split = tiny[1]
+    assert found_in() is not None
+    assert found_in(regions=Regions(count=4, seed=5)) is None
+    assert found_in(regions=Regions(count=3, seed=6)) is None
+    assert found_in(regions=Regions(count=3, seed=5, scale=(0.5, 1))) is None
+    assert found_in(size=(24, 24)) is None
+    assert found_in(split=replace(split, train=split.train[1:])) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(region_store, "fingerprint", lambda *_: "other code")
+        assert found_in() is None
+    (copy / "shard-00001.safetensors").unlink()
+    assert found_in() is None
+
+
+def test_regions_of_images_that_changed_since_are_not_taken(found_in, copy, tiny, tmp_path):
+    image = tmp_path / "image.png"
+    shutil.copy2(tiny[0] / tiny[1].train[0].path, image)  # as old as the original by its own account
+    os.utime(copy / MANIFEST, (0, 0))
+    assert found_in(images=[image]) is None
+    later = time.time() + 10
+    os.utime(copy / MANIFEST, (later, later))
+    assert found_in(images=[image]) is not None
+
+
+def test_features_are_the_same_from_stored_regions(copy, tiny, student, tmp_path, monkeypatch):
+    """The same bytes, and no image is opened."""
+    folder, split = tiny
+    few = split.train[::3]
+    store_regions(split.train, folder, REGIONS, student.size, 1.0, copy)
+    images = [folder / item.path for item in few]
+    found = find_store([copy / MANIFEST], split, REGIONS, student.size, images)
+    written = {}
+    for name, store in {"files": None, "stored": found}.items():
+        build = Build(
+            items=few,
+            image_folder=folder,
+            encoder=frozen_encoder(student, None),
+            regions=REGIONS,
+            config=LookupConfig(shard_images=3),
+            folder=tmp_path / name,
+            store=store,
+        )
+        build_student_lookup(build)
+        written[name] = {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        monkeypatch.setattr(loading, "open_image", None)
+    assert written["files"] == written["stored"]
+    assert len(written["files"]) == 4

@@ -13,7 +13,8 @@ from PIL import Image
 
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.config import BackboneConfig, load_dataset
-from promptdistill.data.splits import check_files, read_published
+from promptdistill.data.published import read_published
+from promptdistill.data.splits import check_files
 from promptdistill.files import sha256
 from promptdistill.miniature import MODELS, captions, datasets, pretrain
 from promptdistill.miniature.pictures import COLOURS, PATTERNS, SHAPES, STYLES, Subject, draw

@@ -1,39 +1,32 @@
 """A method beside its variants: paired differences by hand, and the page."""
 
-import json
 import shutil
 import subprocess
-from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
-from click.testing import CliRunner
 from report_runs import ask, halves
 
-from promptdistill.cli.tables import ablation as command
 from promptdistill.config import Variant
-from promptdistill.evaluation.metrics import harmonic_mean
-from promptdistill.files import sha256
+from promptdistill.protocols.base_to_novel import harmonic_mean
 from promptdistill.report.ablation import COLUMNS, differences
-from promptdistill.report.origin import read_origin
 from promptdistill.report.render import write_ablation
 from promptdistill.report.summary import select, summarise
 
 TITLES = {"coop": "CoOp", "coop@short": "4 tokens", "coop@end": "names first", "coop@none": "not run"}
 VARIANTS = {
     "coop@short": Variant(title="4 tokens", group="Tokens", hyperparameters={"n_ctx": 4}),
-    "coop@end": Variant(title="names first", group="Place", hyperparameters={"ctx_init": None}),
-    "coop@none": Variant(title="not run", group="Place", hyperparameters={"n_ctx": 1}),
+    "coop@end": Variant(title="names first", group="Position", hyperparameters={"ctx_init": None}),
+    "coop@none": Variant(title="not run", group="Position", hyperparameters={"n_ctx": 1}),
 }
-FIGURES = {  # data set -> seed -> (base, novel)
+NUMBERS = {  # data set -> seed -> (base, novel)
     "coop": {"a": {1: (80, 60), 2: (82, 60)}, "b": {1: (70, 50), 2: (70, 54)}},
     "coop@short": {"a": {1: (80, 62), 2: (82, 61)}, "b": {1: (70, 50), 2: (70, 53)}},
     "coop@end": {"a": {1: (80, 60), 2: (82, 60)}, "b": {1: (70, 50), 2: (70, 54)}},
 }
 METRICS = [
     halves(dataset, method, seed, base, novel)
-    for method, datasets in FIGURES.items()
+    for method, datasets in NUMBERS.items()
     for dataset, seeds in datasets.items()
     for seed, (base, novel) in seeds.items()
 ]
@@ -61,7 +54,7 @@ def test_differences_by_hand(rows):
     by_seed = [harmonic_mean(75, 56) - harmonic_mean(75, 55), 0]
     assert hm["difference_std"] == pytest.approx(pd.Series(by_seed).std())
     same = rows.loc[("coop@end", "hm")]
-    assert (same["difference"], same["ties"], same["group"]) == (0, 4, "Place")
+    assert (same["difference"], same["ties"], same["group"]) == (0, 4, "Position")
     assert pd.isna(same["p"])
 
 
@@ -94,29 +87,8 @@ def test_one_seed_has_no_deviation_but_a_page(tmp_path):
     assert (tmp_path / "ablation.png").stat().st_size > 0
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles(tmp_path):
-    request = ask(seeds=(1, 2), titles=TITLES | {"coop@short": "τ = 0.5, 8 %"})
-    write_ablation(METRICS, request, VARIANTS, tmp_path / "t")
-    page = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{t.tex}\end{document}"
-    (tmp_path / "page.tex").write_text(page)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-
-
-def test_the_command(tmp_path):
-    """From metrics and the method's entry to all forms of the page."""
-    (tmp_path / "methods").mkdir()
-    entry = yaml.safe_load((Path(__file__).parents[2] / "config" / "methods" / "coop.yaml").read_text())
-    entry["variants"] = {
-        name.removeprefix("coop@"): variant.model_dump() for name, variant in VARIANTS.items()
-    }
-    (tmp_path / "methods" / "coop.yaml").write_text(yaml.safe_dump(entry))
-    (tmp_path / "m.json").write_text(json.dumps(METRICS))
-    options = "--dataset a --dataset b --seed 1 --seed 2 --shots 16 --method coop --note Hello."
-    where = ["--metrics", tmp_path / "m.json", "--config-dir", tmp_path, "--output", tmp_path / "ablation"]
-    result = CliRunner().invoke(command, [*options.split(), *map(str, where)], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+def test_every_form(tmp_path):
+    write_ablation(METRICS, REQUEST, VARIANTS, tmp_path / "ablation", note="Hello.")
     markdown = (tmp_path / "ablation.md").read_text()
     assert "# Ablation: CoOp" in markdown
     assert "## Tokens" in markdown
@@ -127,9 +99,13 @@ def test_the_command(tmp_path):
     assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
     for ending in (".csv", "_seeds.csv", ".html", ".tex"):
         assert (tmp_path / f"ablation{ending}").stat().st_size
-    origin = read_origin(tmp_path / "ablation.csv")
-    assert {file.path: file.sha256 for file in origin.files} == {
-        name: sha256(tmp_path / name) for name in ("ablation.csv", "ablation_seeds.csv")
-    }
-    assert [file.methods for file in origin.metrics] == [["coop", "coop@end", "coop@short"]]
-    assert (set(origin.methods), origin.configuration) == (set(TITLES), None)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path):
+    request = ask(seeds=(1, 2), titles=TITLES | {"coop@short": "τ = 0.5, 8 %"})
+    write_ablation(METRICS, request, VARIANTS, tmp_path / "t")
+    page = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{t.tex}\end{document}"
+    (tmp_path / "page.tex").write_text(page)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page"]
+    subprocess.run(command, cwd=tmp_path, check=True)

@@ -10,13 +10,13 @@ import pytest
 from report_runs import EVERY_TABLE, HALVES, TITLES, TRANSFER, ask
 
 from promptdistill.report.render import forms, tex, write_table
-from promptdistill.report.tables import Block, Cell, Published, Row, Table
+from promptdistill.report.tables import Block, Cell, Page, Published, Row
 
 ENDINGS = (".csv", "_seeds.csv", "_gains.csv", ".md", ".html", ".tex", ".png")
 every_table = pytest.mark.parametrize(
     ("metrics", "request_"), EVERY_TABLE, ids=lambda part: getattr(getattr(part, "table", None), "name", "")
 )
-RICH = Table(
+RICH = Page(
     title="A_table",
     about="50 % & more.",
     blocks=[
@@ -200,5 +200,5 @@ def test_csv_files_hold_what_tables_show(tmp_path):
 
 def test_without_gains_their_file_has_a_header_only(tmp_path):
     write_table(TRANSFER, ask("cross_dataset", titles={"coop": TITLES["coop"]}), tmp_path / "t")
-    header = "method,title,figure,shots,gain,wins,ties,losses,datasets,p\n"
+    header = "method,title,metric,shots,gain,wins,ties,losses,datasets,p\n"
     assert (tmp_path / "t_gains.csv").read_text() == header

@@ -47,8 +47,8 @@ def test_the_gain_of_hm_is_that_of_the_average_hms():
     table = gains(cells, request).set_index("metric")
     assert table["gain"].to_dict() == pytest.approx({"base": 3, "novel": 5, "hm": 70.91 - 66.67})
     shown = cells[cells["dataset"] == "average"].set_index(["method", "metric"])["mean"].round(2)
-    for figure in ("base", "novel", "hm"):
-        assert table["gain"][figure] == pytest.approx(shown["coop+caspl", figure] - shown["coop", figure])
+    for metric in ("base", "novel", "hm"):
+        assert table["gain"][metric] == pytest.approx(shown["coop+caspl", metric] - shown["coop", metric])
 
 
 def test_only_data_sets_that_both_have_in_full_are_compared():

@@ -46,9 +46,9 @@ def test_few_shot_has_a_column_for_every_number_of_shots():
     assert without.blocks[0].columns == ["K = 1", "K = 4"]
 
 
-@pytest.mark.parametrize("kind", ["cross_dataset", "domain_generalization"])
-def test_transfer_has_one_block_from_the_source_to_the_average(kind):
-    (block,) = table_of(TRANSFER, ask(kind)).blocks
+@pytest.mark.parametrize("table", ["cross_dataset", "domain_generalization"])
+def test_transfer_has_one_block_from_the_source_to_the_average(table):
+    (block,) = table_of(TRANSFER, ask(table)).blocks
     assert block.columns == ["s (source)", "a", "b", "average of targets"]
     assert texts(row_of(block, "CoOp")) == ["92.00 ± 1.00", "62.00 ± 1.00", "42.00 ± 1.00", "52.00 ± 1.00"]
     assert texts(row_of(block, "CLIP")) == ["", "55.00", "", ""]

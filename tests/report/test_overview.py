@@ -8,7 +8,7 @@ import pytest
 from promptdistill.errors import UserError
 from promptdistill.report.overview import write_overview
 
-HEADER = "dataset,method,title,shots,figure,mean,std\n"
+HEADER = "dataset,method,title,shots,metric,mean,std\n"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def tables(tmp_path):
     return [base, few]
 
 
-def test_averages_nest_by_table_method_and_figure(tables, tmp_path):
+def test_averages_nest_by_table_method_and_metric(tables, tmp_path):
     """Without data sets' own rows and without averages that could not be made."""
     write_overview(tables, tmp_path / "metrics.json", tmp_path / "averages.csv")
     assert json.loads((tmp_path / "metrics.json").read_text()) == {

@@ -12,7 +12,9 @@ def cells_of(metrics, request):
     return summarise(select(metrics, request), request)
 
 
-@pytest.mark.parametrize(("metrics", "request_"), EVERY_TABLE, ids=lambda part: getattr(getattr(part, "table", None), "name", ""))
+@pytest.mark.parametrize(
+    ("metrics", "request_"), EVERY_TABLE, ids=lambda part: getattr(getattr(part, "table", None), "name", "")
+)
 def test_size(metrics, request_, tmp_path):
     plot.write_plot(cells_of(metrics, request_), request_, tmp_path / "t.png")
     with Image.open(tmp_path / "t.png") as image:

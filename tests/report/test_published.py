@@ -16,7 +16,7 @@ HEADER = "method,dataset,shots,base,novel,hm,backbone,source\n"
 
 @pytest.fixture
 def beside(tmp_path):
-    """What stands beside our cells: (dataset, method, figure) -> row of the summary."""
+    """What stands beside our cells: (dataset, method, metric) -> row of the summary."""
 
     def compare(text, metrics=HALVES, request=None):
         path = tmp_path / "published.csv"
@@ -113,10 +113,10 @@ def test_a_missing_file_is_refused(tmp_path):
         read(tmp_path / "none.csv", ("accuracy",))
 
 
-@pytest.mark.parametrize("kind", ["base_to_novel", "few_shot", "cross_dataset"])
-def test_shipped_files_are_the_published_ones(shared, kind):
-    original = pd.read_csv(shared / "published" / f"{kind}.csv").replace({"method": {"clip": "zero_shot"}})
-    shipped = pd.read_csv(SHIPPED / f"{kind}.csv")
+@pytest.mark.parametrize("table", ["base_to_novel", "few_shot", "cross_dataset"])
+def test_shipped_files_are_the_published_ones(shared, table):
+    original = pd.read_csv(shared / "published" / f"{table}.csv").replace({"method": {"clip": "zero_shot"}})
+    shipped = pd.read_csv(SHIPPED / f"{table}.csv")
     pd.testing.assert_frame_equal(shipped[list(original.columns)], original)
     if "shots" not in original:
         assert shipped["shots"].eq(0).equals(shipped["method"] == "zero_shot")
@@ -124,9 +124,9 @@ def test_shipped_files_are_the_published_ones(shared, kind):
     assert shipped["averaged"].notna().equals(shipped["dataset"] == "average")
 
 
-@pytest.mark.parametrize("kind", ["base_to_novel", "cross_dataset"])
-def test_shipped_averages_are_over_the_data_sets_that_they_say(kind):
-    shipped = pd.read_csv(SHIPPED / f"{kind}.csv")
+@pytest.mark.parametrize("table", ["base_to_novel", "cross_dataset"])
+def test_shipped_averages_are_over_the_data_sets_that_they_say(table):
+    shipped = pd.read_csv(SHIPPED / f"{table}.csv")
     singles = shipped[shipped["dataset"] != "average"].groupby("method")["dataset"].agg(set)
     averages = shipped[shipped["dataset"] == "average"].set_index("method")["averaged"]
     assert (averages.loc[singles.index].str.split().map(set) == singles).all()

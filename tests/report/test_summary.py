@@ -1,4 +1,4 @@
-"""From runs to cells: figures by hand, what counts, and what is refused."""
+"""From runs to cells: metrics by hand, what counts, and what is refused."""
 
 import pandas as pd
 import pytest
@@ -7,15 +7,16 @@ from hypothesis import strategies as st
 from report_runs import BOTH, FEW, HALVES, TRANSFER, ask, few, halves, transfer
 
 from promptdistill.errors import UserError
-from promptdistill.report.summary import COLUMNS, seeds_of, select, summarise
+from promptdistill.files import write_json
+from promptdistill.report.summary import COLUMNS, read_runs, seeds_of, select, summarise
 
 
 def cells_of(metrics, request):
     return summarise(select(metrics, request), request)
 
 
-def cell(cells, dataset, method, figure, shots=None):
-    own = cells[(cells["dataset"] == dataset) & (cells["method"] == method) & (cells["metric"] == figure)]
+def cell(cells, dataset, method, metric, shots=None):
+    own = cells[(cells["dataset"] == dataset) & (cells["method"] == method) & (cells["metric"] == metric)]
     own = own if shots is None else own[own["shots"] == shots]
     assert len(own) == 1
     return own.iloc[0]
@@ -162,14 +163,10 @@ def test_lacking_keys_and_empty_metrics_are_refused():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"kind": "nonsense"}, "no table 'nonsense': choose one of base_to_novel"),
-        ({"datasets": ()}, "datasets of the base_to_novel table"),
-        ({"datasets": ("a", "a")}, "give each once"),
+        ({"table": "nonsense"}, "no table 'nonsense'"),
         ({"shots": (1, 2)}, "one number of shots, not 2"),
-        ({"shots": (0,)}, "shots must be at least 1"),
-        ({"source": "s"}, "has no source"),
         ({"datasets": ("average",)}, "cannot be called 'average'"),
-        ({"kind": "cross_dataset", "source": "a"}, "a is the source"),
+        ({"table": "cross_dataset", "source": "average"}, "cannot be called 'average'"),
     ],
 )
 def test_impossible_requests_are_refused(changed, message):
@@ -188,9 +185,23 @@ def test_an_average_lies_between_the_least_and_the_greatest(pairs):
         for name, (base, novel) in zip(names, pairs, strict=True)
     ]
     cells = cells_of(metrics, ask(datasets=names))
-    for figure in ("base", "novel"):
-        own = cells[cells["metric"] == figure].set_index("dataset")["mean"]
+    for metric in ("base", "novel"):
+        own = cells[cells["metric"] == metric].set_index("dataset")["mean"]
         singles = own.drop("average")
         assert singles.min() - 1e-6 <= own["average"] <= singles.max() + 1e-6
     average = cells[cells["dataset"] == "average"].set_index("metric")["mean"]
     assert average["hm"] <= (average["base"] + average["novel"]) / 2 + 1e-6
+
+
+def test_a_file_of_metrics_is_read_for_its_method_alone(tmp_path):
+    path = tmp_path / "coop.json"
+    write_json(path, {"protocol": "few_shot", "method": "coop", "inputs": {}, "runs": FEW})
+    assert read_runs(path, "few_shot", "coop") == FEW
+    with pytest.raises(UserError, match=r"coop.json does not hold the metrics of maple in few_shot: delete"):
+        read_runs(path, "few_shot", "maple")
+    for content in (FEW, {"protocol": "few_shot", "method": "coop"}, "nonsense"):
+        write_json(path, content)
+        with pytest.raises(UserError, match="does not hold the metrics of coop in few_shot"):
+            read_runs(path, "few_shot", "coop")
+    with pytest.raises(UserError, match=r"none.json does not exist"):
+        read_runs(tmp_path / "none.json", "few_shot", "coop")

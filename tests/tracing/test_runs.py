@@ -6,11 +6,12 @@ import sys
 import pytest
 from mlflow import MlflowClient
 
+from promptdistill.run import RunKey
 from promptdistill.tracing.runs import mlflow_runs
-from promptdistill.tracking.content import Content, key_of
+from promptdistill.tracking.content import Content
 from promptdistill.tracking.store import store_of
 
-KEYS = [key_of("few_shot", "a", "coop+caspl", shots, 1) for shots in (1, 4)]
+KEYS = [str(RunKey("few_shot", "a", "coop+caspl", shots, 1)) for shots in (1, 4)]
 
 
 @pytest.fixture(autouse=True)

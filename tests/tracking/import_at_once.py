@@ -10,9 +10,9 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from small_results import JOBS, METRICS, TABLES
+from small_results import small_experiment
 
-from promptdistill.tracking.content import Results, contents
+from promptdistill.tracking.content import contents
 from promptdistill.tracking.importing import import_runs
 from promptdistill.tracking.store import store_of
 
@@ -20,14 +20,7 @@ FORK = multiprocessing.get_context("fork")  # so that MLflow and torch are impor
 PARTS = {"whole": False, "parts": True}[sys.argv[1]]
 FOLDERS = [Path(name) for name in sys.argv[2:]]
 BARRIER = FORK.Barrier(len(FOLDERS))
-
-
-def read(results):
-    tables, metrics = [results / name for name in TABLES], [results / name for name in METRICS]
-    return contents(tables, metrics, Results(results), JOBS)
-
-
-FOUND = {folder: read(folder) for folder in dict.fromkeys(FOLDERS)}
+FOUND = {folder: contents(small_experiment(folder.parent)) for folder in dict.fromkeys(FOLDERS)}
 
 
 def part(found, number):

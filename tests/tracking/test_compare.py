@@ -1,12 +1,14 @@
 """Runs side by side in the terminal, from the command line to the table."""
 
 import pytest
+import yaml
 from click.testing import CliRunner
-from small_results import CASCADED, COOP, ZERO_SHOT
+from made_up_results import CONFIG_DIR
+from small_results import CASCADED, COOP, ZERO_SHOT, small_experiment
 
 from promptdistill.cli import main
-from promptdistill.tracking.experiment import open_experiment
 from promptdistill.tracking.importing import import_runs
+from promptdistill.tracking.mlflow_experiment import open_experiment
 from promptdistill.tracking.store import store_of
 
 
@@ -19,8 +21,12 @@ def runs(found, results, monkeypatch):
 
 @pytest.fixture
 def compare(results):
+    config = results.parent / "own.yaml"
+    config.write_text(yaml.safe_dump(small_experiment(results.parent).config.model_dump(mode="json")))
+    options = ["--config", str(config), "--config-dir", str(CONFIG_DIR)]
+
     def invoke(*arguments):
-        done = CliRunner().invoke(main, ["compare", *arguments, "--results", str(results)])
+        done = CliRunner().invoke(main, ["compare", *arguments, *options])
         return done.output
 
     return invoke

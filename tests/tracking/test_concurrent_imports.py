@@ -12,8 +12,8 @@ from servers import mlflow_server, postgres_binaries, postgres_server, without_m
 from services import absent
 from small_results import COOP, KEYS
 
-from promptdistill.tracking.experiment import open_experiment
 from promptdistill.tracking.importing import import_runs
+from promptdistill.tracking.mlflow_experiment import open_experiment
 from promptdistill.tracking.store import Store
 
 HERE = Path(__file__).parent
@@ -109,7 +109,7 @@ def test_imports_of_different_results_leave_one_of_them(results, tmp_path, found
     other = tmp_path / "other/results"
     shutil.copytree(results, other)
     (tmp_path / "other/results/mlflow.db").unlink()
-    history = other / f"adapting/{COOP[:-4]}/2shots_seed1.history.json"
+    history = other / f"adapting/{COOP}.history.json"
     history.write_text('[{"epoch": 0, "lr": 0.5, "loss": 0.25}]')
     with mlflow_server(tmp_path) as uri:
         store = Store(uri, "different")

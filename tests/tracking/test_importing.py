@@ -1,16 +1,21 @@
 """Bringing real results into a real SQLite store: once, again, changed, and after accidents."""
 
+import json
 import time
 
 import pytest
+import yaml
+from click.testing import CliRunner
+from made_up_results import CONFIG_DIR
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
-from small_results import CASCADED, COOP, KEYS, PROBE, ZERO_SHOT
+from small_results import CASCADED, COOP, KEYS, PROBE, ZERO_SHOT, small_experiment
 
+from promptdistill.cli import main
 from promptdistill.errors import UserError
 from promptdistill.tracking import importing
-from promptdistill.tracking.experiment import KEY, open_experiment
 from promptdistill.tracking.importing import CONTENT, import_runs
+from promptdistill.tracking.mlflow_experiment import KEY, open_experiment
 from promptdistill.tracking.store import Store, store_of
 
 PARENT = "mlflow.parentRunId"
@@ -39,8 +44,7 @@ def current(store):
 
 def change(results, key=COOP):
     """Another loss curve for one run."""
-    shots, seed = key.split("/")[-2:]
-    history = results / f"adapting/{key[:-4]}/{shots}shots_seed{seed}.history.json"
+    history = results / f"adapting/{key}.history.json"
     history.write_text(history.read_text().replace('"epoch": 1', '"epoch": 2'))
 
 
@@ -132,7 +136,7 @@ def test_of_two_runs_of_one_key_the_same_one_always_stays(found, store):
 def test_the_later_generation_stays_whatever_its_id(found, store, results):
     """A run that replaces another must win, and ids are random."""
     for number in range(4):
-        history = results / f"adapting/{COOP[:-4]}/2shots_seed1.history.json"
+        history = results / f"adapting/{COOP}.history.json"
         history.write_text(f'[{{"epoch": 0, "lr": 0.1, "loss": {number}}}]')
         import_runs(found(), store)
         assert current(store)[COOP].data.metrics["training/loss"] == number
@@ -192,3 +196,13 @@ def test_a_server_that_does_not_answer_is_named(found):
         UserError, match=r"MLflow \(http://127.0.0.1:9, experiment e\) says: .*Connection refused"
     ):
         import_runs(found(), Store("http://ada:secret@127.0.0.1:9", "e"))
+
+
+def test_the_command_takes_the_configuration_alone(results, store):
+    config = results.parent / "own.yaml"
+    config.write_text(yaml.safe_dump(small_experiment(results.parent).config.model_dump(mode="json")))
+    options = ["--config", str(config), "--config-dir", str(CONFIG_DIR)]
+    done = CliRunner().invoke(main, ["track", *options])
+    assert done.stdout == f"{len(KEYS)} new, 0 replaced, 0 unchanged runs in {store}\n", done.stderr
+    receipt = json.loads((results / "tracking.json").read_text())
+    assert receipt["runs"] == {key: run.info.run_id for key, run in current(store).items()}

@@ -1,4 +1,4 @@
-"""`promptdistill trace` and `verify` on real runs: every file behind a number, and what is said of damage."""
+"""`promptdistill trace` and `verify` on real runs: every file behind a number, and what is another now."""
 
 import contextlib
 import hashlib
@@ -13,15 +13,18 @@ from click.testing import CliRunner
 from running import copy_project, run_snakemake
 
 from promptdistill.cli import main
-from promptdistill.config import Config, digest
+from promptdistill.config import digest
 from promptdistill.experiment import Experiment
+from promptdistill.tracking.content import contents
 
 CONFIG = Path(__file__).parent / "trace.yaml"
 PATTERNS = "mini_patterns"
 CASCADED = f"{PATTERNS},coop+caspl"
-TRAINED = {"table", "metrics", "predictions", "prompt", "split", "receipt", "published split"}
-ON_SHOTS = TRAINED | {"draw", "features", "shard"}
-ASKED = TRAINED | {"draw", "answers", "classifier", "regions", "shard"}
+RUN = f"base_to_novel/{PATTERNS}/coop+caspl/2/1"
+TESTED = {"table", "metrics", "predictions", "split", "receipt", "published split"}
+LOOKED_UP = TESTED | {"features", "shard"}
+ON_SHOTS = LOOKED_UP | {"prompt", "draw"}
+ASKED = TESTED | {"prompt", "draw", "answers", "shard", "classifier", "regions"}
 BOOSTED = ON_SHOTS | ASKED | {"boosting"}
 
 
@@ -39,11 +42,14 @@ def finished(tmp_path_factory):
     return folder
 
 
-def run_trace(project, table, cell, *options, **environment):
-    """The command, in the folder of the project."""
-    command = ["trace", f"results/tables/{table}.csv", "--cell", cell, *options]
+def run(project, *command, **environment):
+    """A command, in the folder of the project."""
     with contextlib.chdir(project):
         return CliRunner().invoke(main, command, env={"MLFLOW_TRACKING_URI": None, **environment})
+
+
+def run_trace(project, table, cell, *options, **environment):
+    return run(project, "trace", f"results/tables/{table}.csv", "--cell", cell, *options, **environment)
 
 
 def traced(project, table, cell, *options):
@@ -60,9 +66,9 @@ def traced(project, table, cell, *options):
 
     for file in trace["cell"]["files"]:
         collect(file)
-    for run in trace["runs"]:
-        collect(run["metrics"])
-        collect(run["predictions"])
+    for one in trace["runs"]:
+        collect(one["metrics"])
+        collect(one["predictions"] or one["metrics"])
     return done.exit_code, trace, files
 
 
@@ -79,7 +85,7 @@ def traced(project, table, cell, *options):
         ("ablation_fdbpl", "average,fdbpl@regions_1", [], ASKED, 2),
         ("few_shot", f"{PATTERNS},coop", ["--shots", "2"], ON_SHOTS, 1),
         ("few_shot", f"{PATTERNS},linear_probe", ["--shots", "1"], ON_SHOTS, 1),
-        ("few_shot", f"{PATTERNS},zero_shot", [], ON_SHOTS - {"draw", "prompt"}, 1),
+        ("few_shot", f"{PATTERNS},zero_shot", [], LOOKED_UP, 1),
         ("cross_dataset", "mini_shapes,coop+caspl", [], BOOSTED, 1),
         ("cross_dataset", "average,coop+caspl", [], BOOSTED, 1),
         ("cross_dataset", f"{PATTERNS},fdbpl", [], ASKED, 1),
@@ -130,29 +136,42 @@ def test_no_file_of_the_workflow_is_left_out(finished, table, cell, predictions)
 def test_values_and_provenance_are_the_tables(finished):
     """Metrics of every seed and of the cell, the whole configuration, packages, and MLflow's runs."""
     _, trace, files = traced(finished, "base_to_novel", CASCADED)
-    cell = trace["cell"]
     rows = pd.read_csv(finished / "results/tables/base_to_novel.csv")
     rows = rows[(rows["dataset"] == PATTERNS) & (rows["method"] == "coop+caspl")].set_index("metric")
-    for metric, (mean, deviation) in cell["values"].items():
+    for metric, (mean, deviation) in trace["cell"]["values"].items():
         assert (mean, deviation) == tuple(rows.loc[metric, ["mean", "std"]])
     imported = json.loads((finished / "results/tracking.json").read_text())["runs"]
-    assert [run["key"] for run in trace["runs"]] == [
-        f"base_to_novel/{PATTERNS}/coop+caspl/2/{seed}" for seed in (1, 2)
-    ]
     for run in trace["runs"]:
-        content = json.loads((finished / run["metrics"]["path"]).read_text())
-        own = next(row for row in content["runs"] if row["key"] == run["key"])
+        rows = json.loads((finished / run["metrics"]["path"]).read_text())["runs"]
+        own = next(row for row in rows if row["key"] == run["key"])
         assert run["values"] == {name: pytest.approx(own[name], abs=1e-4) for name in ("base", "novel", "hm")}
         assert (run["mlflow"], run["mlflow_fits"]) == (imported[run["key"]], True)
     page = (finished / "results/tables/base_to_novel.md").read_text()
+    cell = trace["cell"]
     assert f"configuration {cell['config_sha256'][:12]}, commit {cell['commit']}" in page
-    config = Config.model_validate(cell["configuration"])
-    assert config == Experiment.read(CONFIG, finished / "config").config
-    assert digest(config) == cell["config_sha256"]
+    config = Experiment.read(CONFIG, finished / "config").config
+    assert (config.model_dump(mode="json"), digest(config)) == (cell["configuration"], cell["config_sha256"])
     assert json.loads((finished / cell["record"]).read_text())["configuration"] == cell["configuration"]
     prompt = next(file for file in files.values() if file["what"] == "prompt")
     assert prompt["facts"]["method"] == "coop+caspl"
     assert prompt["facts"]["versions"] == cell["versions"]
+
+
+def test_what_is_tracked_is_what_the_artifacts_say(finished):
+    """Parameters of a real prompt, its curve, the time of its job, and its data set."""
+    _, _, files = traced(finished, "base_to_novel", CASCADED)
+    prompt = files[f"results/adapting/{RUN}.safetensors"]
+    with contextlib.chdir(finished):
+        runs = contents(Experiment.read(CONFIG, Path("config")))
+    run = next(one for one in runs if one.key == RUN)
+    for name, value in prompt["facts"]["hyperparameters"].items():
+        assert run.params[f"hyperparameters.{name}"] == str(value)
+    for used in prompt["inputs"]:
+        assert run.params[f"{used['what']}_sha256"] == used["recorded"][:12]
+    history = json.loads((finished / f"results/adapting/{RUN}.history.json").read_text())
+    assert [p.value for p in run.points if p.name == "training/loss"] == [row["loss"] for row in history]
+    assert run.seconds > 0
+    assert [(use.name, use.context) for use in run.datasets] == [(PATTERNS, "training and testing")]
 
 
 def test_the_tree_of_the_terminal(finished):
@@ -160,7 +179,7 @@ def test_the_tree_of_the_terminal(finished):
     assert done.exit_code == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"base_to_novel: coop+caspl on {PATTERNS}, 2 shots: base ")
-    assert sum(f"base_to_novel/{PATTERNS}/coop+caspl/2/" in line for line in lines if "MLflow" in line) == 2
+    assert sum(f"base_to_novel/{PATTERNS}/coop+caspl/2/" in line and "(MLflow" in line for line in lines) == 2
     assert sum(re.search(r"\(MLflow run \w+\)", line) is not None for line in lines) == 2
     assert "(whole in results/tables/base_to_novel_record.json)" in done.stdout
     boosting = f"boosting  results/boosting/{PATTERNS}/boosted.safetensors  "
@@ -214,7 +233,6 @@ def test_a_replaced_boosting_prompt(finished):
     assert re.search(r"1 of \d+ files: not what this number was made from\.", shown.stdout)
 
 
-RUN = f"base_to_novel/{PATTERNS}/coop+caspl/2/"
 BASE = ("base_to_novel", CASCADED)
 ASKING = ("base_to_novel", f"{PATTERNS},fdbpl")
 STUDENT = ("base_to_novel", f"{PATTERNS},promptkd")
@@ -227,8 +245,8 @@ DRAWN = f"features/{PATTERNS}/boosted/1/base_to_novel/2/1"
         ("tables/base_to_novel.csv", "table", *BASE),
         ("tables/base_to_novel_seeds.csv", "table", *BASE),
         ("metrics/base_to_novel/coop+caspl.json", "metrics", *BASE),
-        (f"predictions/{RUN}1.parquet", "predictions", *BASE),
-        (f"adapting/{RUN}2.safetensors", "prompt", *BASE),
+        (f"predictions/{RUN}.parquet", "predictions", *BASE),
+        (f"adapting/{RUN[:-1]}2.safetensors", "prompt", *BASE),
         (f"splits/{PATTERNS}/split.json", "split", *BASE),
         (f"splits/{PATTERNS}/2/2.json", "draw", *BASE),
         (f"{DRAWN}/manifest.json", "features", *BASE),
@@ -290,12 +308,29 @@ def test_what_cannot_be_traced_is_said_in_one_sentence(finished, table, cell, me
     assert message in sentence
 
 
-def run_verify(project, *run):
-    """The command on the whole experiment, or on one run: its status, and its lines."""
-    with contextlib.chdir(project):
-        done = CliRunner().invoke(main, ["verify", *run, "--config", str(CONFIG)])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
-    return done.exit_code, done.stdout.splitlines()
+def test_a_run_by_its_key(finished):
+    done = run(finished, "trace", RUN, "--config", str(CONFIG), "--json")
+    (traced_run,) = json.loads(done.stdout)["runs"]
+    _, trace, _ = traced(finished, "base_to_novel", CASCADED)
+    first = trace["runs"][0]
+    assert (done.exit_code, traced_run["key"]) == (0, RUN)
+    assert traced_run["predictions"] == first["predictions"]
+    assert traced_run["values"] == {
+        name: pytest.approx(value, abs=1e-4) for name, value in first["values"].items()
+    }
+
+
+def test_real_results_belong_together_until_one_is_another(finished):
+    done = run(finished, "verify", "--config", str(CONFIG))
+    assert (done.exit_code, done.stdout[-14:]) == (0, ": none wrong.\n"), done.stdout
+    place = f"results/features/{PATTERNS}/boosted/test/shard-00000.safetensors"
+    with replaced(finished / place, (finished / place).read_bytes() + b"\n"):
+        done = run(finished, "verify", "--config", str(CONFIG))
+        other = run(finished, "verify", RUN.replace("coop+caspl", "fdbpl"), "--config", str(CONFIG))
+    line, last = done.stdout.splitlines()
+    assert line.startswith(f"{place}: damaged: its content is not what it was written with (used by ")
+    assert last.endswith(": 1 wrong.")
+    assert (done.exit_code, other.exit_code) == (1, 0)
 
 
 def flipped(content):
@@ -305,14 +340,6 @@ def flipped(content):
         + bytes([content[len(content) // 2] ^ 1])
         + content[len(content) // 2 + 1 :]
     )
-
-
-def test_results_that_nobody_touched_belong_together(finished):
-    status, lines = run_verify(finished)
-    assert status == 0
-    (summary,) = lines
-    assert re.fullmatch(r"\d+ files and the metrics of \d+ runs: none wrong\.", summary)
-    assert run_verify(finished, f"{RUN}1")[0] == 0
 
 
 # A file of every kind that something was made from, and another of its kind.
@@ -344,8 +371,8 @@ KINDS = {
         f"teachers/base_to_novel/{PATTERNS}/promptkd_teacher/2/1.safetensors",
         "teachers/transfer/mini_shapes/promptkd_teacher/2/1.safetensors",
     ),
-    "prompt": (f"adapting/{RUN}1.safetensors", f"adapting/{RUN}2.safetensors"),
-    "predictions": (f"predictions/{RUN}1.parquet", f"predictions/{RUN}2.parquet"),
+    "prompt": (f"adapting/{RUN}.safetensors", f"adapting/{RUN[:-1]}2.safetensors"),
+    "predictions": (f"predictions/{RUN}.parquet", f"predictions/{RUN[:-1]}2.parquet"),
     "metrics": ("metrics/base_to_novel/coop+caspl.json", "metrics/base_to_novel/coop.json"),
     "table": ("tables/base_to_novel.csv", "tables/few_shot.csv"),
 }
@@ -360,14 +387,14 @@ def test_verify_names_what_is_damaged(finished, kind, damage):
     content, others = path.read_bytes(), other.read_bytes()
     if damage == "swapped":
         with replaced(path, others), replaced(other, content):
-            status, lines = run_verify(finished)
+            done = run(finished, "verify", "--config", str(CONFIG))
         named = set(places)
     else:
         with replaced(path, {"flipped": flipped(content), "cut": content[:-7], "deleted": None}[damage]):
-            status, lines = run_verify(finished)
+            done = run(finished, "verify", "--config", str(CONFIG))
         named = {places[0]}
-    assert status == 1
-    *faults, summary = lines
+    assert done.exit_code == 1, done.output
+    *faults, summary = done.stdout.splitlines()
     assert {line.partition(": ")[0].removeprefix("results/") for line in faults} == named
     assert summary.endswith(f": {len(named)} wrong.")
     said = "missing" if damage == "deleted" else "damaged|replaced"
@@ -385,8 +412,9 @@ def test_verify_measures_edited_metrics_again(finished):
     table = json.loads(record.read_text())
     table["inputs"]["metrics/coop"]["sha256"] = hashlib.sha256(edited).hexdigest()
     with replaced(metrics, edited):
-        assert run_verify(finished)[0] == 1
+        assert run(finished, "verify", "--config", str(CONFIG)).exit_code == 1
         with replaced(record, json.dumps(table).encode()):
-            status, lines = run_verify(finished)
+            done = run(finished, "verify", "--config", str(CONFIG))
     said = f"{row['key']} has base 99.5000, but results/predictions/{row['key']}.parquet gives {right:.4f}"
-    assert (status, lines[:-1]) == (1, [f"results/metrics/base_to_novel/coop.json: {said}"])
+    assert done.exit_code == 1
+    assert done.stdout.splitlines()[:-1] == [f"results/metrics/base_to_novel/coop.json: {said}"]

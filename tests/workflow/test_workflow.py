@@ -4,10 +4,15 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from running import FAST, artifacts, copy_project, jobs, run_snakemake, start_snakemake
+from running import FAST, ROOT, artifacts, copy_project, jobs, run_snakemake, start_snakemake
+
+from promptdistill.experiment import Experiment
+from promptdistill.graph import Prompt, everything, targets
+from promptdistill.validation import merged, read_yaml
 
 FAST_RUN = ("--cores", 2, "--configfile", FAST)
 
@@ -23,13 +28,11 @@ def test_the_published_tables_are_planned_whole(project):
     planned = jobs(done.stdout + done.stderr)
     trained, student, probe = 10, 1, 1  # methods trained on shots, from a teacher, and in few_shot alone
     expected = {
-        **{f"adapt_base_to_novel_{number}": 11 * trained for number in range(3)},
-        **{f"distill_base_to_novel_{number}": 11 * student for number in range(3)},
+        **{f"adapt_base_to_novel_{number}": 11 * (trained + student) for number in range(3)},
         **{f"evaluate_base_to_novel_{number}": 11 * (trained + student) for number in range(3)},
         **{f"adapt_few_shot_{number}": 11 * (trained + probe) for number in range(15)},
         **{f"evaluate_few_shot_{number}": 11 * (trained + probe) for number in range(15)},
-        **{f"adapt_transfer_{number}": trained for number in range(3)},
-        **{f"distill_transfer_{number}": 10 * student for number in range(3)},
+        **{f"adapt_transfer_{number}": trained + 10 * student for number in range(3)},
         **{f"evaluate_transfer_{number}": 15 * trained + 10 * student for number in range(3)},
         **{f"features_base_to_novel_{number}": 11 * 5 for number in range(3)},  # 50 and 10 twice, 20 once
         **{f"features_few_shot_{number}": 11 * 4 for number in range(15)},  # promptsrc's 50 are coop's
@@ -53,25 +56,23 @@ def test_the_published_tables_are_planned_whole(project):
     assert planned == expected
 
 
-def test_regions_of_another_scale_for_one_method(project):
+def test_regions_of_another_scale_for_one_method():
     """They are cut and looked up apart from those of the experiment, which boosting keeps."""
-    target = "results/adapting/base_to_novel/mini_patterns/fdbpl+caspl/2shots_seed1.safetensors"
-    own = "overrides={fdbpl+caspl: {prompt_depth: 3, region_scale: [0.25, 1.0]}}"
-    done = run_snakemake(target, "-n", "-p", "--configfile", FAST, "--config", own, cwd=project)
-    printed = done.stdout + done.stderr
-    assert done.returncode == 0, printed
-    assert "--lookup results/lookup/mini_patterns/zero_shot/20_0.25to1.0regions" in printed
-    assert "--regions 20 --region-seed 1 --region-scale 0.25 1.0 --max-gb" in printed
-    assert "--lookup results/lookup/mini_patterns/zero_shot/1regions" in printed  # boosting: one epoch
+    own = {"fdbpl+caspl": {"prompt_depth": 3, "region_scale": [0.25, 1.0]}}
+    content = merged(read_yaml(FAST), {"overrides": own})
+    fast = Experiment.checked(content, ROOT / "config")
+    inputs = Prompt.parse("base_to_novel/mini_patterns/fdbpl+caspl/2/1").inputs(fast)
+    for name in ("answers", "regions"):
+        assert inputs[name][0].region_set == "20_0.25to1.0"
+    (boosting,) = inputs["boosting"]
+    assert boosting.inputs(fast)["answers"][0].region_set == "1"  # one epoch
 
 
-def test_an_own_experiment_inherits_nothing_from_the_default(project):
+def test_an_own_experiment_inherits_nothing_from_the_default():
     """The published depths, not those of the miniature student, reach the commands."""
-    target = "results/paper/adapting/base_to_novel/dtd/promptsrc+caspl/16shots_seed1.safetensors"
-    done = run_snakemake(target, "-n", "-p", "--configfile", "config/paper.yaml", cwd=project)
-    printed = done.stdout + done.stderr
-    assert '"prompt_depth": 12' in printed
-    assert '"prompt_depth": 3' not in printed
+    paper = Experiment.read(ROOT / "config/paper.yaml", ROOT / "config")
+    prompt = Prompt.parse("base_to_novel/dtd/promptsrc+caspl/16/1")
+    assert prompt.parameters(paper)["hyperparameters"]["prompt_depth"] == 12
 
 
 def test_the_slurm_profile_is_found(project):
@@ -119,12 +120,26 @@ def test_another_experiment_of_mlflow_is_filled_without_any_other_job(finished):
     assert set(jobs(done.stdout + done.stderr)) == {"track", "all"}
 
 
-def test_no_training_job_loads_the_teacher(finished):
-    """Only the lookup's command names it; a table's keeps the whole configuration for `trace`."""
-    done = run_snakemake(*FAST_RUN, "-n", "-F", "-p", cwd=finished)
-    commands = [line for line in done.stdout.splitlines() if "promptdistill " in line]
-    named = {re.search(r"promptdistill (\w+)", line)[1] for line in commands if "teacher" in line}
-    assert named == {"lookup", "table"}
+def test_no_training_job_depends_on_the_teacher():
+    """Only its lookup does; a table's record keeps the whole configuration."""
+    fast = Experiment.read(FAST, ROOT / "config")
+    asks = {
+        artifact.rule
+        for artifact in everything(targets(fast), fast)
+        if "miniature-teacher" in str(artifact.parameters(fast))
+    }
+    assert asks == {"lookup", "table"}
+
+
+def test_a_step_by_hand_is_the_step_of_the_workflow(finished, tmp_path):
+    """A key and the configuration file are all that it takes; the bytes are the same."""
+    prompt = finished / "results/adapting/base_to_novel/mini_patterns/coop+caspl/2/1.safetensors"
+    before = prompt.read_bytes()
+    prompt.unlink()
+    command = [sys.executable, "-m", "promptdistill", "adapt", "base_to_novel/mini_patterns/coop+caspl/2/1"]
+    environment = os.environ | {"PYTHONPATH": str(finished / "src")}
+    subprocess.run([*command, "--config", FAST], cwd=finished, env=environment, check=True)
+    assert prompt.read_bytes() == before
 
 
 def planned(project, *arguments):
@@ -137,7 +152,7 @@ def test_an_edited_method_reruns_alone(finished):
     """An edit to methods/coop.py reruns CoOp, plain and cascaded, and what follows; no other method."""
     source = finished / "src/promptdistill/methods/coop.py"
     original = source.read_bytes()
-    source.write_bytes(original + b"\n# edited\n")
+    source.write_bytes(original + b"\n_EDITED = True\n")
     try:
         rules, printed = planned(finished)
     finally:
@@ -152,6 +167,19 @@ def test_an_edited_method_reruns_alone(finished):
     }
     learned = set(re.findall(r"mini_patterns: learning ([\w+]+)", printed))
     assert learned == {"coop", "coop+caspl"}
+
+
+def test_an_edited_comment_reruns_nothing(finished):
+    """Nor does a docstring, or another layout, of what every stage imports."""
+    source = finished / "src/promptdistill/files.py"
+    original = source.read_text()
+    source.write_text(
+        original.replace('"""Atomic writes', '"""# A comment.\n\nAtomic writes') + "\n# edited\n"
+    )
+    try:
+        assert planned(finished)[0] == set()
+    finally:
+        source.write_text(original)
 
 
 def test_a_changed_hyperparameter_reruns_its_method_alone(finished, tmp_path):
@@ -187,7 +215,7 @@ def test_a_longer_training_reruns_no_other_method(finished, tmp_path):
 
 def test_a_teacher_asked_in_parts_gives_the_same_lookup(finished, project):
     """Two jobs share the shards of a data set; the lookup has the same bytes as one job's."""
-    target = "results/lookup/mini_patterns/zero_shot/1regions/manifest.json"
+    target = "results/lookup/mini_patterns/zero_shot/1/manifest.json"
     sizes = "lookup={shard_images: 100, parts: 2}"
     done = run_snakemake(target, *FAST_RUN, "--config", sizes, cwd=project)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -195,8 +223,8 @@ def test_a_teacher_asked_in_parts_gives_the_same_lookup(finished, project):
     one_job = ("--config", "results=whole", "lookup={shard_images: 100}")
     done = run_snakemake(target.replace("results", "whole"), *FAST_RUN, *one_job, cwd=project)
     assert done.returncode == 0, done.stderr[-3000:]
-    whole = (project / "whole/lookup/mini_patterns/zero_shot/1regions").iterdir()
-    parts = project / "results/lookup/mini_patterns/zero_shot/1regions"
+    whole = (project / "whole/lookup/mini_patterns/zero_shot/1").iterdir()
+    parts = project / "results/lookup/mini_patterns/zero_shot/1"
     assert {path.name: path.read_bytes() for path in whole} == {
         path.name: path.read_bytes() for path in parts.iterdir() if path.is_file()
     }

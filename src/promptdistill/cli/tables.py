@@ -1,17 +1,14 @@
 """The commands from metrics to tables."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
-
+from ..artifacts import Sources
+from ..config import digest, variants_of
 from ..experiment import Experiment
 from ..graph import AblationTable, Overview, Table
 from .group import main
 from .options import key_argument, with_experiment
-
-if TYPE_CHECKING:
-    from ..artifacts import Sources
 
 
 @main.command()
@@ -25,10 +22,8 @@ def table(artifact: Table, experiment: Experiment) -> None:
 
     request = Request.of(experiment, artifact.table)
     sources, rows = _read(artifact, experiment)
-    published = sources.get("published")
-    files = write_table(
-        rows, request, _output(artifact, experiment), published=published, **_foot(experiment)
-    )
+    output, foot = _output(artifact, experiment), _foot(experiment)
+    files = write_table(rows, request, output, published=sources.get("published"), **foot)
     write_record(files, request, experiment, sources)
 
 
@@ -37,7 +32,6 @@ def table(artifact: Table, experiment: Experiment) -> None:
 @with_experiment
 def ablation(artifact: AblationTable, experiment: Experiment) -> None:
     """Compare a method with its variants, as CSV, Markdown, HTML, LaTeX and a plot, from metrics."""
-    from ..config import variants_of
     from ..report.record import write_record
     from ..report.render import write_ablation
     from ..report.request import Request
@@ -63,9 +57,8 @@ def overview(experiment: Experiment) -> None:
     write_overview(tables, metrics, metrics.with_name("averages.csv"))
 
 
-def _read(artifact: Table | AblationTable, experiment: Experiment) -> tuple["Sources", list[dict[str, Any]]]:
+def _read(artifact: Table | AblationTable, experiment: Experiment) -> tuple[Sources, list[dict[str, Any]]]:
     """What a table is made from, and the runs in its files of metrics."""
-    from ..artifacts import Sources
     from ..report.summary import read_runs
 
     metrics = {
@@ -85,6 +78,4 @@ def _output(artifact: Table | AblationTable, experiment: Experiment) -> Path:
 
 def _foot(experiment: Experiment) -> dict[str, str]:
     """What stands under a table of the experiment."""
-    from ..config import digest
-
     return {"note": experiment.config.note or "", "config_hash": digest(experiment.config)}

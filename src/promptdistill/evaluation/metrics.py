@@ -10,7 +10,7 @@ from pyarrow import ArrowException
 from ..artifacts import INPUTS, Input, Roots, read_header
 from ..errors import UserError
 from ..files import write_json
-from ..protocols.base import Protocol, Tested
+from ..protocols.base import Protocol, SubsetResult
 from ..run import RunKey
 
 _KEYS = ("protocol", "dataset", "source", "method", "shots", "seed")
@@ -26,7 +26,7 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         raise UserError(f"{path} is damaged: delete it and evaluate again.") from None
 
 
-def tested_subsets(path: Path) -> tuple[list[Tested], dict[str, Any]]:
+def tested_subsets(path: Path) -> tuple[list[SubsetResult], dict[str, Any]]:
     """What was tested of each subset, in order, and the header of the predictions."""
     predictions, header = read_predictions(path)
     right = predictions["prediction"] == predictions["label"]
@@ -37,7 +37,7 @@ def tested_subsets(path: Path) -> tuple[list[Tested], dict[str, Any]]:
             raise UserError(f"{path} has no test image of the subset {subset['name']}: check the split.")
         own = counted.loc[subset["name"]]
         tested.append(
-            Tested(**subset, right=own["sum"].to_dict(), images=own["count"].to_dict()),
+            SubsetResult(**subset, right=own["sum"].to_dict(), images=own["count"].to_dict()),
         )
     return tested, header
 

@@ -13,13 +13,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..artifacts import CLASSIFIER
 from ..config import BackboneConfig, FeatureType, Precision, Regions
 from ..errors import UserError
 from ..files import atomic
 from ..validation import Strict
 from .shards import Manifest, mapped, read_manifest, verify
-
-CLASSIFIER = "classifier.safetensors"
 
 
 class LookupOrigin(Strict):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..artifacts import Inputs
+from ..artifacts import CLASSIFIER, Inputs
 from ..clip.backbone import Backbone
 from ..clip.prompt_file import load_frozen
 from ..clip.prompted import PromptedClip
@@ -20,7 +20,7 @@ from ..data.images import normalise
 from ..data.splits import Item
 from ..files import sha256
 from .loading import AllRegions, WholeImages, load
-from .lookup import CLASSIFIER, Classifier, LookupManifest, LookupOrigin, write_classifier
+from .lookup import Classifier, LookupManifest, LookupOrigin, write_classifier
 from .region_store import RegionStore
 from .rows import images_sha256
 from .shards import Shard, build_shards, write_manifest

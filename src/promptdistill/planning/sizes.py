@@ -37,6 +37,6 @@ def drawn_images(experiment: Experiment, dataset: str, protocol: str, shots: int
 
 
 def sessions(experiment: Experiment, protocol: str) -> int:
-    """Sessions of a training, each on as many images; 1 for boosting prompts of a protocol that is not run."""
+    """Sessions of a training, each on as many images; 1 for a protocol that is not run."""
     settings = experiment.protocols.get(protocol)
     return PROTOCOLS[protocol].session_count(settings) if settings else 1

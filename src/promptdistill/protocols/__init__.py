@@ -8,7 +8,7 @@ import pkgutil
 
 from ..errors import UserError
 from ..validation import did_you_mean
-from .base import Metric, Protocol, ProtocolSettings, Session, Subset, Table, Tested
+from .base import Metric, Protocol, ProtocolSettings, Session, Subset, SubsetResult, Table
 
 __all__ = [
     "PROTOCOLS",
@@ -18,8 +18,8 @@ __all__ = [
     "ProtocolSettings",
     "Session",
     "Subset",
+    "SubsetResult",
     "Table",
-    "Tested",
     "protocol_named",
     "protocol_of",
 ]

@@ -70,7 +70,7 @@ class Subset:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tested:
+class SubsetResult:
     """What came out of a subset: images, and right predictions among them, of each label that has any.
 
     `classes` counts its label set; `session` is the index of the session after which it was tested.
@@ -169,7 +169,7 @@ class Protocol:
         """What runs are measured by, in the tables' order."""
         return (ACCURACY,)
 
-    def measure(self, tested: list[Tested]) -> dict[str, float]:
+    def measure(self, tested: list[SubsetResult]) -> dict[str, float]:
         """The metrics, in percent, by name, from what came out of the subsets, in their order."""
         return {"accuracy": tested[0].accuracy()}
 

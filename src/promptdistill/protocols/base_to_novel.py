@@ -1,7 +1,7 @@
 """Base to novel: train on few shots of the base classes, test base and novel classes apart."""
 
 from ..data.splits import Split, base_count
-from .base import Metric, Protocol, ProtocolSettings, Session, Subset, Table, Tested, subset
+from .base import Metric, Protocol, ProtocolSettings, Session, Subset, SubsetResult, Table, subset
 
 
 def harmonic_mean(base: float, novel: float) -> float:
@@ -54,7 +54,7 @@ class BaseToNovel(Protocol):
         """Base and novel accuracy, and their harmonic mean."""
         return METRICS
 
-    def measure(self, tested: list[Tested]) -> dict[str, float]:
+    def measure(self, tested: list[SubsetResult]) -> dict[str, float]:
         """Base and novel accuracy, and their harmonic mean."""
         base, novel = (subset.accuracy() for subset in tested)
         return {"base": base, "novel": novel, "hm": harmonic_mean(base, novel)}

@@ -44,7 +44,7 @@ class TableRecord(Strict):
 
 
 def record_path(table: Path) -> Path:
-    """Where the record of a table lies, for its CSV file."""
+    """Where the record of a table lies, for its CSV file or its path without ending."""
     return table.with_name(f"{table.stem}_record.json")
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..artifacts import INPUTS, Sources, read_header, require_made_from
+from ..artifacts import INPUTS, Sources, history_path, read_header, require_made_from
 from ..clip.backbone import Backbone
 from ..clip.prompt_file import Header, load_frozen, save_prompt
 from ..code import fingerprint
@@ -61,11 +61,6 @@ class Run:
     output: Path
     sources: Sources
     shots: int | None = None
-
-
-def history_path(prompt: Path) -> Path:
-    """Where the loss and learning-rate curve of a prompt lies: beside it."""
-    return prompt.with_suffix(".history.json")
 
 
 def checkpoint_path(prompt: Path, session: int) -> Path:
