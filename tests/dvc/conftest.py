@@ -27,7 +27,9 @@ def finished(tmp_path_factory):
 def repository(finished, tmp_path):
     """A copy of it to change, times of files included; an MLflow store belongs to its own folder."""
     folder = tmp_path / "repository"
-    shutil.copytree(finished, folder, symlinks=True, ignore=shutil.ignore_patterns("mlflow*"))
+    shutil.copytree(
+        finished, folder, symlinks=True, ignore=shutil.ignore_patterns("mlflow.db*", "mlflow-artifacts")
+    )
     return folder
 
 

@@ -1,7 +1,6 @@
 """DVC and Snakemake on one working tree: what each takes for up to date, and what reruns."""
 
 import json
-import re
 
 import pytest
 import yaml
@@ -13,28 +12,26 @@ from repositories import (
     clone,
     commit,
     edit,
+    jobs,
+    make_repository,
     nothing_to_do,
     results,
     run,
     trained,
 )
 
-from promptdistill import layout
-
 COOP = ("config/config.yaml", "coop: {epochs: 1, batch_size: 4}", "coop: {epochs: 1, batch_size: 8}")
-LAYERS = {
-    "data": [layout.sources("data", "pictures", "split")],
-    "lookup": [layout.sources("regions", "lookup"), layout.sources("adapting", method="promptkd_teacher")],
-    "boosting": [layout.sources("boosting")],
-    "adapting": [layout.sources("features", "adapting", "evaluation")],
-    "tables": [layout.sources("metrics", "tables", "tracking")],
-}
+LAYERS = ("data", "lookup", "boosting", "adapting", "tables")
+
+
+def stages():
+    return yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
 def test_repro_runs_the_default_pipeline(finished):
     """Every layer once, and then neither has anything to do."""
     printed = (finished / ".dvc/tmp/repro.log").read_text()
-    assert [layer for layer in LAYERS if f"Running stage '{layer}'" in printed] == list(LAYERS)
+    assert [layer for layer in LAYERS if f"Running stage '{layer}'" in printed] == [*LAYERS]
     assert trained(printed) == {"coop", "coop+caspl", "promptsrc"}
     assert (finished / "results/tables/base_to_novel.md").is_file()
     assert nothing_to_do(finished)
@@ -65,7 +62,7 @@ def test_a_part_of_the_pipeline_is_not_recorded_as_the_whole(repository):
     """Snakemake trained, but made no table: dvc.lock stays, and repro goes on from there."""
     edit(repository, *COOP)
     lock = (repository / "dvc.lock").read_bytes()
-    prompt = "results/adapting/base_to_novel/mini_patterns/coop/2shots_seed1.safetensors"
+    prompt = "results/adapting/base_to_novel/mini_patterns/coop/2/1.safetensors"
     printed = run(f"snakemake --cores 2 {prompt}", repository)
     assert "The default pipeline is not complete" in printed
     assert (repository / "dvc.lock").read_bytes() == lock
@@ -73,11 +70,16 @@ def test_a_part_of_the_pipeline_is_not_recorded_as_the_whole(repository):
     assert nothing_to_do(repository)
 
 
-def test_a_comment_reruns_nothing(repository):
-    """DVC, which hashes the whole entry, asks Snakemake, which has nothing to do."""
-    edit(repository, "config/methods/coop.yaml", "hyperparameters:", "# a remark\nhyperparameters:")
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [("config/methods/coop.yaml", "hyperparameters:"), ("src/promptdistill/methods/coop.py", "class ")],
+)
+def test_a_comment_reruns_nothing(repository, file, line):
+    """DVC, which hashes whole files, asks Snakemake, which has nothing to do in any layer."""
+    edit(repository, file, f"\n{line}", f"\n# a remark\n{line}")
     printed = run("dvc repro", repository)
-    assert NOTHING in printed
+    assert [layer for layer in LAYERS if f"Running stage '{layer}'" in printed] == [*LAYERS]
+    assert printed.count(NOTHING) == sum(stage["cmd"].count("snakemake ") for stage in stages().values())
     assert trained(printed) == set()
     assert nothing_to_do(repository)
 
@@ -86,7 +88,7 @@ def test_metrics_and_plots_are_compared_with_the_last_commit(repository):
     metrics = json.loads(run("dvc metrics show --json", repository))[""]["data"]
     shown = metrics["results/overview/metrics.json"]["data"]["base_to_novel"]
     assert set(shown) == {"zero_shot", "coop", "coop+caspl", "promptsrc"}
-    assert all(set(figures) == {"base", "novel", "hm"} for figures in shown.values())
+    assert all(set(own) == {"base", "novel", "hm"} for own in shown.values())
     # Long enough that accuracies differ.
     edit(repository, *COOP[:2], "coop: {epochs: 8, batch_size: 4, lr: 0.05}")
     run("snakemake --cores 2", repository)
@@ -126,28 +128,36 @@ def test_the_repository_is_a_dvc_repository():
     assert "remote" not in config
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-def test_a_layer_depends_on_all_sources_of_its_rules(layer):
+def test_every_layer_depends_on_all_code_and_entries():
     """Else DVC would skip a layer in which Snakemake has something to do."""
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    named = [ROOT / path for path in stages[layer]["deps"] if path.startswith("src/")]
-    assert all(path.exists() for path in named)
-    for sources in LAYERS[layer]:
-        for source in sources:
-            found = (ROOT / "src/promptdistill" / source.split("promptdistill/", 1)[1]).resolve()
-            assert any(found.is_relative_to(path) for path in named), f"{layer}: {source}"
+    for stage in stages().values():
+        assert {"Snakefile", "workflow/rules", "config/datasets", "config/methods", "src/promptdistill"} <= {
+            *stage["deps"]
+        }
 
 
-def test_every_source_of_a_rule_belongs_to_a_layer(finished):
-    """Inputs of any job of the default pipeline, by Snakemake's own account."""
-    summary = run("snakemake --detailed-summary", finished)
-    sources = set(re.findall(r"src/promptdistill/[\w/-]+\.(?:py|j2|json|safetensors)", summary))
-    assert len(sources) > 40
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
-    named = [path for stage in stages for path in stage["deps"]]
-    assert [
-        one for one in sorted(sources) if not any(f"{one}/".startswith(f"{path}/") for path in named)
-    ] == []
+def test_a_layer_makes_what_it_records(tmp_path):
+    """And leaves nothing of it to a later one; teachers are tuned before they are asked."""
+    make_repository(tmp_path)
+    edit(tmp_path, "config/config.yaml", "promptsrc]", "promptsrc, promptkd]")
+    own, earlier = {}, set()
+    for layer, stage in stages().items():
+        command = (
+            stage["cmd"].replace("snakemake --cores all", "snakemake -n").replace("${results}", "results")
+        )
+        found = jobs(run(command, tmp_path))
+        own[layer] = found - earlier
+        earlier |= found
+    assert own == {
+        "data": {"data", "split", "draw"},
+        "lookup": {"regions", "tune_teacher", "lookup"},
+        "boosting": {"boost"},
+        "adapting": {
+            *("features_base_to_novel_0", "test_features"),
+            *("adapt_base_to_novel_0", "evaluate_base_to_novel_0", "evaluate_zero_shot"),
+        },
+        "tables": {"metrics", "table", "overview", "track"},
+    }
 
 
 def test_outside_a_dvc_repository_the_commands_say_so(tmp_path):

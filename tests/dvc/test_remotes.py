@@ -65,7 +65,7 @@ def test_an_edited_source_reruns_its_method_after_a_pull(local_remote, tmp_path)
     fresh = clone(repository, tmp_path / "fresh")
     run("promptdistill pull", fresh)
     source = fresh / "src/promptdistill/methods/promptsrc.py"
-    source.write_text(source.read_text() + "# edited\n")
+    source.write_text(source.read_text() + "EDITED = True\n")
     planned = run("snakemake -n", fresh)
     assert trained(planned) == {"promptsrc"}
     assert not {"data", "split", "draw", "regions", "lookup", "boost"} & jobs(planned)

@@ -255,6 +255,8 @@ DRAWN = f"features/{PATTERNS}/boosted/1/base_to_novel/2/1"
         (f"lookup/{PATTERNS}/zero_shot/1/manifest.json", "answers", *BASE),
         (f"lookup/{PATTERNS}/zero_shot/1/classifier.safetensors", "classifier", *BASE),
         (f"lookup/{PATTERNS}/zero_shot/2_0.3to0.6/manifest.json", "answers", *ASKING),
+        (f"regions/{PATTERNS}/2_0.3to0.6/manifest.json", "regions", *ASKING),
+        (f"data/{PATTERNS}.json", "receipt", *BASE),
         ("tables/ablation_fdbpl.csv", "table", "ablation_fdbpl", "average,fdbpl"),
         (f"teachers/base_to_novel/{PATTERNS}/promptkd_teacher/2/1.safetensors", "prompt", *STUDENT),
         ("boosting/mini_shapes/boosted_transfer.safetensors", "boosting", "cross_dataset", CASCADED),
@@ -329,3 +331,90 @@ def test_real_results_belong_together_until_one_is_another(finished):
     assert line.startswith(f"{place}: damaged: its content is not what it was written with (used by ")
     assert last.endswith(": 1 wrong.")
     assert (done.exit_code, other.exit_code) == (1, 0)
+
+
+def flipped(content):
+    """One bit in the middle is another."""
+    return (
+        content[: len(content) // 2]
+        + bytes([content[len(content) // 2] ^ 1])
+        + content[len(content) // 2 + 1 :]
+    )
+
+
+# A file of every kind that something was made from, and another of its kind.
+KINDS = {
+    "receipt": (f"data/{PATTERNS}.json", "data/mini_shapes.json"),
+    "split": (f"splits/{PATTERNS}/split.json", "splits/mini_shapes/split.json"),
+    "draw": (f"splits/{PATTERNS}/2/1.json", f"splits/{PATTERNS}/2/2.json"),
+    "regions": (f"regions/{PATTERNS}/1/manifest.json", f"regions/{PATTERNS}/2_0.3to0.6/manifest.json"),
+    "regions shard": (f"regions/{PATTERNS}/1/SHARD", f"regions/{PATTERNS}/2_0.3to0.6/SHARD"),
+    "lookup": (
+        f"lookup/{PATTERNS}/zero_shot/1/manifest.json",
+        "lookup/mini_shapes/zero_shot/1/manifest.json",
+    ),
+    "lookup shard": (f"lookup/{PATTERNS}/zero_shot/1/SHARD", "lookup/mini_shapes/zero_shot/1/SHARD"),
+    "classifier": tuple(
+        f"lookup/{PATTERNS}/{teacher}/1/classifier.safetensors"
+        for teacher in ("zero_shot", "base_to_novel-2-1")
+    ),
+    "features": (f"{DRAWN}/manifest.json", f"{DRAWN[:-1]}2/manifest.json"),
+    "features shard": (f"{DRAWN}/SHARD", f"{DRAWN[:-1]}2/SHARD"),
+    "test features": tuple(
+        f"features/{PATTERNS}/{kind}/test/manifest.json" for kind in ("boosted", "boosted_transfer")
+    ),
+    "boosting prompt": (
+        f"boosting/{PATTERNS}/boosted.safetensors",
+        "boosting/mini_shapes/boosted_transfer.safetensors",
+    ),
+    "teacher's prompt": (
+        f"teachers/base_to_novel/{PATTERNS}/promptkd_teacher/2/1.safetensors",
+        "teachers/transfer/mini_shapes/promptkd_teacher/2/1.safetensors",
+    ),
+    "prompt": (f"adapting/{RUN}.safetensors", f"adapting/{RUN[:-1]}2.safetensors"),
+    "predictions": (f"predictions/{RUN}.parquet", f"predictions/{RUN[:-1]}2.parquet"),
+    "metrics": ("metrics/base_to_novel/coop+caspl.json", "metrics/base_to_novel/coop.json"),
+    "table": ("tables/base_to_novel.csv", "tables/few_shot.csv"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("damage", ["flipped", "cut", "swapped", "deleted"])
+def test_verify_names_what_is_damaged(finished, kind, damage):
+    """Whatever the file is, and whatever happened to it; of two that changed places, both."""
+    places = [place.replace("SHARD", "shard-00000.safetensors") for place in KINDS[kind]]
+    path, other = (finished / "results" / place for place in places)
+    content, others = path.read_bytes(), other.read_bytes()
+    if damage == "swapped":
+        with replaced(path, others), replaced(other, content):
+            done = run(finished, "verify", "--config", str(CONFIG))
+        named = set(places)
+    else:
+        with replaced(path, {"flipped": flipped(content), "cut": content[:-7], "deleted": None}[damage]):
+            done = run(finished, "verify", "--config", str(CONFIG))
+        named = {places[0]}
+    assert done.exit_code == 1, done.output
+    *faults, summary = done.stdout.splitlines()
+    assert {line.partition(": ")[0].removeprefix("results/") for line in faults} == named
+    assert summary.endswith(f": {len(named)} wrong.")
+    said = "missing" if damage == "deleted" else "damaged|replaced"
+    assert all(re.search(rf": ({said})\b.* \(used by results/", line) for line in faults)
+
+
+def test_verify_measures_edited_metrics_again(finished):
+    """Numbers that somebody edited, and the record of their table with them: only a count finds these."""
+    metrics = finished / "results/metrics/base_to_novel/coop.json"
+    record = finished / "results/tables/base_to_novel_record.json"
+    content = json.loads(metrics.read_text())
+    row = content["runs"][0]
+    right, row["base"] = row["base"], 99.5
+    edited = json.dumps(content).encode()
+    table = json.loads(record.read_text())
+    table["inputs"]["metrics/coop"]["sha256"] = hashlib.sha256(edited).hexdigest()
+    with replaced(metrics, edited):
+        assert run(finished, "verify", "--config", str(CONFIG)).exit_code == 1
+        with replaced(record, json.dumps(table).encode()):
+            done = run(finished, "verify", "--config", str(CONFIG))
+    said = f"{row['key']} has base 99.5000, but results/predictions/{row['key']}.parquet gives {right:.4f}"
+    assert done.exit_code == 1
+    assert done.stdout.splitlines()[:-1] == [f"results/metrics/base_to_novel/coop.json: {said}"]
