@@ -101,11 +101,11 @@ class Experiment:
         """A method's name in tables."""
         return method_title(method, self.config_dir)
 
-    def methods_learning_from(self, *what: str) -> list[str]:
-        """Names of all methods that learn from regions, images, a teacher, or nothing."""
-        return [
-            name for name in known_names(self.config_dir / "methods") if self.method(name).learns_from in what
-        ]
+    @property
+    def learning_nothing(self) -> list[str]:
+        """Names of all methods that learn nothing."""
+        methods = known_names(self.config_dir / "methods")
+        return [name for name in methods if self.method(name).learns_from == "nothing"]
 
     def method_files(self, method: str, dataset: str) -> dict[str, Path]:
         """The files that a method reads for a data set, by the names in its entry."""

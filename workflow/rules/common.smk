@@ -7,6 +7,7 @@ from promptdistill.code import fingerprint
 from promptdistill.config import digest
 from promptdistill.files import write_text
 from promptdistill.planning import job_resources
+from promptdistill.run import NO_SEED
 from promptdistill.tracking.store import store_of
 
 CONFIG = EXPERIMENT.config
@@ -30,7 +31,8 @@ def path(kind):
 
 def of_runs(pattern, runs):
     """The paths of some runs, (shots, seed); their other wildcards stay."""
-    return [pattern.replace("{shots}", str(k)).replace("{seed}", str(seed)) for k, seed in runs]
+    named = [(str(shots), NO_SEED if seed is None else str(seed)) for shots, seed in runs]
+    return [pattern.replace("{shots}", shots).replace("{seed}", seed) for shots, seed in named]
 
 
 def artifacts(kind, wildcards, runs):
@@ -71,16 +73,12 @@ def keys(kind, runs=None):
     return lambda wildcards: " ".join(one.key for one in artifacts(kind, wildcards, runs))
 
 
-def memory(backbone):
-    """MB for a job that loads a model; a retry asks for more."""
-    return lambda wildcards, attempt: attempt * job_resources.memory_mb(backbone)
-
-
-def minutes(backbone, hours):
-    """Minutes for a job that takes at most so many hours with ViT-B/16; a retry asks for more."""
-    return lambda wildcards, attempt: attempt * job_resources.minutes(backbone, hours)
-
-
-def methods_learning_from(*what):
-    """A wildcard constraint: the methods, alone and cascaded, that learn from regions, images, a teacher."""
-    return rf"({'|'.join(EXPERIMENT.methods_learning_from(*what))})(@[a-z0-9_]+)?(\+caspl)?"
+def model(backbone, hours, **others):
+    """What a job asks for that loads a model and takes at most so many hours with ViT-B/16; a retry, for more."""
+    return {
+        "mem_mb": lambda wildcards, attempt: attempt * job_resources.memory_mb(backbone),
+        "runtime": lambda wildcards, attempt: attempt * job_resources.minutes(backbone, hours),
+        "cpus_per_task": CONFIG.jobs.threads,
+        "gpu": GPUS,
+        **others,
+    }

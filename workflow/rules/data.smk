@@ -8,10 +8,6 @@ rule data:
         f"{RESULTS}/benchmarks/data/{{dataset}}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime="6h",
     params:
         key=keys(graph.Receipt),
         depends=depends(graph.Receipt),
@@ -33,10 +29,6 @@ rule split:
         f"{RESULTS}/benchmarks/splits/{{dataset}}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime="30m",
     params:
         key=keys(graph.Split),
         depends=depends(graph.Split),
@@ -58,10 +50,6 @@ rule draw:
         f"{RESULTS}/benchmarks/splits/{{dataset}}/{{shots}}/{{seed}}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime="10m",
     params:
         key=keys(graph.Draw),
         depends=depends(graph.Draw),

@@ -41,10 +41,7 @@ rule lookup_part:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads
     resources:
-        mem_mb=memory(TEACHER),
-        runtime=minutes(TEACHER, 3),
-        cpus_per_task=CONFIG.jobs.threads,
-        gpu=GPUS,
+        **model(TEACHER, hours=3),
     params:
         key=keys(graph.LookupPart),
         depends=depends(graph.LookupPart),
@@ -68,10 +65,7 @@ rule lookup:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads
     resources:
-        mem_mb=memory(TEACHER),
-        runtime=minutes(TEACHER, 3),
-        cpus_per_task=CONFIG.jobs.threads,
-        gpu=GPUS,
+        **model(TEACHER, hours=3),
     params:
         key=keys(graph.Lookup),
         depends=depends(graph.Lookup),
@@ -103,11 +97,7 @@ for group in EXPERIMENT.job_groups:
             COMPUTE_ENV
         threads: CONFIG.jobs.threads
         resources:
-            mem_mb=memory(STUDENT),
-            runtime=minutes(STUDENT, 2),
-            cpus_per_task=CONFIG.jobs.threads,
-            gpu=GPUS,
-            turn=1,
+            **model(STUDENT, hours=2, turn=1),
         params:
             runs=keys(graph.DrawFeatures, group.runs),
             depends=depends(graph.DrawFeatures, group.runs),
@@ -133,11 +123,7 @@ rule test_features:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads
     resources:
-        mem_mb=memory(STUDENT),
-        runtime=minutes(STUDENT, 1),
-        cpus_per_task=CONFIG.jobs.threads,
-        gpu=GPUS,
-        turn=1,
+        **model(STUDENT, hours=1, turn=1),
     params:
         key=keys(graph.TestFeatures),
         depends=depends(graph.TestFeatures),

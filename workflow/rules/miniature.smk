@@ -32,10 +32,6 @@ rule miniature_contact_sheet:
         f"{RESULTS}/benchmarks/miniature/contact_sheet.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime="10m",
     params:
         depends=fingerprint("miniature.datasets"),
     message:

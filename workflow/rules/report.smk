@@ -25,10 +25,6 @@ rule table:
         f"{RESULTS}/benchmarks/tables/{{table}}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime="30m",
     params:
         key=keys(graph.Table),
         depends=depends(graph.Table),
@@ -72,10 +68,6 @@ rule ablation_table:
         f"{RESULTS}/benchmarks/tables/ablation_{{method}}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime="30m",
     params:
         key=keys(graph.AblationTable),
         depends=depends(graph.AblationTable),
@@ -103,10 +95,6 @@ rule overview:
         f"{RESULTS}/benchmarks/tables/overview.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime="30m",
     params:
         depends=depends(graph.Overview),
     message:
@@ -128,10 +116,6 @@ rule track:
         f"{RESULTS}/benchmarks/tracking.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime="1h",
     params:
         depends=depends(graph.Tracking),
         # Another server or experiment is to be filled, too.

@@ -1,66 +1,34 @@
 # Predictions of test images, and accuracies.
-# A method that learns nothing.
-rule evaluate_zero_shot:
-    input:
-        unpack(needs(graph.Predictions, [(0, None)])),
-    output:
-        of_runs(path(graph.Predictions), [(0, "-")]),
-    log:
-        f"{RESULTS}/logs/evaluation/{{protocol}}/{{dataset}}/{{method}}/zero_shot.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/evaluation/{{protocol}}/{{dataset}}/{{method}}/zero_shot.tsv"
-    wildcard_constraints:
-        method=methods_learning_from("nothing"),
-    group:
-        "testing"
-    conda:
-        COMPUTE_ENV
-    threads: CONFIG.jobs.threads
-    resources:
-        mem_mb=memory(STUDENT),
-        runtime=minutes(STUDENT, 1),
-        cpus_per_task=CONFIG.jobs.threads,
-        gpu=GPUS,
-        turn=1,
-    params:
-        key=keys(graph.Predictions, [(0, None)]),
-        depends=depends(graph.Predictions, [(0, None)]),
-    message:
-        "{wildcards.dataset}: testing {wildcards.method}, {wildcards.protocol}"
-    shell:
-        "promptdistill evaluate {params.key} {CONFIGURATION} 2> {log}"
-
-
-# Finished prompts.
+# Finished prompts, by groups of runs, and methods that learn nothing.
+TESTS = [("zero_shot", {"method": "|".join(EXPERIMENT.learning_nothing)}, [(0, None)])]
 for group in EXPERIMENT.job_groups:
+    TESTS.append((f"{group.protocol}_{group.index}", {"protocol": group.protocol}, group.runs))
+
+for name, constraints, runs in TESTS:
 
     rule:
         name:
-            f"evaluate_{group.protocol}_{group.index}"
+            f"evaluate_{name}"
         input:
-            unpack(needs(graph.Predictions, group.runs)),
+            unpack(needs(graph.Predictions, runs)),
         output:
-            of_runs(path(graph.Predictions), group.runs),
+            of_runs(path(graph.Predictions), runs),
         log:
-            f"{RESULTS}/logs/evaluation/{{protocol}}/{{dataset}}/{{method}}/{group.index}.log",
+            f"{RESULTS}/logs/evaluation/{{protocol}}/{{dataset}}/{{method}}/{name}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/evaluation/{{protocol}}/{{dataset}}/{{method}}/{group.index}.tsv"
+            f"{RESULTS}/benchmarks/evaluation/{{protocol}}/{{dataset}}/{{method}}/{name}.tsv"
         wildcard_constraints:
-            protocol=group.protocol,
+            **constraints,
         group:
             "testing"
         conda:
             COMPUTE_ENV
         threads: CONFIG.jobs.threads
         resources:
-            mem_mb=memory(STUDENT),
-            runtime=minutes(STUDENT, 1),
-            cpus_per_task=CONFIG.jobs.threads,
-            gpu=GPUS,
-            turn=1,
+            **model(STUDENT, hours=1, turn=1),
         params:
-            runs=keys(graph.Predictions, group.runs),
-            depends=depends(graph.Predictions, group.runs),
+            runs=keys(graph.Predictions, runs),
+            depends=depends(graph.Predictions, runs),
         message:
             "{wildcards.dataset}: testing {wildcards.method}, {params.runs}"
         shell:
@@ -79,10 +47,6 @@ rule metrics:
         f"{RESULTS}/benchmarks/metrics/{{protocol}}/{{method}}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime="30m",
     params:
         key=keys(graph.Metrics),
         depends=depends(graph.Metrics),

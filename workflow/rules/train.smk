@@ -15,10 +15,7 @@ rule boost:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads
     resources:
-        mem_mb=memory(STUDENT),
-        runtime=minutes(STUDENT, 20),
-        cpus_per_task=CONFIG.jobs.threads,
-        gpu=GPUS,
+        **model(STUDENT, hours=20),
     params:
         key=keys(graph.BoostingPrompt),
         depends=depends(graph.BoostingPrompt),
@@ -43,10 +40,7 @@ rule tune_teacher:
         COMPUTE_ENV
     threads: CONFIG.jobs.threads
     resources:
-        mem_mb=memory(TEACHER),
-        runtime=minutes(TEACHER, 3),
-        cpus_per_task=CONFIG.jobs.threads,
-        gpu=GPUS,
+        **model(TEACHER, hours=3),
     params:
         key=keys(graph.TeacherPrompt),
         depends=depends(graph.TeacherPrompt),
@@ -79,11 +73,7 @@ for group in EXPERIMENT.job_groups:
             COMPUTE_ENV
         threads: CONFIG.jobs.threads
         resources:
-            mem_mb=memory(STUDENT),
-            runtime=minutes(STUDENT, 6),
-            cpus_per_task=CONFIG.jobs.threads,
-            gpu=GPUS,
-            turn=1,
+            **model(STUDENT, hours=6, turn=1),
         params:
             runs=keys(graph.Prompt, group.runs),
             depends=depends(graph.Prompt, group.runs),

@@ -14,17 +14,17 @@ _STD = 0.02  # of random initial tokens (CoOp, arXiv 2109.01134)
 
 
 class Prompt(nn.Module):
-    """Learned tokens per layer; subclasses may make them from something smaller."""
+    """Learned tokens per layer: none, but for what subclasses say, and may make from something smaller."""
 
     fixed_words: str = ""  # words between all context tokens and the class name, as they are
 
     def text_block(self) -> Block:
         """Text tokens (n_ctx, d_t) of layers 0 … depth - 1; an empty list for none."""
-        raise NotImplementedError
+        return []
 
     def vision_block(self) -> Block:
         """Vision tokens (n_ctx, d_v) of layers 0 … depth - 1; an empty list for none."""
-        raise NotImplementedError
+        return []
 
 
 class DeepPrompt(Prompt):
@@ -48,9 +48,9 @@ def random_prompt(
     backbone: Backbone,
     generator: torch.Generator,
     *,
-    n_ctx_text: int,
-    n_ctx_vision: int,
-    prompt_depth: int,
+    n_ctx_text: int = 0,
+    n_ctx_vision: int = 0,
+    prompt_depth: int = 1,
     ctx_init: str | None = None,
 ) -> DeepPrompt:
     """Initial tokens: N(0, 0.02²), or on text layer 0 the embeddings of the words `ctx_init`.
@@ -58,28 +58,23 @@ def random_prompt(
     `n_ctx_text` and `n_ctx_vision` are tokens a layer (0: none), `prompt_depth` counts layers.
     Raises UserError if the model has fewer layers, or the phrase another number of tokens.
     """
-    _check_depth("text", prompt_depth, n_ctx_text, backbone.text_layers)
-    vision_width = backbone.vision_width if n_ctx_vision else 0
-    if n_ctx_vision:
-        _check_depth("image", prompt_depth, n_ctx_vision, backbone.vision_layers)
 
-    def block(n_ctx: int, width: int) -> Block:
-        shape = (n_ctx, width)
-        return [torch.randn(shape, generator=generator) * _STD for _ in range(prompt_depth if n_ctx else 0)]
+    def block(tower: str, n_ctx: int) -> Block:
+        if not n_ctx:
+            return []
+        layers, shape = getattr(backbone, f"{tower}_layers"), (n_ctx, getattr(backbone, f"{tower}_width"))
+        if prompt_depth > layers:
+            name = "image" if tower == "vision" else tower
+            raise UserError(
+                f"A prompt of depth {prompt_depth} does not fit: the {name} tower has {layers} layers; "
+                "set `prompt_depth` lower."
+            )
+        return [torch.randn(shape, generator=generator) * _STD for _ in range(prompt_depth)]
 
-    text = block(n_ctx_text, backbone.text_width)
-    vision = block(n_ctx_vision, vision_width)
+    text, vision = block("text", n_ctx_text), block("vision", n_ctx_vision)
     if ctx_init is not None and n_ctx_text:
         text[0] = phrase_embedding(backbone, ctx_init, n_ctx_text)
     return DeepPrompt(text, vision).to(backbone.device)
-
-
-def _check_depth(tower: str, depth: int, n_ctx: int, layers: int) -> None:
-    if n_ctx and depth > layers:
-        raise UserError(
-            f"A prompt of depth {depth} does not fit: the {tower} tower has {layers} layers; "
-            "set `prompt_depth` lower."
-        )
 
 
 def phrase_embedding(backbone: Backbone, phrase: str, count: int) -> Tensor:

@@ -83,28 +83,27 @@ class MethodContext:
 class Method(nn.Module):
     """A way to learn one prompt, cascaded behind the frozen ones of its context.
 
-    Subclasses set `Config`, make `self.prompt` with `build_prompt` and define `loss`.
+    Subclasses that learn set `Config` and say with `build_prompt` what; most have a `loss` of their own.
     Parameters of this module learn; its buffers are saved in checkpoints.
     """
 
-    Config: ClassVar[type[Strict]]
+    Config: ClassVar[type[Strict]] = NothingLearns
 
     def __init__(self, context: MethodContext) -> None:
         super().__init__()
         self.context = context
         self.prompt = self.build_prompt()
-        learning = [] if self.prompt is None else [self.prompt]
+        learning = [self.prompt] if self.prompt else []
         self.clip = PromptedClip(context.backbone, [*context.frozen, *learning])
         self.plain_clip = PromptedClip(context.backbone, [])
         self.learns_on_images = self.prompt is not None and bool(self.prompt.vision_block())
 
     def build_prompt(self) -> Prompt | None:
         """The prompt that learns, with its initial tokens; None for a method that learns nothing."""
-        raise NotImplementedError
 
     def loss(self, batch: Batch) -> Tensor:
-        """Scalar loss of one batch."""
-        raise NotImplementedError
+        """Scalar loss of one batch: cross-entropy over the training classes, if a method says no other."""
+        return F.cross_entropy(self.logits(batch), batch.labels)
 
     def finish_epoch(self, epoch: int) -> None:
         """Called after each epoch 0, 1, …; for averages over epochs."""
@@ -186,16 +185,9 @@ class DeepPromptMethod(Method):
     Config = DeepPromptConfig
 
     def build_prompt(self) -> Prompt:
-        """Independent tokens for the first `depth` layers of both towers."""
-        config = self.context.config
-        return random_prompt(
-            self.context.backbone,
-            self.context.generator,
-            n_ctx_text=config.n_ctx_text,
-            n_ctx_vision=config.n_ctx_vision,
-            prompt_depth=config.prompt_depth,
-            ctx_init=config.ctx_init,
-        )
+        """Independent tokens for the first layers of both towers."""
+        shape = {name: getattr(self.context.config, name) for name in DeepPromptConfig.__annotations__}
+        return random_prompt(self.context.backbone, self.context.generator, **shape)
 
 
 def distillation_loss(

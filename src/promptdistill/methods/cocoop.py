@@ -4,24 +4,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 from ..clip.backbone import Backbone
-from ..clip.prompts import DeepPrompt, drawn_from, random_prompt
+from ..clip.prompts import DeepPrompt, drawn_from
 from ..clip.text import Block
-from .base import Batch, Method, MethodConfig
+from .coop import CoOp
 
 _REDUCTION = 16  # of the net's hidden layer (CoCoOp, implementation details)
 _SENTENCES = 4096  # encoded at a time when many images are tested
-
-
-class CoCoOpConfig(MethodConfig):
-    """Hyper-parameters of CoCoOp."""
-
-    n_ctx: int = Field(ge=1, description="text context tokens")
-    ctx_init: str | None = Field(None, description="initial words of the context; none: random")
 
 
 class ConditionalPrompt(DeepPrompt):
@@ -48,28 +39,13 @@ def _meta_net(backbone: Backbone, generator: torch.Generator) -> nn.Module:
     return nn.Sequential(OrderedDict(layers))
 
 
-class CoCoOp(Method):
+class CoCoOp(CoOp):
     """Learns `n_ctx` text tokens and the net; cross-entropy."""
-
-    Config = CoCoOpConfig
 
     def build_prompt(self) -> ConditionalPrompt:
         """Text tokens at layer 0, and the net."""
-        config, backbone, generator = self.context.config, self.context.backbone, self.context.generator
-        tokens = random_prompt(
-            backbone,
-            generator,
-            n_ctx_text=config.n_ctx,
-            n_ctx_vision=0,
-            prompt_depth=1,
-            ctx_init=config.ctx_init,
-        )
-        prompt = ConditionalPrompt([tokens.text[0].detach()], _meta_net(backbone, generator))
-        return prompt.to(backbone.device)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy over the training classes."""
-        return F.cross_entropy(self.logits(batch), batch.labels)
+        backbone, tokens = self.context.backbone, super().build_prompt().text_block()
+        return ConditionalPrompt(tokens, _meta_net(backbone, self.context.generator)).to(backbone.device)
 
     def classifier(self, class_names: list[str]) -> Callable[[Tensor], Tensor]:
         """A function from normalised image features (B, D) to logits (B, classes).

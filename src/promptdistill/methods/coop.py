@@ -1,11 +1,9 @@
 """CoOp: a shared text context at the input layer (arXiv 2109.01134)."""
 
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
 
 from ..clip.prompts import Prompt, random_prompt
-from .base import Batch, Method, MethodConfig
+from .base import Method, MethodConfig
 
 
 class CoOpConfig(MethodConfig):
@@ -22,16 +20,5 @@ class CoOp(Method):
 
     def build_prompt(self) -> Prompt:
         """Text tokens at layer 0 only."""
-        config = self.context.config
-        return random_prompt(
-            self.context.backbone,
-            self.context.generator,
-            n_ctx_text=config.n_ctx,
-            n_ctx_vision=0,
-            prompt_depth=1,
-            ctx_init=config.ctx_init,
-        )
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy over the training classes."""
-        return F.cross_entropy(self.logits(batch), batch.labels)
+        config, backbone, generator = self.context.config, self.context.backbone, self.context.generator
+        return random_prompt(backbone, generator, n_ctx_text=config.n_ctx, ctx_init=config.ctx_init)

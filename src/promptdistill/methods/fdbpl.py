@@ -91,13 +91,9 @@ class FDBPL(Method):
         positive = random_prompt(
             backbone, generator, **shape, n_ctx_vision=config.n_ctx_vision, ctx_init=config.ctx_init
         )
-        negative = random_prompt(
-            backbone, generator, **shape, n_ctx_vision=0, ctx_init=config.negative_ctx_init
-        )
-        blocks = (
-            [tokens.detach() for tokens in block] for block in (positive.text, negative.text, positive.vision)
-        )
-        return DualPrompt(*blocks).to(backbone.device)
+        negative = random_prompt(backbone, generator, **shape, ctx_init=config.negative_ctx_init)
+        prompt = DualPrompt(positive.text_block(), negative.text_block(), positive.vision_block())
+        return prompt.to(backbone.device)
 
     @cached_property
     def threshold(self) -> float:
@@ -129,10 +125,8 @@ class FDBPL(Method):
 
     def text_pair(self, class_names: list[str]) -> tuple[Tensor, Tensor]:
         """Normalised positive and negative text features, (classes, D) each."""
-        return (
-            self.clip.text_features(class_names),
-            self.clip.text_features(class_names, list(self.prompt.negative)),
-        )
+        negative = list(self.prompt.negative)
+        return self.clip.text_features(class_names), self.clip.text_features(class_names, negative)
 
     def loss(self, batch: Batch) -> Tensor:
         """The weighted sum of all parts; both models' logits have the student's scale (ours)."""
@@ -147,21 +141,16 @@ class FDBPL(Method):
         difference, temperature = positive - negative, config.temperature
         everything = torch.ones_like(informative)
         classified = difference if config.inference == "difference" else positive
-        parts = (
-            (config.label_weight, lambda: labelled(classified, batch.labels, informative)),
-            (config.positive_weight, lambda: distillation_loss(positive, teacher, temperature, informative)),
-            (
-                config.negative_weight,
-                lambda: rejection(positive, negative, teacher, temperature, ~informative),
-            ),
-            (
-                config.difference_weight,
-                lambda: distillation_loss(difference, teacher, temperature, everything),
-            ),
-            (config.intra_weight, lambda: intra_class(difference, teacher, batch.images)),
-            (config.inter_weight, lambda: inter_class(difference, teacher)),
-        )
-        return sum(weight * part() for weight, part in parts if weight)
+        parts = {
+            "label": lambda: labelled(classified, batch.labels, informative),
+            "positive": lambda: distillation_loss(positive, teacher, temperature, informative),
+            "negative": lambda: rejection(positive, negative, teacher, temperature, ~informative),
+            "difference": lambda: distillation_loss(difference, teacher, temperature, everything),
+            "intra": lambda: intra_class(difference, teacher, batch.images),
+            "inter": lambda: inter_class(difference, teacher),
+        }
+        weights = {name: getattr(config, f"{name}_weight") for name in parts}
+        return sum(weights[name] * part() for name, part in parts.items() if weights[name])
 
     def classifier(self, class_names: list[str]) -> Callable[[Tensor], Tensor]:
         """A function from normalised image features (B, D) to logits (B, classes)."""

@@ -1,14 +1,7 @@
 """Independent vision-language prompting: deep tokens in both towers (the baseline of arXiv 2307.06948)."""
 
-import torch.nn.functional as F
-from torch import Tensor
-
-from .base import Batch, DeepPromptMethod
+from .base import DeepPromptMethod
 
 
 class IVLP(DeepPromptMethod):
     """Learns text and vision tokens of several layers; cross-entropy."""
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy over the training classes."""
-        return F.cross_entropy(self.logits(batch), batch.labels)

@@ -11,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from ..clip.prompts import Prompt
-from ..clip.text import Block
 from ..errors import UserError
 from ..validation import Strict
 from .base import Examples, FittedMethod
@@ -34,14 +33,6 @@ class LinearHead(Prompt):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(classes, dim))
         self.bias = nn.Parameter(torch.zeros(classes))
-
-    def text_block(self) -> Block:
-        """No tokens: the text tower is not asked."""
-        return []
-
-    def vision_block(self) -> Block:
-        """No tokens: images are encoded as they are."""
-        return []
 
 
 class LinearProbe(FittedMethod):
@@ -71,9 +62,9 @@ class LinearProbe(FittedMethod):
 
         tried: dict[int, float] = {}
 
+        @cache
         def accuracy(step: int) -> float:
-            if step not in tried:
-                tried[step] = 100 * probe(step).score(val.features.numpy(), val.labels.numpy())
+            tried[step] = 100 * probe(step).score(val.features.numpy(), val.labels.numpy())
             return tried[step]
 
         least, greatest = config.least_exponent * per_decade, config.greatest_exponent * per_decade

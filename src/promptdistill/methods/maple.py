@@ -1,12 +1,11 @@
 """MaPLe: vision tokens that are a learned linear map of the text tokens (arXiv 2210.03117)."""
 
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from ..clip.prompts import Prompt, drawn_from, random_prompt
 from ..clip.text import Block
-from .base import Batch, Method, MethodConfig
+from .base import Method, MethodConfig
 
 
 class MaPLeConfig(MethodConfig):
@@ -50,15 +49,9 @@ class MaPLe(Method):
             backbone,
             generator,
             n_ctx_text=config.n_ctx,
-            n_ctx_vision=0,
             prompt_depth=config.prompt_depth,
             ctx_init=" ".join(words[: config.n_ctx]) or None,
-        ).text
+        ).text_block()
         with drawn_from(generator):
             maps = [nn.Linear(backbone.text_width, backbone.vision_width) for _ in text]
-        fixed_words = " ".join(words[config.n_ctx :])
-        return CoupledPrompt([tokens.detach() for tokens in text], maps, fixed_words).to(backbone.device)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy over the training classes."""
-        return F.cross_entropy(self.logits(batch), batch.labels)
+        return CoupledPrompt(text, maps, " ".join(words[config.n_ctx :])).to(backbone.device)

@@ -55,16 +55,10 @@ class PromptKD(Method):
     def build_prompt(self) -> ProjectedPrompt:
         """Random vision tokens, the projection, and the teacher's text features of all classes."""
         config, backbone, generator = self.context.config, self.context.backbone, self.context.generator
-        tokens = random_prompt(
-            backbone,
-            generator,
-            n_ctx_text=0,
-            n_ctx_vision=config.n_ctx_vision,
-            prompt_depth=config.prompt_depth,
-        )
+        shape = {"n_ctx_vision": config.n_ctx_vision, "prompt_depth": config.prompt_depth}
+        vision = random_prompt(backbone, generator, **shape).vision_block()
         text = self.context.teacher_text
         projection = _projection(backbone.feature_dim, text.shape[1], generator)
-        vision = [layer.detach() for layer in tokens.vision]
         return ProjectedPrompt(vision, projection, text.clone()).to(backbone.device)
 
     def encode_images(self, pixels: Tensor) -> Tensor:

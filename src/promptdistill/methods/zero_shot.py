@@ -3,16 +3,11 @@
 from torch import Tensor
 
 from ..clip.templates import template_features
-from .base import Method, NothingLearns
+from .base import Method
 
 
 class ZeroShot(Method):
     """The data set's template, from config/datasets."""
-
-    Config = NothingLearns
-
-    def build_prompt(self) -> None:
-        """No prompt: nothing learns."""
 
     def class_features(self, class_names: list[str]) -> Tensor:
         """Normalised text features (classes, D) of the template's sentences."""

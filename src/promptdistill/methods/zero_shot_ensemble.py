@@ -3,16 +3,11 @@
 from torch import Tensor
 
 from ..clip.templates import ensemble_features, openai_templates
-from .base import Method, NothingLearns
+from .base import Method
 
 
 class ZeroShotEnsemble(Method):
     """The mean of 80 templates' features."""
-
-    Config = NothingLearns
-
-    def build_prompt(self) -> None:
-        """No prompt: nothing learns."""
 
     def class_features(self, class_names: list[str]) -> Tensor:
         """Normalised text features (classes, D), averaged over the templates."""
