@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from pictures import generate, image_files, real_folders
-from promptdistill.config import Regions
+from promptdistill.config.models import Regions
 from promptdistill.data.images import Region, draw_region, open_image, region_pixels
 
 SIZE = (224, 224)

@@ -21,11 +21,11 @@ import torch
 from pictures import some_images
 from promptdistill.artifacts import Roots, Sources
 from promptdistill.clip.prompted import PromptedClip
-from promptdistill.config import LookupConfig, Regions
+from promptdistill.config.models import LookupConfig, Regions
 from promptdistill.data.splits import Item
 from promptdistill.evaluation.predict import EvaluationInputs, ImageSource, predict, restore_method
 from promptdistill.features.lookup_build import Build, Encoder, build_student_lookup
-from promptdistill.protocols import Subset
+from promptdistill.protocols.base import Subset
 from ways import Case, Ours, backbone
 
 mpl.use("Agg")

@@ -22,7 +22,8 @@ import torch
 
 from pictures import some_images
 from promptdistill.clip.prompted import PromptedClip
-from promptdistill.config import LookupConfig, load_method
+from promptdistill.config.entries import load_method
+from promptdistill.config.models import LookupConfig
 from promptdistill.features.lookup_build import Encoder
 from promptdistill.planning.architecture import read_architecture
 from promptdistill.planning.flops import image_flops

@@ -20,7 +20,7 @@ from torch import Tensor
 from pictures import some_images
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.templates import template_features
-from promptdistill.config import load_method
+from promptdistill.config.entries import load_method
 from promptdistill.data.images import normalise
 from promptdistill.features.lookup import RegionLookup
 from ways import CONFIG_DIR, TEMPLATE, Case, Ours, Plain, backbone, teacher_lookup

@@ -20,7 +20,8 @@ from promptdistill.clip.backbone import Backbone, load_backbone
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.prompts import DeepPrompt
 from promptdistill.compat import import_open_clip
-from promptdistill.config import BackboneConfig, LookupConfig, Precision, Regions, load_method
+from promptdistill.config.entries import load_method
+from promptdistill.config.models import BackboneConfig, LookupConfig, Precision, Regions
 from promptdistill.data.images import draw_region, normalise, open_image
 from promptdistill.data.splits import Item
 from promptdistill.features.lookup import RegionLookup

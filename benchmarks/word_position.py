@@ -10,7 +10,7 @@ import torch
 
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.clip.prompted import PromptedClip
-from promptdistill.config import BackboneConfig
+from promptdistill.config.models import BackboneConfig
 from promptdistill.miniature.captions import filler_words
 from promptdistill.miniature.datasets import DATASETS
 from promptdistill.miniature.pictures import draw

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.compat import import_open_clip
-from promptdistill.config import BackboneConfig, Regions
+from promptdistill.config.models import BackboneConfig, Regions
 from promptdistill.data.splits import Item, Split
 from promptdistill.miniature.pictures import Subject, draw
 from promptdistill.training.stages import TrainingInputs

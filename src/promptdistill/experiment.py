@@ -11,20 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .artifacts import Roots
-from .config import (
-    BackboneConfig,
-    Config,
-    DatasetConfig,
-    MethodEntry,
-    Regions,
-    load_dataset,
-    load_method,
-    method_title,
-    variants_of,
-)
+from .config.entries import DatasetConfig, MethodEntry, load_dataset, load_method, method_title, variants_of
+from .config.experiment import Config
+from .config.models import BackboneConfig, Regions
 from .errors import UserError
 from .miniature import MODELS
-from .protocols import PROTOCOLS, ProtocolSettings, protocol_named, protocol_of
+from .protocols import PROTOCOLS, protocol_named, protocol_of
+from .protocols.base import ProtocolSettings
 from .run import family, split_method, split_variant
 from .validation import did_you_mean, known_names, read_yaml, validate
 

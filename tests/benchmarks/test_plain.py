@@ -14,7 +14,7 @@ from plain.pictures import read_regions
 from plain.towers import image_features, text_features
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.clip.prompts import phrase_embedding, random_prompt
-from promptdistill.config import BackboneConfig
+from promptdistill.config.models import BackboneConfig
 from promptdistill.data.images import Region, normalise, open_image, region_pixels
 from promptdistill.methods import find_method, parse_hyperparameters
 from promptdistill.methods.base import Batch, MethodContext

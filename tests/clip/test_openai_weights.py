@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.compat import import_open_clip
-from promptdistill.config import BackboneConfig
+from promptdistill.config.models import BackboneConfig
 
 
 @pytest.fixture

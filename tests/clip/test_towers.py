@@ -13,7 +13,7 @@ from promptdistill.clip.prompts import random_prompt
 from promptdistill.clip.text import Sentences, encode_text, tokenize
 from promptdistill.clip.vision import encode_image
 from promptdistill.compat import import_open_clip
-from promptdistill.config import BackboneConfig
+from promptdistill.config.models import BackboneConfig
 from promptdistill.errors import UserError
 
 open_clip = import_open_clip()

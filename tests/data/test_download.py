@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from promptdistill.config import DatasetConfig, Source, load_dataset
+from promptdistill.config.entries import DatasetConfig, Source, load_dataset
 from promptdistill.data.download import fetch
 from promptdistill.errors import UserError
 from promptdistill.files import sha256

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from promptdistill.config import DatasetConfig, load_dataset
+from promptdistill.config.entries import DatasetConfig, load_dataset
 from promptdistill.data import splits
 from promptdistill.data.download import fetch
 from promptdistill.data.published import read_published, split_file

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from promptdistill.config import Regions
+from promptdistill.config.models import Regions
 from promptdistill.data.images import draw_region, normalise, open_image, region_pixels
 from promptdistill.errors import UserError
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptdistill.config import DatasetConfig
+from promptdistill.config.entries import DatasetConfig
 from promptdistill.data import splits
 from promptdistill.data.published import read_published
 from promptdistill.data.splits import Item, Split
@@ -197,7 +197,7 @@ def test_imagenet_folders(tmp_path):
 
 @pytest.mark.parametrize("name", ["EuroSAT", "OxfordPets", "Caltech101", "StanfordCars", "UCF101"])
 def test_published_splits_have_the_documented_sizes(shared, name, request):
-    from promptdistill.config import load_dataset
+    from promptdistill.config.entries import load_dataset
     from promptdistill.validation import known_names
 
     config_dir = request.config.rootpath / "config"

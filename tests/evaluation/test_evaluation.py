@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from promptdistill.artifacts import Roots, Sources
 from promptdistill.clip import prompted
-from promptdistill.config import LookupConfig
+from promptdistill.config.models import LookupConfig
 from promptdistill.data.images import open_image
 from promptdistill.errors import UserError
 from promptdistill.evaluation import metrics, predict

@@ -7,7 +7,7 @@ import torch
 
 from promptdistill.artifacts import Roots, Sources
 from promptdistill.clip.prompt_file import Header, save_prompt
-from promptdistill.config import Regions
+from promptdistill.config.models import Regions
 from promptdistill.evaluation import predict
 
 CLASSES = ["star", "ring", "heart", "moon"]

@@ -11,7 +11,7 @@ from conftest import ROOT
 from promptdistill import graph
 from promptdistill.artifacts import MANIFEST, Roots, read_header
 from promptdistill.cli import main
-from promptdistill.config import Regions
+from promptdistill.config.models import Regions
 from promptdistill.data.splits import draw_few_shot, select_and_relabel, write_draw, write_split
 from promptdistill.features import loading
 from promptdistill.features.lookup import RegionLookup

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from promptdistill.artifacts import MANIFEST, Input, read_header
 from promptdistill.clip.prompted import PromptedClip
-from promptdistill.config import LookupConfig, Regions
+from promptdistill.config.models import LookupConfig, Regions
 from promptdistill.data.images import draw_region, normalise, open_image, region_pixels
 from promptdistill.data.splits import Split
 from promptdistill.errors import UserError

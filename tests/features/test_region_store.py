@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from promptdistill.artifacts import MANIFEST, Input, read_header
-from promptdistill.config import LookupConfig, Regions
+from promptdistill.config.models import LookupConfig, Regions
 from promptdistill.errors import UserError
 from promptdistill.features import loading, region_build, region_store
 from promptdistill.features.loading import AllRegions

@@ -8,7 +8,8 @@ import torch
 
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.clip.prompted import PromptedClip
-from promptdistill.config import BackboneConfig, LookupConfig, Regions, load_method
+from promptdistill.config.entries import load_method
+from promptdistill.config.models import BackboneConfig, LookupConfig, Regions
 from promptdistill.features.lookup import RegionLookup
 from promptdistill.features.lookup_build import Build, Encoder, build_teacher_lookup
 from promptdistill.methods import find_method, parse_hyperparameters

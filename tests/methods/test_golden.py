@@ -11,7 +11,7 @@ from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.prompts import DeepPrompt
 from promptdistill.clip.templates import template_features
 from promptdistill.compat import import_open_clip
-from promptdistill.config import BackboneConfig
+from promptdistill.config.models import BackboneConfig
 from promptdistill.methods import find_method, parse_hyperparameters
 from promptdistill.methods.base import Batch, MethodContext
 

@@ -5,7 +5,7 @@ import torch
 
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.clip.prompts import random_prompt
-from promptdistill.config import BackboneConfig
+from promptdistill.config.models import BackboneConfig
 from promptdistill.run import split_method
 from promptdistill.validation import known_names
 

@@ -12,7 +12,7 @@ import trainings
 from plain.towers import image_features
 from promptdistill.clip.prompt_file import load_prompt
 from promptdistill.clip.prompts import drawn_from
-from promptdistill.config import LookupConfig
+from promptdistill.config.models import LookupConfig
 from promptdistill.data.images import open_image
 from promptdistill.errors import UserError
 from promptdistill.features.lookup_build import Build, build_teacher_lookup, frozen_encoder

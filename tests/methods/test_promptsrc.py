@@ -9,7 +9,7 @@ import torch
 
 import trainings
 from promptdistill.clip.prompt_file import load_prompt
-from promptdistill.config import Regions
+from promptdistill.config.models import Regions
 from promptdistill.methods.promptsrc import PromptSRC
 
 

@@ -9,7 +9,7 @@ import torch
 import promptdistill.methods
 from promptdistill.clip.backbone import weights_sha256
 from promptdistill.clip.prompts import random_prompt
-from promptdistill.config import load_method
+from promptdistill.config.entries import load_method
 from promptdistill.methods.base import Batch, Examples, FittedMethod
 from promptdistill.run import split_method
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from promptdistill.clip.backbone import load_backbone
-from promptdistill.config import BackboneConfig, load_dataset
+from promptdistill.config.entries import load_dataset
+from promptdistill.config.models import BackboneConfig
 from promptdistill.data.published import read_published
 from promptdistill.data.splits import check_files
 from promptdistill.files import sha256

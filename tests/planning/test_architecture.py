@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from promptdistill.clip.backbone import load_backbone
-from promptdistill.config import BackboneConfig
+from promptdistill.config.models import BackboneConfig
 from promptdistill.errors import UserError
 from promptdistill.planning.architecture import read_architecture
 

@@ -8,7 +8,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from promptdistill.clip.prompts import random_prompt
-from promptdistill.config import LookupConfig, Regions, load_method
+from promptdistill.config.entries import load_method
+from promptdistill.config.models import LookupConfig, Regions
 from promptdistill.features.lookup import RegionLookup
 from promptdistill.features.lookup_build import Build, build_teacher_lookup, frozen_encoder
 from promptdistill.methods import find_method, parse_hyperparameters

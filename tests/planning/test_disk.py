@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from promptdistill.config import LookupConfig, Regions
+from promptdistill.config.models import LookupConfig, Regions
 from promptdistill.features.lookup_build import (
     Build,
     build_student_lookup,

@@ -30,7 +30,7 @@ from promptdistill.planning.show import show
 from promptdistill.planning.sizes import UnknownError
 from promptdistill.planning.throughput import Measured, Throughput, read_measured
 from promptdistill.planning.work import ENCODE, work_of
-from promptdistill.protocols import ProtocolSettings
+from promptdistill.protocols.base import ProtocolSettings
 from promptdistill.validation import merged, read_yaml
 
 ROOT = Path(__file__).parents[2]

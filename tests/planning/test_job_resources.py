@@ -2,7 +2,7 @@
 
 import pytest
 
-from promptdistill.config import BackboneConfig
+from promptdistill.config.models import BackboneConfig
 from promptdistill.planning import job_resources
 
 

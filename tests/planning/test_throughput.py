@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from promptdistill.config import load_method
+from promptdistill.config.entries import load_method
 from promptdistill.errors import UserError
 from promptdistill.planning.architecture import read_architecture
 from promptdistill.planning.compute_cost import ComputeCost

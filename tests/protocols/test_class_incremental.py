@@ -15,7 +15,8 @@ from promptdistill.data.splits import draw_few_shot
 from promptdistill.errors import UserError
 from promptdistill.evaluation.predict import EvaluationInputs, ImageSource, predict, restore_method
 from promptdistill.features.lookup_build import Build, LookupConfig, build_student_lookup, frozen_encoder
-from promptdistill.protocols import PROTOCOLS, SubsetResult
+from promptdistill.protocols import PROTOCOLS
+from promptdistill.protocols.base import SubsetResult
 from promptdistill.protocols.class_incremental import ClassIncrementalSettings, divided
 from promptdistill.training import loop
 

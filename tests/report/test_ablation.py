@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from report_runs import ask, halves
 
-from promptdistill.config import Variant
+from promptdistill.config.entries import Variant
 from promptdistill.protocols.base_to_novel import harmonic_mean
 from promptdistill.report.ablation import COLUMNS, differences
 from promptdistill.report.render import write_ablation

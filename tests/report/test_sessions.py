@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from report_runs import TITLES, run
 
-from promptdistill.protocols import Metric, Table
+from promptdistill.protocols.base import Metric, Table
 from promptdistill.report import plot
 from promptdistill.report.gains import gains
 from promptdistill.report.render import write_table

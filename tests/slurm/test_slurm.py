@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from running import artifacts, copy_project, run_snakemake, start_snakemake
 
-from promptdistill.config import BackboneConfig
+from promptdistill.config.models import BackboneConfig
 from promptdistill.planning import job_resources
 
 EXPERIMENT = ("--configfile", Path(__file__).parent / "experiment.yaml")

@@ -9,7 +9,8 @@ import torch
 
 from promptdistill.clip.backbone import weights_sha256
 from promptdistill.clip.prompt_file import load_prompt
-from promptdistill.config import LookupConfig, Regions, load_method
+from promptdistill.config.entries import load_method
+from promptdistill.config.models import LookupConfig, Regions
 from promptdistill.errors import UserError
 from promptdistill.evaluation.predict import EvaluationInputs, restore_method
 from promptdistill.features.lookup import RegionLookup

@@ -16,7 +16,8 @@ from promptdistill.clip.backbone import weights_sha256
 from promptdistill.clip.prompt_file import load_frozen, load_prompt
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.templates import template_features
-from promptdistill.config import Regions, load_method
+from promptdistill.config.entries import load_method
+from promptdistill.config.models import Regions
 from promptdistill.data.images import normalise
 from promptdistill.data.splits import Split, draw_few_shot, select_and_relabel
 from promptdistill.errors import UserError
@@ -30,7 +31,7 @@ from promptdistill.features.lookup_build import (
     frozen_encoder,
 )
 from promptdistill.features.region_build import store_regions
-from promptdistill.protocols import Session
+from promptdistill.protocols.base import Session
 from promptdistill.training import loop, stages
 from promptdistill.training.batches import PickedRegions, load_batches
 from promptdistill.training.stages import train_distilled

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from .. import graph
-from ..config import Config
+from ..config.experiment import Config
 from ..experiment import Experiment
 from .group import main
 from .options import PATH, key_argument, sources, with_experiment

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .. import graph
-from ..config import BackboneConfig
+from ..config.models import BackboneConfig
 from ..errors import UserError
 from ..experiment import Experiment
 from ..protocols import PROTOCOLS
@@ -62,7 +62,7 @@ def lookup_part(artifact: graph.LookupPart, experiment: Experiment) -> None:
 @with_experiment
 def features(artifacts: tuple[graph.DrawFeatures, ...], experiment: Experiment) -> None:
     """Compute the student's features of random regions of the few-shot images of the protocol's classes."""
-    from ..data.splits import read_draw, read_split, select_and_relabel
+    from ..data.splits import read_split, read_zhou, select_and_relabel
     from ..features.lookup_build import build_student_lookup
     from ..features.region_store import find_store
 
@@ -72,7 +72,7 @@ def features(artifacts: tuple[graph.DrawFeatures, ...], experiment: Experiment) 
         split, settings = read_split(used["split"]), experiment.settings(artifact.protocol)
         sessions = PROTOCOLS[artifact.protocol].sessions(split, settings)
         labels = [label for session in sessions for label in session.labels]
-        items = select_and_relabel(read_draw(used["draw"]).train, labels)
+        items = select_and_relabel(read_zhou(used["draw"]).train, labels)
         drawn = experiment.regions_named(artifact.region_set)
         # What another step has cut saves decoding.  It is no input: the features are the same without it.
         stores = sorted(experiment.results.glob(graph.StoredRegions(artifact.dataset, "*").path))

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from ..artifacts import Sources
-from ..config import digest, variants_of
+from ..config.entries import variants_of
+from ..config.experiment import digest
 from ..experiment import Experiment
 from ..graph import AblationTable, Overview, Table
 from .group import main

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..compat import import_open_clip
-from ..config import BackboneConfig, Precision
+from ..config.models import BackboneConfig, Precision
 from ..errors import UserError
 from ..miniature import MODELS
 from ..validation import did_you_mean

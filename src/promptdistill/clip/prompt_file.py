@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..artifacts import KEY, Inputs
-from ..config import BackboneConfig, Precision, Regions
+from ..config.models import BackboneConfig, Precision, Regions
 from ..errors import UserError
 from ..files import atomic
 from ..validation import Strict

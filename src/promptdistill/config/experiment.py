@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, create_model, model_validator
 
 from ..files import sha256_of_json
-from ..protocols import PROTOCOLS, ProtocolSettings
-from ..protocols.base import refuse_repeats
+from ..protocols import PROTOCOLS
+from ..protocols.base import ProtocolSettings, refuse_repeats
 from ..run import DatasetName, MethodName
 from ..validation import Strict
 from .models import BackboneConfig, LookupConfig, Precision, Regions

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 import pooch
 import requests
 
-from ..config import DatasetConfig, Source
+from ..config.entries import DatasetConfig, Source
 from ..errors import UserError
 from ..files import atomic
 from ..progress import progress
@@ -231,25 +231,19 @@ def _size(path: Path) -> int:
 
 
 def _unpack(archive: Path, target: Path, source: Source) -> None:
-    """Unpack a download into `target`; SourceError if it is damaged or unsafe."""
+    """Unpack a download, or the archive inside it, into `target`; SourceError if it is damaged or unsafe."""
     try:
         if source.inner is None:
-            _extract(archive, target, source.strip)
-        else:
-            _extract_inner(archive, source.inner, target, source.strip)
+            return _extract(archive, target, source.strip)
+        with _scratch(archive.with_name(f"{archive.name}.unpacking")) as outer:
+            _extract(archive, outer)
+            if not (outer / source.inner).is_file():
+                raise SourceError(f"{archive.name} holds no {source.inner}")
+            _extract(outer / source.inner, target, source.strip)
     except SourceError:
         if source.hash is None:  # nothing else would make the next run download it again
             archive.unlink()
         raise
-
-
-def _extract_inner(archive: Path, inner: str, target: Path, strip: int) -> None:
-    """Unpack the archive that lies at `inner` inside another one."""
-    with _scratch(archive.with_name(f"{archive.name}.unpacking")) as outer:
-        _extract(archive, outer)
-        if not (outer / inner).is_file():
-            raise SourceError(f"{archive.name} holds no {inner}")
-        _extract(outer / inner, target, strip)
 
 
 def _extract(archive: Path, target: Path, strip: int = 0) -> None:
@@ -289,14 +283,9 @@ def _extract_zip(archive: Path, target: Path, strip: int) -> None:
             path = _inside(member.filename, strip)
             if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise UnsafeMemberError(f"{member.filename!r} is a link or a device")
-            if not path or member.filename.startswith("__MACOSX/"):  # what macOS adds beside the files
-                continue
-            if member.is_dir():
-                (target / path).mkdir(parents=True, exist_ok=True)
-                continue
-            (target / path).parent.mkdir(parents=True, exist_ok=True)
-            with packed.open(member) as content, (target / path).open("wb") as stream:
-                shutil.copyfileobj(content, stream)
+            if path and not member.filename.startswith("__MACOSX/"):  # what macOS adds beside the files
+                member.filename = path + "/" * member.is_dir()
+                packed.extract(member, target)
 
 
 def _inside(name: str, strip: int) -> str:

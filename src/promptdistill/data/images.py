@@ -9,7 +9,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from ..config import Regions
+from ..config.models import Regions
 from ..errors import UserError
 from ..files import sha256
 from .splits import Item
@@ -92,7 +92,5 @@ def region_pixels(image: Image.Image, region: Region, size: tuple[int, int]) -> 
 
 def normalise(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """Pixels (…, 3, H, W) in 0 … 255 as the model wants them: (p / 255 - mean) / std per channel."""
-    shape = (3, 1, 1)
-    means = torch.tensor(mean, device=pixels.device).view(shape)
-    stds = torch.tensor(std, device=pixels.device).view(shape)
+    means, stds = (torch.tensor(own, device=pixels.device).view(3, 1, 1) for own in (mean, std))
     return (pixels.float() / 255 - means) / stds

@@ -1,11 +1,8 @@
 """The published splits of data sets, in the forms in which they are distributed."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from ..config import DatasetConfig
+from ..config.entries import DatasetConfig
 from ..errors import UserError
 from .splits import PARTS, Item, Split, check_labels, read_zhou
 
@@ -18,14 +15,8 @@ def read_published(dataset: DatasetConfig, folder: Path) -> Split:
     Raises UserError if the file is malformed, a label is negative or has two names, or there are
     fewer than two classes.
     """
-    readers: dict[str, Callable[[Path], Split]] = {
-        "zhou": read_zhou,
-        "fgvc_aircraft": _read_fgvc_aircraft,
-        "imagenet": _read_imagenet,
-        "imagenet_variant": partial(_read_imagenet_variant, image_folder=folder / dataset.images),
-    }
     path = split_file(dataset, folder)
-    split = readers[dataset.split_format](path)
+    split = _READERS[dataset.split_format](path, folder / dataset.images)
     check_labels(split, path)
     return split
 
@@ -41,7 +32,7 @@ def split_file(dataset: DatasetConfig, folder: Path) -> Path:
     return imagenets if borrows else own
 
 
-def _read_fgvc_aircraft(path: Path) -> Split:
+def _read_fgvc_aircraft(path: Path, _: Path) -> Split:
     """The lists images_variant_{train,val,test}.txt ("1025794 707-320") and variants.txt (label order)."""
     label_of = {name: label for label, name in enumerate(_lines(path.with_name("variants.txt")))}
     parts = {}
@@ -51,41 +42,35 @@ def _read_fgvc_aircraft(path: Path) -> Split:
     return Split(**parts)
 
 
-class _ImageNetClass(NamedTuple):
-    """A class of ImageNet; labels follow the order of the WordNet ids."""
-
-    wordnet_id: str
-    label: int
-    name: str
-
-
-def _imagenet_classes(path: Path) -> list[_ImageNetClass]:
-    """All classes of classnames.txt ("n01440764 tench" a line), by label."""
+def _imagenet_classes(path: Path) -> list[tuple[str, str]]:
+    """WordNet id and name of all classes of classnames.txt ("n01440764 tench" a line), by label: in order."""
     rows = [line.split(" ", 1) for line in _lines(path)]
     if any(len(row) < 2 for row in rows):
         raise UserError(f"{path} is not a list of classes: each line must hold a WordNet id and a name.")
-    return [_ImageNetClass(id_, label, name) for label, (id_, name) in enumerate(sorted(dict(rows).items()))]
+    return sorted(dict(rows).items())
 
 
-def _class_items(image_folder: Path, folder: str, class_: _ImageNetClass) -> list[Item]:
+def _class_items(image_folder: Path, folder: str, label: int, name: str) -> list[Item]:
     """The images in one folder (below the image folder) of a class; none if there is no such folder."""
     found = sorted(
         file.name
         for file in (image_folder / folder).glob("*")
         if file.suffix.lower() in IMAGE_ENDINGS and not file.name.startswith(".")
     )
-    return [Item(f"{folder}/{name}", class_.label, class_.name) for name in found]
+    return [Item(f"{folder}/{file}", label, name) for file in found]
 
 
-def _read_imagenet(path: Path) -> Split:
+def _read_imagenet(path: Path, image_folder: Path) -> Split:
     """classnames.txt and images/{train,val}/<WordNet id>; val is the test set."""
-    classes = _imagenet_classes(path)
-
-    def listed(part: str) -> list[Item]:
-        folders = ((f"{part}/{class_.wordnet_id}", class_) for class_ in classes)
-        return [item for row in folders for item in _class_items(path.parent / "images", *row)]
-
-    return Split(train=listed("train"), val=[], test=listed("val"))
+    train, test = (
+        [
+            item
+            for label, (wordnet_id, name) in enumerate(_imagenet_classes(path))
+            for item in _class_items(image_folder, f"{part}/{wordnet_id}", label, name)
+        ]
+        for part in ("train", "val")
+    )
+    return Split(train=train, val=[], test=test)
 
 
 def _read_imagenet_variant(path: Path, image_folder: Path) -> Split:
@@ -94,17 +79,18 @@ def _read_imagenet_variant(path: Path, image_folder: Path) -> Split:
     Labels are ImageNet's, also where the images are of fewer classes.
     """
     classes = _imagenet_classes(path)
-    class_of = {class_.wordnet_id: class_ for class_ in classes}
-    class_of |= {str(class_.label): class_ for class_ in classes}
-    folders = _visible_folders(image_folder)
+    class_of = {wordnet_id: (label, name) for label, (wordnet_id, name) in enumerate(classes)}
+    class_of |= {str(label): (label, name) for label, name in class_of.values()}
+    entries = image_folder.iterdir() if image_folder.is_dir() else ()
+    folders = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
     unknown = sorted(set(folders) - set(class_of))
     if unknown:
         raise UserError(
             f"{image_folder} holds the folder {unknown[0]!r}, which is neither a WordNet id of {path} nor "
             f"a label number (0 to {len(classes) - 1}): rename it, or move it elsewhere."
         )
-    folders.sort(key=lambda folder: (class_of[folder].label, folder))  # by label: "10" comes after "9"
-    test = [item for folder in folders for item in _class_items(image_folder, folder, class_of[folder])]
+    folders.sort(key=lambda folder: (class_of[folder][0], folder))  # by label: "10" comes after "9"
+    test = [item for folder in folders for item in _class_items(image_folder, folder, *class_of[folder])]
     if not test:
         raise UserError(
             f"{image_folder} has no images: place there one folder a class, named by its WordNet id or "
@@ -113,14 +99,16 @@ def _read_imagenet_variant(path: Path, image_folder: Path) -> Split:
     return Split(train=[], val=[], test=test)
 
 
-def _visible_folders(folder: Path) -> list[str]:
-    """Names of the folders in `folder`, but for hidden ones; none if it does not exist."""
-    entries = folder.iterdir() if folder.is_dir() else ()
-    return [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-
-
 def _lines(path: Path) -> list[str]:
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except FileNotFoundError:
         raise UserError(f"{path} does not exist, and the data set's split needs it.") from None
+
+
+_READERS = {
+    "zhou": lambda path, _: read_zhou(path),
+    "fgvc_aircraft": _read_fgvc_aircraft,
+    "imagenet": _read_imagenet,
+    "imagenet_variant": _read_imagenet_variant,
+}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..artifacts import INPUTS, Roots
-from ..config import DatasetConfig
+from ..config.entries import DatasetConfig
 from ..files import write_json
 from .published import read_published, split_file
 from .splits import PARTS

@@ -1,10 +1,12 @@
 """Splits, their base and novel halves, and few-shot draws."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ..artifacts import KEY
 from ..errors import UserError
@@ -21,6 +23,9 @@ class Item(NamedTuple):
     class_name: str
 
 
+_ITEMS = TypeAdapter(list[Item], config=ConfigDict(strict=True))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Split:
     """Train, validation and test images of one data set."""
@@ -30,9 +35,14 @@ class Split:
     test: list[Item]
 
     @property
+    def items(self) -> list[Item]:
+        """All images."""
+        return [*self.train, *self.val, *self.test]
+
+    @property
     def labels(self) -> list[int]:
         """All labels, in order."""
-        return sorted({item.label for part in PARTS for item in getattr(self, part)})
+        return sorted({item.label for item in self.items})
 
     @property
     def base_labels(self) -> list[int]:
@@ -46,7 +56,7 @@ class Split:
 
     def class_names(self, labels: list[int]) -> list[str]:
         """The names of some labels.  Two labels may share a name, as "crane" does in ImageNet."""
-        names = {item.label: item.class_name for part in PARTS for item in getattr(self, part)}
+        names = {item.label: item.class_name for item in self.items}
         return [names[label] for label in labels]
 
 
@@ -62,38 +72,27 @@ def read_split(path: Path) -> Split:
     return split
 
 
-def write_split(split: Split, path: Path, header: dict[str, Any]) -> None:
+def write_split(split: Split, path: Path, header: dict[str, Any], parts: Sequence[str] = PARTS) -> None:
     """Write a split in the published JSON format, with one key more: what it was made from."""
-    parts = {part: [list(item) for item in getattr(split, part)] for part in PARTS}
-    write_json(path, {**parts, KEY: header})
+    write_json(path, {**{part: getattr(split, part) for part in parts}, KEY: header})
 
 
 def read_zhou(path: Path) -> Split:
     """Read the published JSON format; UserError if the file is something else."""
     content = read_json(path)
     try:
-        parts = {part: [_item(row) for row in content.get(part, [])] for part in PARTS}
-    except (AttributeError, TypeError, ValueError):
+        return Split(**{part: _ITEMS.validate_python(content.get(part, [])) for part in PARTS})
+    except (AttributeError, ValidationError):
         raise UserError(
             f'{path} is not a split file: it must hold {{"train": [[path, label, class name], …], '
             '"val": …, "test": …}}.'
         ) from None
-    return Split(**parts)
-
-
-def _item(row: list) -> Item:
-    path, label, class_name = row
-    if not isinstance(path, str) or not isinstance(class_name, str):
-        raise TypeError
-    if type(label) is not int:
-        raise TypeError
-    return Item(path, label, class_name)
 
 
 def check_labels(split: Split, path: Path) -> None:
     """UserError if a label is negative or has two names, or there are fewer than two classes."""
     names: dict[int, str] = {}
-    for item in (item for part in PARTS for item in getattr(split, part)):
+    for item in split.items:
         if names.setdefault(item.label, item.class_name) != item.class_name:
             raise UserError(
                 f"{path}: label {item.label} is called both {names[item.label]!r} and "
@@ -108,7 +107,7 @@ def check_labels(split: Split, path: Path) -> None:
 def check_files(split: Split, image_folder: Path) -> None:
     """UserError if a path leaves the image folder or an image is not there."""
     missing = []
-    for item in (item for part in PARTS for item in getattr(split, part)):
+    for item in split.items:
         path = PurePosixPath(item.path)
         if path.is_absolute() or ".." in path.parts:
             raise UserError(f"The split names {item.path!r}, which lies outside {image_folder}.")
@@ -154,22 +153,13 @@ def _sample_per_class(items: Iterable[Item], count: int, generator: random.Rando
         of_label.setdefault(item.label, []).append(item)
     drawn: list[Item] = []
     for candidates in of_label.values():
-        few = len(candidates) < count
-        drawn.extend(candidates if few else generator.sample(candidates, count))
+        drawn += candidates if len(candidates) < count else generator.sample(candidates, count)
     return drawn
 
 
 def write_draw(draw: Split, path: Path, header: dict[str, Any]) -> None:
     """Write a few-shot draw: its train and val images in the published format, and what it was made from."""
-    write_json(
-        path,
-        {"train": [list(i) for i in draw.train], "val": [list(i) for i in draw.val], KEY: header},
-    )
-
-
-def read_draw(path: Path) -> Split:
-    """Read a few-shot draw that `write_draw` wrote."""
-    return read_zhou(path)
+    write_split(draw, path, header, ("train", "val"))
 
 
 def select_and_relabel(items: list[Item], labels: list[int]) -> list[Item]:

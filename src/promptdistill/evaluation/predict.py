@@ -78,18 +78,13 @@ def restore_method(
         raise UserError(f"{path} and the boosting prompt do not belong together: delete it and run again.")
     if header.dataset == tested.dataset:
         require_made_from(path, header.inputs, split=sources.record("split"))
-    restored = []
-    for session, class_names in enumerate(header.sessions):
-        own = tensors_after(session, tensors, header)
-        one = _with_prompt(tested, method, header.hyperparameters, class_names, sources, own)
-        restored.append(one)
-    origin = {
-        "source": header.dataset,
-        "seed": header.seed,
-        "shots": header.shots,
-        "unlabelled": header.unlabelled,
-    }
-    return restored, origin
+    after = [tensors_after(session, tensors, header) for session in range(len(header.sessions))]
+    restored = [
+        _with_prompt(tested, method, header.hyperparameters, class_names, sources, own)
+        for class_names, own in zip(header.sessions, after, strict=True)
+    ]
+    own = header.model_dump(include={"seed", "shots", "unlabelled"})
+    return restored, {"source": header.dataset, **own}
 
 
 def _with_prompt(

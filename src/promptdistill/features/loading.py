@@ -1,6 +1,7 @@
 """Loading regions of images, here or in other processes."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..config import Regions
+from ..config.models import Regions
 from ..data.images import draw_region, open_image, region_pixels
 from ..data.splits import Item
 from ..errors import UserError
 from .region_store import RegionStore
 
 
+@dataclass(eq=False)
 class RegionDataset(Dataset):
     """Random regions of the images of a list; subclasses say which of them are one sample.
 
@@ -22,19 +24,11 @@ class RegionDataset(Dataset):
     are the same.
     """
 
-    def __init__(
-        self,
-        items: list[Item],
-        image_folder: Path,
-        regions: Regions,
-        size: tuple[int, int],
-        store: RegionStore | None = None,
-    ) -> None:
-        self.items = items
-        self.image_folder = image_folder
-        self.regions = regions
-        self.size = size
-        self.store = store
+    items: list[Item]
+    image_folder: Path
+    regions: Regions
+    size: tuple[int, int]
+    store: RegionStore | None = None
 
     def crops(self, number: int, crops: list[int]) -> tuple[Tensor, Tensor]:
         """uint8 pixels (crops, 3, H, W) and geometry (crops, 5) of regions of one image."""
@@ -57,13 +51,13 @@ class AllRegions(RegionDataset):
         return self.crops(number, list(range(self.regions.count)))
 
 
+@dataclass(eq=False)
 class WholeImages(Dataset):
     """Whole images, prepared as the model is tested: normalised pixels (1, 3, H, W)."""
 
-    def __init__(self, items: list[Item], image_folder: Path, preprocess: Callable[..., Tensor]) -> None:
-        self.items = items
-        self.image_folder = image_folder
-        self.preprocess = preprocess
+    items: list[Item]
+    image_folder: Path
+    preprocess: Callable[..., Tensor]
 
     def __len__(self) -> int:
         return len(self.items)

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..artifacts import CLASSIFIER
-from ..config import BackboneConfig, FeatureType, Precision, Regions
+from ..config.models import BackboneConfig, FeatureType, Precision, Regions
 from ..errors import UserError
-from ..files import atomic
 from ..validation import Strict
 from .shards import Manifest, mapped, read_manifest, verify
 
@@ -51,13 +49,7 @@ class LookupManifest(Manifest):
 
     format: Literal[4] = 4
     origin: LookupOrigin
-    classifier: Classifier | None
-
-
-def write_classifier(path: Path, features: Tensor) -> None:
-    """Write the teacher's text features (classes, D) atomically."""
-    with atomic(path) as partial:
-        save_file({"features": features.contiguous()}, partial)
+    classifier: Classifier | None = None
 
 
 class RegionLookup:

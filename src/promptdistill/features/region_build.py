@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from ..artifacts import Inputs
 from ..code import fingerprint
-from ..config import Regions
+from ..config.models import Regions
 from ..data.splits import Item
 from .loading import AllRegions, load
 from .region_store import StoreManifest, StoreOrigin, checksums_of
@@ -45,7 +45,15 @@ def store_regions(
     gigabytes = image_bytes * len(items) / 1e9
 
     def make(start: int, stop: int, report: Callable[[int], Any]) -> dict[str, Tensor]:
-        return _cut(AllRegions(items[start:stop], image_folder, regions, size), workers, report)
+        images = AllRegions(items[start:stop], image_folder, regions, size)
+        pixels = torch.empty(len(images), regions.count, 3, *size, dtype=torch.uint8)
+        geometry = torch.empty(len(images), regions.count, 5, dtype=torch.int32)
+        loaded = load(DataLoader(images, batch_size=None, num_workers=workers))
+        for row, sample in enumerate(loaded):  # copied, so that a worker's memory is free again
+            pixels[row], geometry[row] = sample
+            report(1)
+        crc32 = torch.stack([checksums_of(crops) for crops in pixels])
+        return {"pixels": pixels, "geometry": geometry, "crc32": crc32}
 
     shards = []
     if gigabytes <= max_gb:
@@ -60,16 +68,3 @@ def store_regions(
         )
     manifest = StoreManifest(origin=origin, gigabytes=gigabytes, shards=shards, inputs=inputs or {})
     write_manifest(folder, manifest)
-
-
-def _cut(images: AllRegions, workers: int, report: Callable[[int], Any]) -> dict[str, Tensor]:
-    """Pixels, geometry and checksums of all regions of some images."""
-    count, (height, width) = images.regions.count, images.size
-    pixels = torch.empty(len(images), count, 3, height, width, dtype=torch.uint8)
-    geometry = torch.empty(len(images), count, 5, dtype=torch.int32)
-    loaded = load(DataLoader(images, batch_size=None, num_workers=workers))
-    for row, sample in enumerate(loaded):  # copied, so that a worker's memory is free again
-        pixels[row], geometry[row] = sample
-        report(1)
-    crc32 = torch.stack([checksums_of(crops) for crops in pixels])
-    return {"pixels": pixels, "geometry": geometry, "crc32": crc32}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..artifacts import MANIFEST
 from ..code import fingerprint
-from ..config import Regions
+from ..config.models import Regions
 from ..data.splits import Item, Split
 from ..errors import UserError
 from ..validation import Strict

@@ -81,36 +81,24 @@ def build_shards(
     is all else that it depends on.  Of `part` (i, n) only every n-th shard is made, from index i on.
     """
     fingerprint = sha256_of_json(origin.model_dump())
-    ranges = _ranges(len(items), shard_images)[part[0] :: part[1]]
+    starts = range(0, len(items), shard_images)[part[0] :: part[1]]
+    ranges = [(start, min(start + shard_images, len(items))) for start in starts]
     shards = []
-    with progress(sum(stop - start for _, start, stop in ranges), desc, "image") as bar:
-        for name, start, stop in ranges:
-            path, content = folder / name, content_sha256(items[start:stop], image_folder)
+    with progress(sum(stop - start for start, stop in ranges), desc, "image") as bar:
+        for start, stop in ranges:
+            path = folder / f"shard-{start // shard_images:05d}.safetensors"
+            content = content_sha256(items[start:stop], image_folder)
             own = sha256_of_json([fingerprint, start, stop, content])
             if _is_finished(path, own):
                 bar.update(stop - start)
             else:
-                tensors = make(start, stop, bar.update)
+                made = make(start, stop, bar.update)
+                tensors = {name: tensor.contiguous() for name, tensor in made.items()}
                 (folder / MANIFEST).unlink(missing_ok=True)  # it would describe other shards
-                _write(path, tensors, own)
-            shards.append(Shard(file=name, start=start, stop=stop, sha256=sha256(path)))
+                with atomic(path) as partial:
+                    save_file(tensors, partial, {_SEAL: _seal(own, tensors)})
+            shards.append(Shard(file=path.name, start=start, stop=stop, sha256=sha256(path)))
     return shards
-
-
-def _ranges(images: int, shard_images: int) -> list[tuple[str, int, int]]:
-    """File name, first image and end of each shard."""
-    starts = range(0, images, shard_images)
-    return [
-        (f"shard-{index:05d}.safetensors", start, min(start + shard_images, images))
-        for index, start in enumerate(starts)
-    ]
-
-
-def _write(path: Path, tensors: dict[str, Tensor], fingerprint: str) -> None:
-    """Write one shard atomically; `fingerprint` says what it was made from."""
-    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    with atomic(path) as partial:
-        save_file(tensors, partial, {_SEAL: _seal(fingerprint, tensors)})
 
 
 def _is_finished(path: Path, fingerprint: str) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..config import MethodEntry
+from ..config.entries import MethodEntry
 from ..errors import UserError
 from ..experiment import Experiment
 from ..protocols import PROTOCOLS

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..config import load_dataset
+from ..config.entries import load_dataset
 from ..validation import Strict
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pydantic import computed_field
 
-from ..config import digest
+from ..config.experiment import digest
 from ..experiment import Experiment, weights_files
 from ..graph import AblationTable, Artifact, Lookup, Receipt, everything, targets
 from ..validation import Strict

@@ -7,7 +7,7 @@ Memory and time are those of ViT-B/16, scaled by these two numbers.
 
 from functools import cache
 
-from ..config import BackboneConfig
+from ..config.models import BackboneConfig
 from ..errors import UserError
 from .architecture import Architecture, Tower, read_architecture
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import singledispatch
 from typing import NamedTuple
 
-from ..config import BackboneConfig
+from ..config.models import BackboneConfig
 from ..experiment import Experiment
 from ..graph import (
     Artifact,

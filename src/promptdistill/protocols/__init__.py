@@ -8,21 +8,7 @@ import pkgutil
 
 from ..errors import UserError
 from ..validation import did_you_mean
-from .base import Metric, Protocol, ProtocolSettings, Session, Subset, SubsetResult, Table
-
-__all__ = [
-    "PROTOCOLS",
-    "TABLES",
-    "Metric",
-    "Protocol",
-    "ProtocolSettings",
-    "Session",
-    "Subset",
-    "SubsetResult",
-    "Table",
-    "protocol_named",
-    "protocol_of",
-]
+from .base import Protocol, Table
 
 
 def _found() -> list[Protocol]:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..config import Variant
-from ..protocols import Metric
+from ..config.entries import Variant
+from ..protocols.base import Metric
 from .gains import p_value, shown, wins_ties_losses
 from .request import AVERAGE, Request
 from .summary import seed_averages

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from scipy.stats import wilcoxon
 
-from ..protocols import Metric
+from ..protocols.base import Metric
 from ..run import split_method
 from .request import Request
 

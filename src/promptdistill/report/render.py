@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from ..config import Variant
+from ..config.entries import Variant
 from ..files import write_text
 from ..provenance import commit, versions
 from . import ablation, plot, tables

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..config import variants_of
+from ..config.entries import variants_of
 from ..errors import UserError
 from ..experiment import Experiment
-from ..protocols import TABLES, Metric, Table, protocol_of
+from ..protocols import TABLES, protocol_of
+from ..protocols.base import Metric, Table
 
 AVERAGE = "average"  # stands where a data set's name would
 ABLATION = "base_to_novel"  # the table whose runs a method and its variants are compared by

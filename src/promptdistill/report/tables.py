@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..protocols import Metric
+from ..protocols.base import Metric
 from .gains import shown
 from .request import AVERAGE, Request
 from .summary import strongest

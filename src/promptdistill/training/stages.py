@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ from ..artifacts import INPUTS, Sources, history_path, read_header, require_made
 from ..clip.backbone import Backbone
 from ..clip.prompt_file import Header, load_frozen, save_prompt
 from ..code import fingerprint
-from ..config import Regions
-from ..data.splits import Item, Split, read_draw, select_and_relabel, validation_images
+from ..config.models import Regions
+from ..data.splits import Item, Split, read_zhou, select_and_relabel, validation_images
 from ..errors import UserError
 from ..features.loading import WholeImages, load
 from ..features.lookup import LookupSubset, RegionLookup
@@ -85,11 +85,10 @@ def train_distilled(
     session = Session(labels=split.labels, classes=split.labels)
     for run in runs:
         lookup = _answers(run.sources["answers"], inputs, None if protocol else inputs.template)
-        about = _About("adapting" if protocol else "boosting", method, protocol, [session], unlabelled=True)
-        header = _header(inputs, run, about, config)
+        about = {"phase": "adapting" if protocol else "boosting", "method": method, "protocol": protocol}
+        header = _header(inputs, run, config, [session], **about, unlabelled=True)
         context = _context(inputs, run, config, session)
-        context |= {"teacher": lookup, "teacher_text": lookup.text}
-        trained = find_method(method)(MethodContext(**context))
+        trained = find_method(method)(MethodContext(**context, teacher=lookup, teacher_text=lookup.text))
         history = _train(trained, split.train, inputs, run, header)
         write_json(history_path(run.output), history)
         save_prompt(run.output, [trained.final_tensors()], header)
@@ -111,16 +110,17 @@ def train_adapting(
     interrupted job does not repeat them.
     """
     config = parse_hyperparameters(family(method), hyperparameters)
+    about = {"phase": "adapting", "method": method, "protocol": protocol, "unlabelled": False}
     for run in runs:
         _require_boosting(method, run.sources)
         draw = _draw(run)
-        header = _header(inputs, run, _About("adapting", method, protocol, sessions), config)
+        header = _header(inputs, run, config, sessions, **about)
         learned: list[dict[str, Tensor]] = []
         history: list[dict[str, Any]] = []
         for index, session in enumerate(sessions):
-            context = _context(inputs, run, config, session)
-            context |= _looked_up(draw, index, sessions, inputs, run)
-            trained = find_method(family(method))(MethodContext(**context))
+            looked_up = _looked_up(draw, index, sessions, inputs, run)
+            context = MethodContext(**_context(inputs, run, config, session), **looked_up)
+            trained = find_method(family(method))(context)
             if learned:
                 trained.prompt.load_state_dict(learned[-1])
             items = _images(draw.train, session)
@@ -168,7 +168,7 @@ def _draw(run: Run) -> Split:
             f"{path} is a draw of {header['shots']} shots with seed {header['seed']}, but {run.shots} shots "
             f"with seed {run.seed} are asked for: delete it and run again."
         )
-    return read_draw(path)
+    return read_zhou(path)
 
 
 def _answers(folder: Path, inputs: TrainingInputs, template: str | None) -> RegionLookup:
@@ -229,26 +229,14 @@ def _looked_up(
     return found
 
 
-class _About(NamedTuple):
-    """What a prompt is, beside what it was made from."""
-
-    phase: Literal["boosting", "adapting"]
-    method: str
-    protocol: str | None
-    sessions: list[Session]
-    unlabelled: bool = False
-
-
-def _header(inputs: TrainingInputs, run: Run, about: _About, config: Any) -> Header:
+def _header(inputs: TrainingInputs, run: Run, config: Any, sessions: list[Session], **about: Any) -> Header:
+    """What a prompt was learned from; `about` says what it is: phase, method, protocol, unlabelled."""
     return Header(
-        phase=about.phase,
-        method=about.method,
+        **about,
         hyperparameters=config.model_dump(),
         dataset=inputs.dataset,
-        sessions=[inputs.split.class_names(session.classes) for session in about.sessions],
+        sessions=[inputs.split.class_names(session.classes) for session in sessions],
         template=inputs.template,
-        unlabelled=about.unlabelled,
-        protocol=about.protocol,
         shots=run.shots,
         seed=run.seed,
         student=inputs.student.config,
