@@ -7,7 +7,6 @@ same bytes in any folder.  `trace`, `verify`, `track` and every reader follow th
 import json
 import os
 import struct
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +23,7 @@ CLASSIFIER = "classifier.safetensors"  # beside a manifest that lists one
 INPUTS = "inputs"
 
 Root = Literal["results", "data", "config", "elsewhere"]
+_ROOTS: tuple[Root, ...] = ("config", "data", "results")  # of two that are one folder, the last one counts
 
 
 class Input(Strict):
@@ -63,16 +63,11 @@ class Roots:
 
     def _place(self, path: Path) -> tuple[Root, str]:
         """The innermost of the folders that holds a path, and the path below it."""
-        whole = _normal(path)
-        holding = [
-            (folder, root)
-            for root in ("results", "data", "config")
-            if whole.is_relative_to(folder := _normal(getattr(self, root)))
-        ]
-        if not holding:
-            return "elsewhere", path.as_posix()
-        folder, root = max(holding, key=lambda one: len(one[0].parts))
-        return root, whole.relative_to(folder).as_posix()
+        whole, folders = _normal(path), {_normal(getattr(self, root)): root for root in _ROOTS}
+        for folder in whole.parents:
+            if folder in folders:
+                return folders[folder], whole.relative_to(folder).as_posix()
+        return "elsewhere", path.as_posix()
 
 
 def _normal(path: Path) -> Path:
@@ -80,21 +75,12 @@ def _normal(path: Path) -> Path:
     return Path(os.path.normpath(path.absolute()))
 
 
-class Sources(Mapping[str, Path]):
+class Sources(dict[str, Path]):
     """The files that a step reads, by name: what it reads is what the artifact records."""
 
     def __init__(self, roots: Roots, **paths: Path | None) -> None:
+        super().__init__((name, Path(path)) for name, path in paths.items() if path is not None)
         self.roots = roots
-        self._paths = {name: Path(path) for name, path in paths.items() if path is not None}
-
-    def __getitem__(self, name: str) -> Path:
-        return self._paths[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._paths)
-
-    def __len__(self) -> int:
-        return len(self._paths)
 
     def record(self, name: str) -> Input | None:
         """One of them, hashed as it is now; None where there is none of that name."""

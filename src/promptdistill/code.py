@@ -6,7 +6,7 @@ alone takes seconds to import.  Modules are named as below this package: "traini
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,8 +20,8 @@ PACKAGE = Path(__file__).parent
 def closure(*modules: str) -> frozenset[str]:
     """These modules, and all of this package that they import, wherever in the file, step by step.
 
-    A name that a package takes over from one of its modules leads to that module, so that not all of the
-    package follows.  What is imported by a computed name, such as a method, has to be among `modules`.
+    A package does not count for what is imported from a module in it, unless it has code of its own.  What is
+    imported by a computed name, such as a method, has to be among `modules`.
     """
     found: set[str] = set()
     waiting = list(modules)
@@ -29,7 +29,8 @@ def closure(*modules: str) -> frozenset[str]:
         module = waiting.pop()
         if module not in found:
             found.add(module)
-            waiting.extend(_defined_in(*used) for used in _imports(module))
+            used = (_imported(module, one) for one in _read(module).imports)
+            waiting.extend(one for one in used if one is not None)
             waiting.extend(package for package in _packages(module) if _read(package).does_something)
     return frozenset(found)
 
@@ -65,14 +66,10 @@ class _Import(NamedTuple):
 
 
 class _Text(NamedTuple):
-    """What the text of a module says.
-
-    `taken_over` are the names that it imports at its top, which others may import from it.
-    """
+    """What the text of a module says."""
 
     sha256: str
     imports: tuple[_Import, ...]
-    taken_over: dict[str, _Import]
     does_something: bool  # beside importing names and listing them
 
 
@@ -86,8 +83,7 @@ def _parse(text: str) -> _Text:
     own = [node for node in tree.body if not (isinstance(node, ast.ImportFrom) or _only_says(node))]
     return _Text(
         sha256=hashlib.sha256(repr(_essence(tree)).encode()).hexdigest(),
-        imports=tuple(one for node in _executed(tree) for _, one in _imported_by(node)),
-        taken_over=dict(taken for node in tree.body for taken in _imported_by(node)),
+        imports=tuple(one for node in _executed(tree) for one in _imported_by(node)),
         does_something=bool(own),
     )
 
@@ -125,45 +121,23 @@ def _executed(node: ast.AST) -> Iterator[ast.AST]:
             yield from _executed(child)
 
 
-def _imported_by(node: ast.AST) -> Iterable[tuple[str, _Import]]:
-    """What a statement imports, by the name that it has from then on."""
+def _imported_by(node: ast.AST) -> list[_Import]:
     if isinstance(node, ast.ImportFrom):
-        source = node.module or ""
-        return [(name.asname or name.name, _Import(node.level, source, name.name)) for name in node.names]
-    if isinstance(node, ast.Import):
-        return [(name.asname or name.name, _Import(0, name.name, None)) for name in node.names]
-    return []
+        return [_Import(node.level, node.module or "", name.name) for name in node.names]
+    return [_Import(0, name.name, None) for name in node.names] if isinstance(node, ast.Import) else []
 
 
-def _imports(module: str) -> Iterator[tuple[str, str | None]]:
-    """Module and name of everything of this package that a module imports."""
-    for one in _read(module).imports:
-        if (source := _absolute(module, one)) is not None:
-            yield source, one.name
-
-
-def _absolute(module: str, used: _Import) -> str | None:
-    """The module that something is imported from, None if it is another package's."""
-    if used.level == 0:
-        package, _, below = used.source.partition(".")
-        return below if package == __package__ else None
-    up = used.level - _is_package(module)  # a package's own name is one dot
-    parts = module.split(".")[: -up or None] if module else []
-    return ".".join([*parts, *filter(None, [used.source])])
-
-
-def _defined_in(source: str, name: str | None) -> str:
-    """The module that defines a name which is imported from `source`.
-
-    It is `source` itself, in full, where nothing says more: for a name that it computes, or a star.
-    """
-    if name is None or not _is_package(source):
-        return source
-    taken = _read(source).taken_over.get(name)
-    origin = _absolute(source, taken) if taken else None
-    if origin is not None and (origin, taken.name) != (source, name):  # not `from . import name`
-        return _defined_in(origin, taken.name)
-    inner = f"{source}.{name}".removeprefix(".")
+def _imported(module: str, used: _Import) -> str | None:
+    """The module that `module` imports, or imports something from; None if it is another package's."""
+    if used.level:
+        up = used.level - (_file(module).name == "__init__.py")  # a package's own name is one dot
+        parts = module.split(".")[: -up or None] if module else []
+        source = ".".join([*parts, *filter(None, [used.source])])
+    else:
+        package, _, source = used.source.partition(".")
+        if package != __package__:
+            return None
+    inner = f"{source}.{used.name}".removeprefix(".")
     return inner if _find(inner) else source
 
 
@@ -171,10 +145,6 @@ def _packages(module: str) -> list[str]:
     """The packages that a module lies in: they are imported before it."""
     parts = module.split(".") if module else []
     return [".".join(parts[:end]) for end in range(len(parts))]
-
-
-def _is_package(module: str) -> bool:
-    return _file(module).name == "__init__.py"
 
 
 def _file(module: str) -> Path:

@@ -5,6 +5,7 @@ a key and a file.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -162,12 +163,8 @@ class Experiment:
     @cached_property
     def tables(self) -> list[str]:
         """The tables that the experiment makes."""
-        return [
-            table.name
-            for protocol in self.protocols
-            for table in PROTOCOLS[protocol].tables
-            if self.tested(table.name)
-        ]
+        every = [table.name for protocol in self.protocols for table in PROTOCOLS[protocol].tables]
+        return [table for table in every if self.tested(table)]
 
     def tested(self, table: str) -> list[str]:
         """The data sets whose test images a table shows, without the source."""
@@ -186,10 +183,9 @@ class Experiment:
         compared = self.config.ablation if "base_to_novel" in self.protocols else []
         return {method: list(variants_of(method, self.config_dir)) for method in compared}
 
-    def tabulated(self, protocol: str) -> list[str]:
-        """The methods of a protocol that stand in any of its tables."""
-        tables = [table.name for table in PROTOCOLS[protocol].tables if table.name in self.tables]
-        return list(dict.fromkeys(method for table in tables for method in self.methods_of(table)))
+    def tables_of(self, protocol: str) -> list[str]:
+        """The tables that a protocol's results are shown in, of those that are made."""
+        return [table.name for table in PROTOCOLS[protocol].tables if table.name in self.tables]
 
     def evaluated(self, protocol: str, method: str) -> list[str]:
         """The data sets that a protocol tests a method on.
@@ -197,17 +193,14 @@ class Experiment:
         A method that learns from a teacher is trained on each target itself, so it is not tested on the
         source.
         """
-        tables = [
-            table.name
-            for table in PROTOCOLS[protocol].tables
-            if table.name in self.tables and method in self._rows(table.name)
+        targets = [
+            dataset
+            for table in self.tables_of(protocol)
+            if method in self._rows(table)
+            for dataset in self.tested(table)
         ]
         source = self.source(protocol)
-        own = self.method(method).learns_from == "teacher"
-        return [
-            *([source] if source and not own else []),
-            *(dataset for table in tables for dataset in self.tested(table)),
-        ]
+        return [source, *targets] if source and self.method(method).learns_from != "teacher" else targets
 
     def _rows(self, table: str) -> list[str]:
         """The methods that a table shows, or an ablation, which shares the metrics of base_to_novel."""
@@ -240,10 +233,8 @@ class Experiment:
 
     def _overrides(self, method: str, known: dict[str, Any], protocol: str) -> dict[str, Any]:
         """What the experiment, and then its protocol, sets again of a method's `known` hyper-parameters."""
-        own: dict[str, Any] = {}
-        settings = self.protocols.get(protocol)
-        for overrides in (self.config.overrides, settings.overrides if settings else {}):
-            own |= overrides.get(method, {})
+        own, settings = self.config.overrides.get(method, {}), self.protocols.get(protocol)
+        own = own | (settings.overrides.get(method, {}) if settings else {})
         for key in own:
             if key not in known:
                 hint = did_you_mean(key, list(known))
@@ -261,11 +252,9 @@ class Experiment:
         if own.get("regions") is not None:
             seen = min(seen, _whole(method, "regions", own["regions"]))
         drawn = self.config.regions.for_epochs(seen)
-        if own.get("region_scale") is None:
+        if (scale := own.get("region_scale")) is None:
             return drawn
-        return validate(
-            Regions, drawn.model_dump() | {"scale": own["region_scale"]}, f"{method}: region_scale"
-        )
+        return validate(Regions, drawn.model_dump() | {"scale": scale}, f"{method}: region_scale")
 
     def region_set(self, regions: Regions) -> str:
         """What regions are called in paths: "20", or "20_0.08to1.0" where their scale is a method's own."""
@@ -318,13 +307,10 @@ def weights_files(backbone: BackboneConfig) -> list[Path]:
 
 def _whole(method: str, key: str, value: object) -> int:
     """A whole number of at least 1; the command line gives strings."""
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        number = 0
-    if number < 1:
-        raise UserError(f"{method}: {key} is {value!r}, but must be a whole number of at least 1.")
-    return number
+    with suppress(TypeError, ValueError):
+        if int(value) >= 1:
+            return int(value)
+    raise UserError(f"{method}: {key} is {value!r}, but must be a whole number of at least 1.")
 
 
 def _check(experiment: Experiment) -> None:
@@ -344,7 +330,6 @@ def _check(experiment: Experiment) -> None:
             for dataset in config.datasets:
                 experiment.hyperparameters(method, dataset, protocol)
         _check_tables(experiment, protocol)
-        _check_files(experiment, protocol)
         _check_boosting(protocol, settings)
     for method in config.ablation:
         if split_variant(method)[1]:
@@ -365,8 +350,8 @@ def _check_boosting(protocol: str, settings: ProtocolSettings) -> None:
 
 
 def _check_tables(experiment: Experiment, protocol: str) -> None:
-    """UserError for a protocol's own method that fits none of its tables, and for a table without methods."""
-    made = [table.name for table in PROTOCOLS[protocol].tables if table.name in experiment.tables]
+    """UserError for a method that fits no table, a table without methods, and a missing file of a method."""
+    made = experiment.tables_of(protocol)
     _check_methods(experiment, experiment.protocols[protocol].methods or [], made)
     for table in made:
         if not experiment.methods_of(table):
@@ -374,6 +359,14 @@ def _check_tables(experiment: Experiment, protocol: str) -> None:
                 f"methods: none of them can be applied to {table}: add one, or drop {table} from the "
                 "protocols."
             )
+    for method in dict.fromkeys(method for table in made for method in experiment.methods_of(table)):
+        for dataset in experiment.evaluated(protocol, method):
+            for name, path in experiment.method_files(method, dataset).items():
+                if not path.is_file():
+                    raise UserError(
+                        f"{method} reads {name} for {dataset} from {path}, which does not exist: put the "
+                        f"file there, or change files in the entry of {family(method)}."
+                    )
 
 
 def _check_methods(experiment: Experiment, methods: Iterable[str], made: list[str]) -> None:
@@ -385,15 +378,3 @@ def _check_methods(experiment: Experiment, methods: Iterable[str], made: list[st
                 f"methods: {method} cannot be applied to {' or '.join(made)}, but to "
                 f"{' and '.join(possible) or 'no table'}: drop it."
             )
-
-
-def _check_files(experiment: Experiment, protocol: str) -> None:
-    """UserError for a file of a method's own that is not there for a data set that it is used on."""
-    for method in experiment.tabulated(protocol):
-        for dataset in experiment.evaluated(protocol, method):
-            for name, path in experiment.method_files(method, dataset).items():
-                if not path.is_file():
-                    raise UserError(
-                        f"{method} reads {name} for {dataset} from {path}, which does not exist: put the "
-                        f"file there, or change files in the entry of {family(method)}."
-                    )

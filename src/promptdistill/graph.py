@@ -36,6 +36,7 @@ class Artifact:
     code: ClassVar[tuple[str, ...]]
     of_method: ClassVar[bool] = False
     of_protocol: ClassVar[bool] = False
+    grouped: ClassVar[bool] = False  # whether its runs share jobs
     depends: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
@@ -94,8 +95,16 @@ class Artifact:
         return (*self.code, *method, *protocol)
 
     def name_of_rule(self, experiment: Experiment) -> str:
-        """The name of its rule in the workflow."""
-        return self.rule
+        """The name of its rule in the workflow: one for each group of runs that share a job."""
+        if not self.grouped:
+            return self.rule
+        run = (self.shots, self.seed)
+        for group in experiment.job_groups:
+            if group.protocol == self.protocol and run in group.runs:
+                return f"{self.rule}_{group.protocol}_{group.index}"
+        raise UserError(
+            f"The configuration has no run of {self.protocol} with {run[0]} shots, seed {run[1]}."
+        )
 
 
 def _fits(name: str, text: str) -> bool:
@@ -246,7 +255,7 @@ class DrawFeatures(StudentFeatures):
 
     rule = "features"
     pattern = "features/{dataset}/{feature_kind}/{region_set}/{protocol}/{shots}/{seed}/manifest.json"
-    depends, of_protocol = (*StudentFeatures.depends, "region_set"), True
+    depends, of_protocol, grouped = (*StudentFeatures.depends, "region_set"), True, True
     region_set: str
     protocol: str
     shots: int
@@ -254,9 +263,6 @@ class DrawFeatures(StudentFeatures):
 
     def inputs(self, experiment: Experiment) -> Inputs:
         return {**super().inputs(experiment), "draw": [Draw(self.dataset, self.shots, self.seed)]}
-
-    def name_of_rule(self, experiment: Experiment) -> str:
-        return _grouped(self, experiment)
 
 
 @dataclass(frozen=True)
@@ -300,7 +306,7 @@ class BoostingPrompt(Artifact):
 class OfRun(Artifact):
     """What one run leaves."""
 
-    of_method, of_protocol = True, True
+    of_method, of_protocol, grouped = True, True, True
     protocol: str
     dataset: str
     method: str
@@ -316,9 +322,6 @@ class OfRun(Artifact):
     def parse(cls, key: str) -> Self:
         """The one that a run's key names; UserError if it is not a run's key, or of no protocol."""
         return cls.of(RunKey.parse(key)._asdict())
-
-    def name_of_rule(self, experiment: Experiment) -> str:
-        return _grouped(self, experiment)
 
     def boosting(self, experiment: Experiment) -> list[Artifact]:
         """The boosting prompt that a method with +caspl is cascaded on."""
@@ -367,16 +370,13 @@ class Prompt(OfRun):
 class TeacherPrompt(Prompt):
     """The prompt that a teacher was tuned by, on the few shots of a protocol's first seed."""
 
-    stage, rule = "teacher tuning", "tune_teacher"
+    stage, rule, grouped = "teacher tuning", "tune_teacher", False
     pattern = "teachers/{protocol}/{dataset}/{method}/{shots}/{seed}.safetensors"
 
     def inputs(self, experiment: Experiment) -> Inputs:
         """The teacher's own features are not looked up."""
         inputs = super().inputs(experiment)
         return {name: inputs[name] for name in ("split", "draw", "regions")}
-
-    def name_of_rule(self, experiment: Experiment) -> str:
-        return self.rule
 
 
 # Results
@@ -404,7 +404,7 @@ class Predictions(OfRun):
         }
 
     def name_of_rule(self, experiment: Experiment) -> str:
-        return _grouped(self, experiment) if self.shots else "evaluate_zero_shot"
+        return super().name_of_rule(experiment) if self.shots else "evaluate_zero_shot"
 
 
 @dataclass(frozen=True)
@@ -559,14 +559,3 @@ def _stored(experiment: Experiment, lookup: Lookup) -> list[Artifact]:
     """The stored regions of a lookup, if any are kept."""
     kept = experiment.config.regions.max_gb
     return [StoredRegions(lookup.dataset, lookup.region_set)] if kept else []
-
-
-def _grouped(artifact: Any, experiment: Experiment) -> str:
-    """The name of the rule of a run: one for each group of a protocol's runs."""
-    run = (artifact.shots, artifact.seed)
-    for group in experiment.job_groups:
-        if group.protocol == artifact.protocol and run in group.runs:
-            return f"{artifact.rule}_{group.protocol}_{group.index}"
-    raise UserError(
-        f"The configuration has no run of {artifact.protocol} with {run[0]} shots, seed {run[1]}."
-    )

@@ -154,13 +154,15 @@ class MethodEntry(_ByProtocol):
 
     @model_validator(mode="after")
     def _students_have_images_of_every_target(self) -> "MethodEntry":
+        if self.learns_from != "teacher":
+            return self
         possible = [name for name, table in TABLES.items() if table.students]
-        if self.learns_from == "teacher" and not set(self.applies_to) <= set(possible):
+        if not set(self.applies_to) <= set(possible):
             raise ValueError(
                 f"a method that learns from a teacher can be applied to {' and '.join(possible)} alone: say "
                 "so with applies_to"
             )
-        if self.learns_from == "teacher" and self.with_boosting is not None:
+        if self.with_boosting is not None:
             raise ValueError("a method that learns from a teacher cannot be cascaded: drop with_boosting")
         return self
 
@@ -172,20 +174,21 @@ class MethodEntry(_ByProtocol):
 def load_dataset(name: str, config_dir: Path) -> DatasetConfig:
     """Read config/datasets/NAME.yaml."""
     path = config_dir / "datasets" / f"{name}.yaml"
-    if not path.is_file():
-        hint = did_you_mean(name, known_names(path.parent))
-        raise UserError(f"There is no data set {name!r}: {path} does not exist{hint}.")
+    _require(path, f"data set {name!r}")
     return read_entry(DatasetConfig, path)
+
+
+def _require(path: Path, what: str) -> None:
+    if not path.is_file():
+        hint = did_you_mean(path.stem, known_names(path.parent))
+        raise UserError(f"There is no {what}: {path} does not exist{hint}.")
 
 
 def load_method(name: str, config_dir: Path) -> MethodEntry:
     """Read config/methods/NAME.yaml, for "coop" as well as for "coop+caspl" and for variants."""
-    base_name, cascaded = family(name), split_method(name)[1]
-    variant = split_variant(name)[1]
+    base_name, cascaded, variant = family(name), split_method(name)[1], split_variant(name)[1]
     path = config_dir / "methods" / f"{base_name}.yaml"
-    if not path.is_file():
-        hint = did_you_mean(base_name, known_names(path.parent))
-        raise UserError(f"There is no method {name!r}: {path} does not exist{hint}.")
+    _require(path, f"method {name!r}")
     entry = read_entry(MethodEntry, path)
     if cascaded and entry.with_boosting is None:
         raise UserError(

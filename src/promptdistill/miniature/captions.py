@@ -7,7 +7,7 @@ behind, and the subject is met at every position up to about 30.
 
 import numpy as np
 
-from ..compat import import_open_clip
+from ..clip.templates import openai_templates
 from .pictures import Subject
 
 _FILLERS = (
@@ -21,36 +21,21 @@ _FILLERS = (
 SHAPE_LEVELS = ("{shape}", "{colour} {shape}", "{texture} {shape}", "{texture} {colour} {shape}")
 PATTERN_LEVELS = ("{texture}", "{colour} {texture}")
 
-_OWN_TEMPLATES = (
-    "{}",
-    "{}.",
-    "a {}",
-    "the {}",
-    "a photo of a {}.",
-    "a photo of a {}, a type of drawing.",
-    "a picture of a {}.",
-    "this is a {}",
-    "one {} on a background",
-    "there is a {} here",
-)
-_PATTERN_TEMPLATES = (
-    "{}",
-    "{} texture.",
-    "{} pattern.",
-    "a {} surface",
-    "a photo of a {} texture.",
-    "a photo of a {}.",
-    "a {} pattern on cloth",
-    "this looks {}",
-)
+_OWN_TEMPLATES = [
+    *("{}", "{}.", "a {}", "the {}", "a photo of a {}.", "a photo of a {}, a type of drawing."),
+    *("a picture of a {}.", "this is a {}", "one {} on a background", "there is a {} here"),
+]
+_PATTERN_TEMPLATES = [
+    *("{}", "{} texture.", "{} pattern.", "a {} surface", "a photo of a {} texture.", "a photo of a {}."),
+    *("a {} pattern on cloth", "this looks {}"),
+]
 
 
 def templates(pattern: bool) -> list[str]:
     """Caption templates with one `{}`; those of shapes include OpenAI's 80 for ImageNet."""
     if pattern:
-        return list(_PATTERN_TEMPLATES)
-    openai = [template("{}") for template in import_open_clip().OPENAI_IMAGENET_TEMPLATES]
-    return list(_OWN_TEMPLATES) * 4 + openai
+        return _PATTERN_TEMPLATES
+    return _OWN_TEMPLATES * 4 + openai_templates()
 
 
 def content(subject: Subject, level: str) -> str:

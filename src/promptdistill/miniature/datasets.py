@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ..code import fingerprint
 from ..files import atomic, read_json, write_json
@@ -40,6 +41,11 @@ class MiniatureDataset:
             "texture": "plain" if style == "sketch" else FILLS[rng.integers(len(FILLS))],
         }
         return Subject(**{**free, **fixed}, style=style)
+
+    def picture(self, class_name: str, *seed: int) -> Image.Image:
+        """Draw one picture of `class_name`, from a generator of this seed."""
+        rng = np.random.default_rng(seed)
+        return draw(self.subject(class_name, rng), rng)
 
 
 def _shuffled(names: list[dict[str, str]], seed: int) -> dict[str, dict[str, str]]:
@@ -113,14 +119,10 @@ def write(name: str, folder: Path) -> Path:
     for label, class_name in enumerate(recipe.classes):
         slug = class_name.replace(" ", "_")
         (folder / "images" / slug).mkdir(parents=True, exist_ok=True)
-        index = 0
-        for part, count in per_class:
-            for _ in range(count):
-                rng = np.random.default_rng([recipe.seed, label, index])
-                path = f"{slug}/{slug}_{index:04d}.png"
-                draw(recipe.subject(class_name, rng), rng).save(folder / "images" / path)
-                parts[part].append([path, label, class_name])
-                index += 1
+        for index, part in enumerate(part for part, count in per_class for _ in range(count)):
+            path = f"{slug}/{slug}_{index:04d}.png"
+            recipe.picture(class_name, recipe.seed, label, index).save(folder / "images" / path)
+            parts[part].append([path, label, class_name])
     write_json(split, parts)
     write_json(record, drawn_by)
     return split
@@ -128,12 +130,12 @@ def write(name: str, folder: Path) -> Path:
 
 def write_contact_sheet(path: Path, per_dataset: int = 16) -> None:
     """Write a PNG with one row of pictures per data set, of different classes."""
-    rows = {}
-    for name, recipe in DATASETS.items():
-        classes = list(recipe.classes)
-        rows[name] = []
-        for index in range(per_dataset):
-            rng = np.random.default_rng([recipe.seed, 0, index])
-            rows[name].append(draw(recipe.subject(classes[index % len(classes)], rng), rng))
+    rows = {
+        name: [
+            recipe.picture(list(recipe.classes)[index % len(recipe.classes)], recipe.seed, 0, index)
+            for index in range(per_dataset)
+        ]
+        for name, recipe in DATASETS.items()
+    }
     with atomic(path) as partial:
-        contact_sheet(rows, zoom=1).save(partial, format="PNG")
+        contact_sheet(rows).save(partial, format="PNG")

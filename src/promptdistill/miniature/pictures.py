@@ -96,41 +96,9 @@ SHAPES: dict[str, Loops] = {
 }
 
 
-def _stripes(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return np.sin(u) > 0
-
-
-def _dots(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return np.cos(u) + np.cos(v) > 0.65
-
-
-def _checks(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return (np.sin(u) > 0) ^ (np.sin(v) > 0)
-
-
-def _grid(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return (np.cos(u) > 0.75) | (np.cos(v) > 0.75)
-
-
-def _zigzag(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return np.sin(u + 2.2 * np.abs((v / np.pi) % 2 - 1)) > 0
-
-
-def _waves(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return np.sin(u + 1.6 * np.sin(v * 0.8)) > 0
-
-
 def _speckles(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     field = Image.fromarray((rng.random((_CANVAS // 4, _CANVAS // 4)) * 255).astype(np.uint8))
     return np.asarray(field.resize((_CANVAS, _CANVAS), Image.Resampling.BICUBIC)) > 190
-
-
-def _rings(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return np.sin(np.hypot(u, v)) > 0
-
-
-def _rays(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return np.sin(np.arctan2(v, u) * rng.integers(6, 10)) > 0
 
 
 def _bricks(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -150,16 +118,17 @@ def _weave(u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return np.where(over, np.cos(2 * u) > 0.2, np.cos(2 * v) > 0.2)
 
 
+# Whether a point of a pattern is inked, by its coordinates (u, v), whose period is 2π.
 PATTERNS: dict[str, Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]] = {
-    "striped": _stripes,
-    "dotted": _dots,
-    "checkered": _checks,
-    "gridded": _grid,
-    "zigzagged": _zigzag,
-    "wavy": _waves,
+    "striped": lambda u, v, rng: np.sin(u) > 0,
+    "dotted": lambda u, v, rng: np.cos(u) + np.cos(v) > 0.65,
+    "checkered": lambda u, v, rng: (np.sin(u) > 0) ^ (np.sin(v) > 0),
+    "gridded": lambda u, v, rng: (np.cos(u) > 0.75) | (np.cos(v) > 0.75),
+    "zigzagged": lambda u, v, rng: np.sin(u + 2.2 * np.abs((v / np.pi) % 2 - 1)) > 0,
+    "wavy": lambda u, v, rng: np.sin(u + 1.6 * np.sin(v * 0.8)) > 0,
     "speckled": _speckles,
-    "ringed": _rings,
-    "rayed": _rays,
+    "ringed": lambda u, v, rng: np.sin(np.hypot(u, v)) > 0,
+    "rayed": lambda u, v, rng: np.sin(np.arctan2(v, u) * rng.integers(6, 10)) > 0,
     "bricked": _bricks,
     "cracked": _cracks,
     "woven": _weave,
@@ -283,15 +252,14 @@ def draw(subject: Subject, rng: np.random.Generator) -> Image.Image:
     return _restyle(canvas.resize((SIZE, SIZE), Image.Resampling.LANCZOS), subject.style, rng)
 
 
-def contact_sheet(rows: dict[str, list[Image.Image]], zoom: int = 2) -> Image.Image:
-    """One labelled row of pictures per entry of `rows`, enlarged `zoom` times."""
-    cell, label = SIZE * zoom + 4, 150
+def contact_sheet(rows: dict[str, list[Image.Image]]) -> Image.Image:
+    """One labelled row of pictures per entry of `rows`."""
+    cell, label = SIZE + 4, 150
     width = label + cell * max(len(pictures) for pictures in rows.values())
     sheet = Image.new("RGB", (width, cell * len(rows)), "white")
     text = ImageDraw.Draw(sheet)
     for y, (name, pictures) in enumerate(rows.items()):
         text.text((6, y * cell + cell // 2 - 6), name, fill="black")
         for x, picture in enumerate(pictures):
-            enlarged = picture.resize((SIZE * zoom, SIZE * zoom), Image.Resampling.NEAREST)
-            sheet.paste(enlarged, (label + x * cell, y * cell))
+            sheet.paste(picture, (label + x * cell, y * cell))
     return sheet

@@ -10,6 +10,7 @@ import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..compat import import_open_clip
+from ..data.images import normalise
 from ..files import atomic, sha256, write_json
 from ..progress import progress
 from . import MODELS, captions
@@ -75,29 +77,23 @@ def _random_subject(recipe: Recipe, rng: np.random.Generator) -> Subject:
     return Subject(colour=colour, texture=texture, shape=str(rng.choice(list(SHAPES))), style=style)
 
 
-def _draw_chunk(recipe: Recipe, start: int, stop: int) -> tuple[list[Subject], np.ndarray]:
-    subjects, pixels = [], np.empty((stop - start, SIZE, SIZE, 3), dtype=np.uint8)
-    for index in range(start, stop):
-        rng = np.random.default_rng([recipe.seed, index])
-        subject = _random_subject(recipe, rng)
-        subjects.append(subject)
-        pixels[index - start] = np.asarray(draw(subject, rng))
-    return subjects, pixels
+def _draw(recipe: Recipe, index: int) -> tuple[Subject, np.ndarray]:
+    rng = np.random.default_rng([recipe.seed, index])
+    subject = _random_subject(recipe, rng)
+    return subject, np.asarray(draw(subject, rng))
 
 
 def render(recipe: Recipe) -> tuple[list[Subject], Tensor]:
     """Draw all pictures of a recipe: their descriptions, and uint8 pixels (pictures, 3, 48, 48)."""
-    starts = range(0, recipe.pictures, _CHUNK)
-    stops = [min(start + _CHUNK, recipe.pictures) for start in starts]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        chunks = []
-        with progress(len(stops), f"{recipe.model}: drawing", "chunk") as bar:
-            for chunk in pool.map(_draw_chunk, [recipe] * len(stops), starts, stops):
-                chunks.append(chunk)
-                bar.update()
-    subjects = [subject for chunk, _ in chunks for subject in chunk]
-    pixels = torch.from_numpy(np.concatenate([pixels for _, pixels in chunks]))
-    return subjects, pixels.permute(0, 3, 1, 2).contiguous()
+    subjects, pixels = [], np.empty((recipe.pictures, SIZE, SIZE, 3), dtype=np.uint8)
+    bar = progress(recipe.pictures, f"{recipe.model}: drawing", "picture")
+    with ProcessPoolExecutor(os.cpu_count()) as pool, bar as shown:
+        drawn = pool.map(partial(_draw, recipe), range(recipe.pictures), chunksize=_CHUNK)
+        for index, (subject, picture) in enumerate(drawn):
+            subjects.append(subject)
+            pixels[index] = picture
+            shown.update()
+    return subjects, torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
 
 class CompactEmbedding(nn.Module):
@@ -152,9 +148,7 @@ def _random_crops(pixels: Tensor, size: int, rng: np.random.Generator) -> Tensor
 
 def _normalise(pixels: Tensor) -> Tensor:
     open_clip = import_open_clip()
-    mean = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1)
-    std = torch.tensor(open_clip.OPENAI_DATASET_STD).view(3, 1, 1)
-    return (pixels / 255 - mean) / std
+    return normalise(pixels, open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
 
 
 def contrastive_loss(image_features: Tensor, text_features: Tensor, caption_of: Tensor) -> Tensor:
@@ -289,11 +283,9 @@ def zero_shot_accuracies(model: nn.Module, tokenizer, per_class: int = TEST // 2
         text = _encode_captions(model, tokenizer([template.format(c) for c in dataset.classes]))
         correct, total = 0, 0
         for label, class_name in enumerate(dataset.classes):
-            pictures = []
-            for index in range(per_class):
-                rng = np.random.default_rng([987, dataset.seed, label, index])
-                pictures.append(np.asarray(draw(dataset.subject(class_name, rng), rng)))
-            pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
+            seeds = [(987, dataset.seed, label, index) for index in range(per_class)]
+            pictures = np.stack([dataset.picture(class_name, *seed) for seed in seeds])
+            pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
             pixels = F.interpolate(pixels, (size, size), mode="bicubic", antialias=True)
             image = F.normalize(model.encode_image(_normalise(pixels.clamp(0, 255))), dim=-1)
             correct += int((image @ text.T).argmax(1).eq(label).sum())

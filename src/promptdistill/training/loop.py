@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,11 @@ from ..data.images import normalise
 from ..errors import UserError
 from ..methods.base import Batch, Method
 from ..progress import progress
-from .batches import Pick, PickedRegions, load_batches, name_batches, picks_of_epoch, steps_per_epoch
+from .batches import PickedRegions, load_batches, name_batches, picks_of_epoch, steps_per_epoch
 from .checkpoint import load_checkpoint, save_checkpoint
 from .schedule import learning_rate
 
 CHECKPOINT_SECONDS = 20.0  # a kill costs at most this much work
-
-History = list[dict[str, Any]]
 
 
 def train(
@@ -30,7 +27,7 @@ def train(
     workers: int,
     checkpoint: Path,
     fingerprint: str,
-) -> History:
+) -> list[dict[str, Any]]:
     """Train `method` in place on random regions of images; return epoch, lr and mean loss per epoch.
 
     A checkpoint at `checkpoint` with the same `fingerprint` is continued, with the same result, bit
@@ -58,7 +55,9 @@ def train(
                 len(items), config.batch_size, seed, epoch, dataset.regions.count, method.regions_per_image
             )
             total = torch.tensor(done["loss"], dtype=torch.float64, device=backbone.device)
-            for batch in _load(method, dataset, picks[done["step"] :], workers):
+            left = picks[done["step"] :]
+            pixels = method.needs_pixels
+            for batch in load_batches(dataset, left, workers) if pixels else name_batches(items, left):
                 total += _step(method, optimizer, batch)
                 done["step"] += 1
                 bar.update()
@@ -70,25 +69,13 @@ def train(
             mean_loss = float(total) / per_epoch
             if math.isnan(mean_loss):
                 raise UserError("The loss is not a number: lower the learning rate (lr) of this method.")
-            row = {"epoch": epoch, "lr": lr, "loss": mean_loss, **_peak_memory(backbone.device)}
+            row = {"epoch": epoch, "lr": lr, "loss": mean_loss}
+            if backbone.device.type == "cuda":  # the most that this process has held so far
+                row["gpu_peak_memory_mb"] = torch.cuda.max_memory_allocated(backbone.device) / 1e6
             done = {"epoch": epoch + 1, "step": 0, "loss": 0.0, "history": [*done["history"], row]}
             bar.set_postfix(loss=f"{mean_loss:.4f}")
     save_checkpoint(checkpoint, method, optimizer, done, fingerprint)
     return done["history"]
-
-
-def _peak_memory(device: torch.device) -> dict[str, float]:
-    """The most memory of a GPU that this process has held so far, in MB; nothing on a CPU."""
-    if device.type != "cuda":
-        return {}
-    return {"gpu_peak_memory_mb": torch.cuda.max_memory_allocated(device) / 1e6}
-
-
-def _load(method: Method, dataset: PickedRegions, picks: list[list[Pick]], workers: int) -> Iterator[Batch]:
-    """Batches as the method needs them: without pixels if it looks up everything it wants of an image."""
-    if method.needs_pixels:
-        return load_batches(dataset, picks, workers)
-    return name_batches(dataset.items, picks)
 
 
 def _step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
