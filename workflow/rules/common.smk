@@ -57,20 +57,19 @@ def needs(kind, runs=None):
     return inputs
 
 
-def depends(kind, runs=None):
-    """What of the configuration and of the code a job depends on: a change of either runs it again."""
+def job(kind, runs=None):
+    """Parameters: the `key` that a job's command takes, one for each run, and what a job depends on."""
 
-    def parameters(wildcards):
+    def key(wildcards):
+        return " ".join(one.key for one in artifacts(kind, wildcards, runs))
+
+    def depends(wildcards):
+        # Of the configuration and the code: a change of either runs the job again.
         artifact = artifacts(kind, wildcards, runs)[0]
         code = fingerprint(*artifact.modules(EXPERIMENT))
         return json.dumps({**artifact.parameters(EXPERIMENT), "code": code}, sort_keys=True)
 
-    return parameters
-
-
-def keys(kind, runs=None):
-    """The keys that a job's command takes."""
-    return lambda wildcards: " ".join(one.key for one in artifacts(kind, wildcards, runs))
+    return {"key": key, "depends": depends}
 
 
 def model(backbone, hours, **others):

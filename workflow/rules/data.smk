@@ -9,8 +9,7 @@ rule data:
     conda:
         "../../envs/cpu.yaml"
     params:
-        key=keys(graph.Receipt),
-        depends=depends(graph.Receipt),
+        **job(graph.Receipt),
     message:
         "{wildcards.dataset}: looking for the data set"
     shell:
@@ -30,8 +29,7 @@ rule split:
     conda:
         "../../envs/cpu.yaml"
     params:
-        key=keys(graph.Split),
-        depends=depends(graph.Split),
+        **job(graph.Split),
     message:
         "{wildcards.dataset}: checking the split"
     shell:
@@ -51,8 +49,7 @@ rule draw:
     conda:
         "../../envs/cpu.yaml"
     params:
-        key=keys(graph.Draw),
-        depends=depends(graph.Draw),
+        **job(graph.Draw),
     message:
         "{wildcards.dataset}: drawing {wildcards.shots} shots, seed {wildcards.seed}"
     shell:

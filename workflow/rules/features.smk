@@ -19,8 +19,7 @@ rule regions:
         runtime="6h",
         cpus_per_task=max(1, CONFIG.jobs.loader_workers),
     params:
-        key=keys(graph.StoredRegions),
-        depends=depends(graph.StoredRegions),
+        **job(graph.StoredRegions),
     message:
         "{wildcards.dataset}: cutting {wildcards.region_set} regions of each image"
     shell:
@@ -43,8 +42,7 @@ rule lookup_part:
     resources:
         **model(TEACHER, hours=3),
     params:
-        key=keys(graph.LookupPart),
-        depends=depends(graph.LookupPart),
+        **job(graph.LookupPart),
     message:
         "{wildcards.dataset}: asking the {wildcards.teacher} teacher, part {wildcards.part} of {wildcards.parts}"
     shell:
@@ -67,8 +65,7 @@ rule lookup:
     resources:
         **model(TEACHER, hours=3),
     params:
-        key=keys(graph.Lookup),
-        depends=depends(graph.Lookup),
+        **job(graph.Lookup),
     message:
         "{wildcards.dataset}: asking the {wildcards.teacher} teacher"
     shell:
@@ -99,12 +96,11 @@ for group in EXPERIMENT.job_groups:
         resources:
             **model(STUDENT, hours=2, turn=1),
         params:
-            runs=keys(graph.DrawFeatures, group.runs),
-            depends=depends(graph.DrawFeatures, group.runs),
+            **job(graph.DrawFeatures, group.runs),
         message:
             "{wildcards.dataset}: encoding few-shot images, {wildcards.feature_kind}"
         shell:
-            "promptdistill features {params.runs} {CONFIGURATION} 2> {log}"
+            "promptdistill features {params.key} {CONFIGURATION} 2> {log}"
 
 
 # The student's features of the test images, plain or through the boosting prompt.
@@ -125,8 +121,7 @@ rule test_features:
     resources:
         **model(STUDENT, hours=1, turn=1),
     params:
-        key=keys(graph.TestFeatures),
-        depends=depends(graph.TestFeatures),
+        **job(graph.TestFeatures),
     message:
         "{wildcards.dataset}: encoding test images, {wildcards.feature_kind}"
     shell:

@@ -1,21 +1,18 @@
 # Tables, plots, and what DVC and MLflow show of them.
+def shown(file, name, table, plot):
+    """A table and its plot, as the report shows them, each with its caption."""
+    stem, labels = f"{RESULTS}/tables/{file}", {"table": name}
+    html = report(f"{stem}.html", f"../report/{table}.rst", category="Tables", labels=labels)
+    png = report(f"{stem}.png", f"../report/{plot}.rst", category="Plots", labels=labels)
+    return [html, png]
+
+
 # A table and its plot, from metrics alone.
 rule table:
     input:
         unpack(needs(graph.Table)),
     output:
-        report(
-            path(graph.Table),
-            caption="../report/table.rst",
-            category="Tables",
-            labels={"table": "{table}"},
-        ),
-        report(
-            f"{RESULTS}/tables/{{table}}.png",
-            caption="../report/plot.rst",
-            category="Plots",
-            labels={"table": "{table}"},
-        ),
+        *shown("{table}", "{table}", table="table", plot="plot"),
         multiext(
             f"{RESULTS}/tables/{{table}}", ".md", ".tex", ".csv", "_seeds.csv", "_gains.csv", "_record.json"
         ),
@@ -26,8 +23,7 @@ rule table:
     conda:
         "../../envs/cpu.yaml"
     params:
-        key=keys(graph.Table),
-        depends=depends(graph.Table),
+        **job(graph.Table),
     message:
         "writing the table {wildcards.table}"
     shell:
@@ -49,18 +45,7 @@ rule ablation_table:
     input:
         unpack(needs(graph.AblationTable)),
     output:
-        report(
-            path(graph.AblationTable),
-            caption="../report/ablation.rst",
-            category="Tables",
-            labels={"table": "ablation of {method}"},
-        ),
-        report(
-            f"{RESULTS}/tables/ablation_{{method}}.png",
-            caption="../report/ablation.rst",
-            category="Plots",
-            labels={"table": "ablation of {method}"},
-        ),
+        *shown("ablation_{method}", "ablation of {method}", table="ablation", plot="ablation"),
         multiext(f"{RESULTS}/tables/ablation_{{method}}", ".md", ".tex", ".csv", "_seeds.csv", "_record.json"),
     log:
         f"{RESULTS}/logs/tables/ablation_{{method}}.log",
@@ -69,8 +54,7 @@ rule ablation_table:
     conda:
         "../../envs/cpu.yaml"
     params:
-        key=keys(graph.AblationTable),
-        depends=depends(graph.AblationTable),
+        **job(graph.AblationTable),
     message:
         "comparing {wildcards.method} with its variants"
     shell:
@@ -96,7 +80,7 @@ rule overview:
     conda:
         "../../envs/cpu.yaml"
     params:
-        depends=depends(graph.Overview),
+        **job(graph.Overview),
     message:
         "gathering the averages"
     shell:
@@ -117,7 +101,7 @@ rule track:
     conda:
         "../../envs/cpu.yaml"
     params:
-        depends=depends(graph.Tracking),
+        **job(graph.Tracking),
         # Another server or experiment is to be filled, too.
         store=str(store_of(Path(RESULTS))),
     message:

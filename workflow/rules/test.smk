@@ -27,12 +27,11 @@ for name, constraints, runs in TESTS:
         resources:
             **model(STUDENT, hours=1, turn=1),
         params:
-            runs=keys(graph.Predictions, runs),
-            depends=depends(graph.Predictions, runs),
+            **job(graph.Predictions, runs),
         message:
-            "{wildcards.dataset}: testing {wildcards.method}, {params.runs}"
+            "{wildcards.dataset}: testing {wildcards.method}, {params.key}"
         shell:
-            "promptdistill evaluate {params.runs} {CONFIGURATION} 2> {log}"
+            "promptdistill evaluate {params.key} {CONFIGURATION} 2> {log}"
 
 
 # Accuracies of every predictions file of one method.
@@ -48,8 +47,7 @@ rule metrics:
     conda:
         "../../envs/cpu.yaml"
     params:
-        key=keys(graph.Metrics),
-        depends=depends(graph.Metrics),
+        **job(graph.Metrics),
     message:
         "{wildcards.method}: computing metrics, {wildcards.protocol}"
     shell:

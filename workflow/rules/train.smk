@@ -17,8 +17,7 @@ rule boost:
     resources:
         **model(STUDENT, hours=20),
     params:
-        key=keys(graph.BoostingPrompt),
-        depends=depends(graph.BoostingPrompt),
+        **job(graph.BoostingPrompt),
     message:
         "{wildcards.dataset}: learning boosting prompts"
     shell:
@@ -42,8 +41,7 @@ rule tune_teacher:
     resources:
         **model(TEACHER, hours=3),
     params:
-        key=keys(graph.TeacherPrompt),
-        depends=depends(graph.TeacherPrompt),
+        **job(graph.TeacherPrompt),
     message:
         "{wildcards.dataset}: tuning the teacher, {wildcards.protocol}"
     shell:
@@ -75,9 +73,8 @@ for group in EXPERIMENT.job_groups:
         resources:
             **model(STUDENT, hours=6, turn=1),
         params:
-            runs=keys(graph.Prompt, group.runs),
-            depends=depends(graph.Prompt, group.runs),
+            **job(graph.Prompt, group.runs),
         message:
-            "{wildcards.dataset}: learning {wildcards.method}, {params.runs}"
+            "{wildcards.dataset}: learning {wildcards.method}, {params.key}"
         shell:
-            "promptdistill adapt {params.runs} {CONFIGURATION} 2> {log}"
+            "promptdistill adapt {params.key} {CONFIGURATION} 2> {log}"

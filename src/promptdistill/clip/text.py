@@ -24,8 +24,9 @@ Block = list[Tensor]
 def tokenize(tokenizer, sentences: list[str], context_length: int) -> Tensor:
     """Token ids (sentences, context_length); UserError names a sentence that is too long."""
     longer = tokenizer(sentences, context_length=2 * context_length)
-    if (longer[:, context_length:] != 0).any():
-        row = int((longer[:, context_length:] != 0).any(dim=1).nonzero()[0])
+    too_long = (longer[:, context_length:] != 0).any(dim=1)
+    if too_long.any():
+        row = int(too_long.nonzero()[0])
         length = int((longer[row] != 0).sum())
         raise UserError(
             f"The prompt {sentences[row]!r} takes {length} tokens and the text tower holds "

@@ -142,7 +142,9 @@ class FDBPL(Method):
         everything = torch.ones_like(informative)
         classified = difference if config.inference == "difference" else positive
         parts = {
-            "label": lambda: labelled(classified, batch.labels, informative),
+            "label": lambda: mean_of(
+                F.cross_entropy(classified, batch.labels, reduction="none"), informative
+            ),
             "positive": lambda: distillation_loss(positive, teacher, temperature, informative),
             "negative": lambda: rejection(positive, negative, teacher, temperature, ~informative),
             "difference": lambda: distillation_loss(difference, teacher, temperature, everything),
@@ -160,11 +162,6 @@ class FDBPL(Method):
         else:
             text = self.clip.text_features(class_names)
         return lambda image: self._scale * image @ text.T
-
-
-def labelled(student: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
-    """Cross-entropy of logits (B, classes) with labels (B,), mean over the chosen regions."""
-    return mean_of(F.cross_entropy(student, labels, reduction="none"), chosen)
 
 
 def rejection(

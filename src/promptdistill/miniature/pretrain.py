@@ -168,15 +168,11 @@ class PictureBank:
 
     def __init__(self, recipe: Recipe) -> None:
         self.subjects, self.pixels = render(recipe)
+        pattern = np.array([subject.shape is None for subject in self.subjects])
+        photo = np.array([subject.style == "photo" for subject in self.subjects])
         self._rows = {
-            (pattern, photos_only): np.array(
-                [
-                    row
-                    for row, subject in enumerate(self.subjects)
-                    if (subject.shape is None) == pattern and (subject.style == "photo" or not photos_only)
-                ]
-            )
-            for pattern in (False, True)
+            (of_patterns, photos_only): np.flatnonzero((pattern == of_patterns) & (photo | (not photos_only)))
+            for of_patterns in (False, True)
             for photos_only in (False, True)
         }
 
@@ -254,16 +250,10 @@ def pretrain(recipe: Recipe) -> tuple[nn.Module, list[int], dict]:
 
 def _optimizer(model: nn.Module, recipe: Recipe):
     """AdamW without decay on vectors and embeddings; linear warm-up, then cosine to zero."""
-    flat = {name for name, p in model.named_parameters() if p.ndim < 2 or "embedding" in name}
-    named = list(model.named_parameters())
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for n, p in named if n not in flat], "weight_decay": recipe.weight_decay},
-            {"params": [p for n, p in named if n in flat], "weight_decay": 0.0},
-        ],
-        lr=recipe.lr,
-        betas=(0.9, 0.98),
-    )
+    groups = [{"params": [], "weight_decay": recipe.weight_decay}, {"params": [], "weight_decay": 0.0}]
+    for name, parameter in model.named_parameters():
+        groups[parameter.ndim < 2 or "embedding" in name]["params"].append(parameter)
+    optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98))
 
     def factor(step: int) -> float:
         if step < recipe.warmup:

@@ -1,6 +1,6 @@
 """Class-incremental: the classes come in sessions; after each, all classes seen so far are tested."""
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import mean
 
 from pydantic import Field
@@ -63,12 +63,9 @@ class ClassIncremental(Protocol):
 
     def sessions(self, split: Split, settings: ClassIncrementalSettings) -> list[Session]:
         """The classes in order, a part of them in each; every class seen so far is known."""
-        seen: list[int] = []
-        sessions = []
-        for labels in divided(split.labels, settings.sessions):
-            seen = [*seen, *labels]
-            sessions.append(Session(labels=labels, classes=seen))
-        return sessions
+        parts = divided(split.labels, settings.sessions)
+        seen = accumulate(parts)  # lists, one behind the other
+        return [Session(labels=own, classes=known) for own, known in zip(parts, seen, strict=True)]
 
     def subsets(self, split: Split, settings: ClassIncrementalSettings) -> list[Subset]:
         """After each session, the test images of all classes seen so far, against these classes."""
