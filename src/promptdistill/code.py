@@ -44,17 +44,14 @@ def fingerprint(*modules: str) -> str:
     """
     found = closure(*modules)
     folders = {_file(module).parent for module in found}
-    beside = sorted(path for folder in folders for path in folder.iterdir() if _is_data(path))
+    inside = (path for folder in folders for path in folder.iterdir() if not path.name.startswith("."))
+    beside = sorted(path for path in inside if path.is_file() and path.suffix not in (".py", ".pyc"))
     return sha256_of_json(
         {
             "modules": {module: _read(module).sha256 for module in found},
             "files": {path.relative_to(PACKAGE).as_posix(): sha256(path) for path in beside},
         }
     )
-
-
-def _is_data(path: Path) -> bool:
-    return path.is_file() and path.suffix not in (".py", ".pyc") and not path.name.startswith(".")
 
 
 class _Import(NamedTuple):

@@ -25,17 +25,14 @@ Inputs = dict[str, list["Artifact"]]
 class Artifact:
     """One file below the folder of results; two that are equal are the same one.
 
-    `stage` is its stage in the plan, `pattern` its path.  `code` lists the modules that make it, beside those
-    of its method and its protocol where `of_method` and `of_protocol` say so; what they import follows.
-    `depends` names settings: a change of one makes it again.
+    `stage` is its stage in the plan, `pattern` its path.  `code` lists the modules that make it, beside that
+    of its protocol; what they import follows.  `depends` names settings: a change of one makes it again.
     """
 
     stage: ClassVar[str]
     rule: ClassVar[str]
     pattern: ClassVar[str]
     code: ClassVar[tuple[str, ...]]
-    of_method: ClassVar[bool] = False
-    of_protocol: ClassVar[bool] = False
     grouped: ClassVar[bool] = False  # whether its runs share jobs
     depends: ClassVar[tuple[str, ...]] = ()
 
@@ -90,9 +87,8 @@ class Artifact:
 
     def modules(self, experiment: Experiment) -> tuple[str, ...]:
         """The modules that make it."""
-        method = (f"methods.{family(self.wildcards['method'])}",) if self.of_method else ()
-        protocol = (f"protocols.{self.wildcards['protocol']}",) if self.of_protocol else ()
-        return (*self.code, *method, *protocol)
+        protocol = self.wildcards.get("protocol")
+        return (*self.code, f"protocols.{protocol}") if protocol else self.code
 
     def name_of_rule(self, experiment: Experiment) -> str:
         """The name of its rule in the workflow: one for each group of runs that share a job."""
@@ -255,7 +251,7 @@ class DrawFeatures(StudentFeatures):
 
     rule = "features"
     pattern = "features/{dataset}/{feature_kind}/{region_set}/{protocol}/{shots}/{seed}/manifest.json"
-    depends, of_protocol, grouped = (*StudentFeatures.depends, "region_set"), True, True
+    depends, grouped = (*StudentFeatures.depends, "region_set"), True
     region_set: str
     protocol: str
     shots: int
@@ -306,7 +302,7 @@ class BoostingPrompt(Artifact):
 class OfRun(Artifact):
     """What one run leaves."""
 
-    of_method, of_protocol, grouped = True, True, True
+    grouped = True
     protocol: str
     dataset: str
     method: str
@@ -322,6 +318,9 @@ class OfRun(Artifact):
     def parse(cls, key: str) -> Self:
         """The one that a run's key names; UserError if it is not a run's key, or of no protocol."""
         return cls.of(RunKey.parse(key)._asdict())
+
+    def modules(self, experiment: Experiment) -> tuple[str, ...]:
+        return (*super().modules(experiment), f"methods.{family(self.method)}")
 
     def boosting(self, experiment: Experiment) -> list[Artifact]:
         """The boosting prompt that a method with +caspl is cascaded on."""
@@ -412,7 +411,7 @@ class Metrics(Artifact):
     """The accuracies of all runs of a method in a protocol: of one, if nothing is learned."""
 
     stage, rule, pattern = "metrics", "metrics", "metrics/{protocol}/{method}.json"
-    code, of_protocol = ("evaluation.metrics",), True
+    code = ("evaluation.metrics",)
     protocol: str
     method: str
 

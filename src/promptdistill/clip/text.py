@@ -109,7 +109,9 @@ def encode_text(clip: nn.Module, sentences: Sentences, blocks: list[Block]) -> T
     if layers:
         x = _insert(x, blocks, len(layers))
     ends = x[:, shared:].index_select(1, sentences.ends)
-    ends = output(last, ends, _attend_from_ends(sentences, *queries_keys_values(last, x, ends)))
+    query, key, value = queries_keys_values(last, x, ends)
+    seen = _attend_to_prefix_and_own(sentences, query[:, :, :, None], key, value, sentences.behind_end)
+    ends = output(last, ends, seen.squeeze(3))
 
     ends = clip.ln_final(ends)
     projection = clip.text_projection
@@ -143,12 +145,6 @@ def _attend(sentences: Sentences, query: Tensor, key: Tensor, value: Tensor) -> 
     own_query = _padded(query[:, :, shared:], sentences)
     own = _attend_to_prefix_and_own(sentences, own_query, key, value, later)
     return torch.cat([prefix, own.flatten(2, 3).index_select(2, sentences.packed)], dim=2)
-
-
-def _attend_from_ends(sentences: Sentences, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention (B, heads, N, dim) of each sentence's end token."""
-    own = _attend_to_prefix_and_own(sentences, query[:, :, :, None], key, value, sentences.behind_end)
-    return own.squeeze(3)
 
 
 def _attend_to_prefix_and_own(

@@ -32,12 +32,13 @@ def encode_image(clip: nn.Module, pixels: Tensor, blocks: list[Block]) -> Tensor
     blocks = sorted(blocks, key=len)
     x = visual._embeds(pixels)  # class token and patches, positioned, behind ln_pre: (B, 1 + patches, width)
     own, layers = x.shape[1], visual.transformer.resblocks
+    pooled_from = 1 if visual.attn_pool is None and visual.pool_type == "tok" else own  # rows
     x = torch.cat([x, *(_repeated(visual.ln_pre(block[0]), x) for block in blocks)], dim=1)
     for layer, resblock in enumerate(layers):
         if layer > 0:
             x = torch.cat([x, *(_repeated(block[layer], x) for block in blocks if layer < len(block))], dim=1)
         flowing = sum(len(block[0]) for block in blocks if len(block) <= layer + 1)
-        needed = own + flowing if layer + 1 < len(layers) else _read_from_last_layer(visual, own)
+        needed = own + flowing if layer + 1 < len(layers) else pooled_from
         rows = x[:, :needed]
         query, key, value = queries_keys_values(resblock, x, rows if needed < x.shape[1] else None)
         x = output(resblock, rows, F.scaled_dot_product_attention(query, key, value))
@@ -48,9 +49,3 @@ def encode_image(clip: nn.Module, pixels: Tensor, blocks: list[Block]) -> Tensor
 def _repeated(tokens: Tensor, x: Tensor) -> Tensor:
     """Tokens (n_ctx, width) for each image of the batch x."""
     return tokens.to(x.dtype).expand(len(x), -1, -1)
-
-
-def _read_from_last_layer(visual: nn.Module, own: int) -> int:
-    """Number of leading rows of the last layer's output that the pooling reads."""
-    class_token_only = visual.attn_pool is None and visual.pool_type == "tok"
-    return 1 if class_token_only else own

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
@@ -13,32 +12,27 @@ from ..files import write_json
 from ..protocols.base import Protocol, SubsetResult
 from ..run import RunKey
 
-_KEYS = ("protocol", "dataset", "source", "method", "shots", "seed")
-_FACTS = ("unlabelled", "transductive", "student", "student_sha256")
-
-
-def read_predictions(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Predictions and their header; UserError if the file is missing or damaged."""
-    header = read_header(path)
-    try:
-        return pq.read_table(path, page_checksum_verification=True).to_pandas(), header
-    except (ArrowException, OSError):
-        raise UserError(f"{path} is damaged: delete it and evaluate again.") from None
+_FACTS = (
+    *("protocol", "dataset", "source", "method", "shots", "seed"),
+    *("unlabelled", "transductive", "student", "student_sha256"),
+)
 
 
 def tested_subsets(path: Path) -> tuple[list[SubsetResult], dict[str, Any]]:
-    """What was tested of each subset, in order, and the header of the predictions."""
-    predictions, header = read_predictions(path)
+    """What was tested of each subset, in order, and the header; UserError for a missing or damaged file."""
+    header = read_header(path)
+    try:
+        predictions = pq.read_table(path, page_checksum_verification=True).to_pandas()
+    except (ArrowException, OSError):
+        raise UserError(f"{path} is damaged: delete it and evaluate again.") from None
     right = predictions["prediction"] == predictions["label"]
     counted = right.groupby([predictions["subset"], predictions["label"]]).agg(["sum", "count"])
     tested = []
     for subset in header["subsets"]:
         if subset["name"] not in counted.index:
             raise UserError(f"{path} has no test image of the subset {subset['name']}: check the split.")
-        own = counted.loc[subset["name"]]
-        tested.append(
-            SubsetResult(**subset, right=own["sum"].to_dict(), images=own["count"].to_dict()),
-        )
+        right, images = (counted.loc[subset["name"]][name].to_dict() for name in ("sum", "count"))
+        tested.append(SubsetResult(**subset, right=right, images=images))
     return tested, header
 
 
@@ -48,7 +42,7 @@ def metrics_of(path: Path, protocol: Protocol, roots: Roots) -> dict[str, Any]:
     key = RunKey(*(header[part] for part in RunKey._fields))
     return {
         "key": str(key),
-        **{name: header[name] for name in (*_KEYS, *_FACTS)},
+        **{name: header[name] for name in _FACTS},
         **protocol.measure(tested),
         "images": sum(sum(subset.images.values()) for subset in tested),
         "predictions": roots.record(path).path,
@@ -64,17 +58,8 @@ def write_metrics(paths: list[Path], protocol: Protocol, method: str, roots: Roo
                 f"{path} holds predictions of {row['method']} in {row['protocol']}, not of {method} in "
                 f"{protocol.name}: delete it and run again."
             )
-    write_json(
-        output,
-        {
-            "protocol": protocol.name,
-            "method": method,
-            INPUTS: {
-                row["key"]: roots.record(path).model_dump() for path, row in zip(paths, rows, strict=True)
-            },
-            "runs": rows,
-        },
-    )
+    inputs = {row["key"]: roots.record(path).model_dump() for path, row in zip(paths, rows, strict=True)}
+    write_json(output, {"protocol": protocol.name, "method": method, INPUTS: inputs, "runs": rows})
 
 
 def read_metrics(path: Path) -> tuple[list[dict[str, Any]], dict[str, Input]]:

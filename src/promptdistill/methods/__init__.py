@@ -8,8 +8,6 @@ from ..errors import UserError
 from ..validation import did_you_mean, validate
 from .base import Method, MethodConfig
 
-__all__ = ["Method", "MethodConfig", "find_method", "parse_hyperparameters"]
-
 
 def find_method(name: str) -> type[Method]:
     """The Method class of module `promptdistill.methods.<name>`; UserError if there is none."""

@@ -10,7 +10,7 @@ import numpy as np
 from ..clip.templates import openai_templates
 from .pictures import Subject
 
-_FILLERS = (
+FILLERS = (
     "today we went out and saw this at the old market near my home it was very nice so i took one more "
     "look what do you think about new best free shop sale buy online picture image photo view detail from "
     "our trip last summer with friends in city park for kids by hand made design set number page click "
@@ -48,11 +48,6 @@ def wording(rng: np.random.Generator, templates: list[str]) -> str:
     template = templates[rng.integers(len(templates))]
     if rng.random() < 0.5:
         return template
-    before = rng.choice(_FILLERS, rng.integers(0, 25))
-    behind = rng.choice(_FILLERS, rng.integers(0, 7))
+    before = rng.choice(FILLERS, rng.integers(0, 25))
+    behind = rng.choice(FILLERS, rng.integers(0, 7))
     return " ".join([*before, template, *behind])
-
-
-def filler_words() -> list[str]:
-    """All filler words, each once, in order."""
-    return sorted(set(_FILLERS))

@@ -116,7 +116,7 @@ class CompactEmbedding(nn.Module):
 
 def vocabulary(tokenizer) -> list[int]:
     """Token ids that captions, and OpenAI's 80 templates, can contain, in ascending order."""
-    words = [*captions.filler_words(), *captions.templates(True), *captions.templates(False)]
+    words = [*captions.FILLERS, *captions.templates(True), *captions.templates(False)]
     words += [*SHAPES, *COLOURS, *FILLS, *PATTERNS]
     sentences = [word.replace("{}", "star") for word in words]
     sentences += [word.replace("{}", "star.") for word in words] + ["star,", "a photo of a", "X"]
