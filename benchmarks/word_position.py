@@ -11,7 +11,7 @@ import torch
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.config.models import BackboneConfig
-from promptdistill.miniature.captions import filler_words
+from promptdistill.miniature.captions import FILLERS
 from promptdistill.miniature.datasets import DATASETS
 from promptdistill.miniature.pictures import draw
 
@@ -23,7 +23,7 @@ PER_CLASS = 20
 def accuracy(clip: PromptedClip, name: str, words: int) -> float:
     """Percent of pictures named rightly with `words` filler words before the class name."""
     dataset, backbone = DATASETS[name], clip.backbone
-    before = " ".join(filler_words()[:words])
+    before = " ".join(sorted(set(FILLERS))[:words])
     text = clip.sentence_features([f"{before} {class_name}." for class_name in dataset.classes])
     right = []
     for label, class_name in enumerate(dataset.classes):

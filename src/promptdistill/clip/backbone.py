@@ -188,8 +188,7 @@ def _load_miniature(name: str) -> nn.Module:
 
 def _check_text_tower(config: BackboneConfig, model: nn.Module) -> None:
     plain = (
-        hasattr(model, "attn_mask")
-        and model.attn_mask is not None
+        getattr(model, "attn_mask", None) is not None
         and getattr(model, "text_pool_type", None) in ("argmax", "eos")
         and is_plain(model.transformer)
     )

@@ -31,12 +31,8 @@ def _meta_net(backbone: Backbone, generator: torch.Generator) -> nn.Module:
     """Two linear layers with torch's default initial weights, drawn from `generator`."""
     dim, hidden = backbone.feature_dim, backbone.feature_dim // _REDUCTION
     with drawn_from(generator):
-        layers = {
-            "linear1": nn.Linear(dim, hidden),
-            "relu": nn.ReLU(),
-            "linear2": nn.Linear(hidden, backbone.text_width),
-        }
-    return nn.Sequential(OrderedDict(layers))
+        linear1, linear2 = nn.Linear(dim, hidden), nn.Linear(hidden, backbone.text_width)
+    return nn.Sequential(OrderedDict(linear1=linear1, relu=nn.ReLU(), linear2=linear2))
 
 
 class CoCoOp(CoOp):

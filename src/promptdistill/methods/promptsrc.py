@@ -54,12 +54,8 @@ class PromptSRC(DeepPromptMethod):
         image, frozen_image = self.image_features(batch), self.plain_image_features(batch)
         frozen_logits = scale * frozen_image @ self.frozen_text.T
         logits = scale * image @ text.T
-        divergence = F.kl_div(
-            F.log_softmax(logits, dim=1),
-            F.log_softmax(frozen_logits, dim=1),
-            reduction="sum",
-            log_target=True,
-        )
+        log_q, log_p = logits.log_softmax(dim=1), frozen_logits.log_softmax(dim=1)
+        divergence = F.kl_div(log_q, log_p, reduction="sum", log_target=True)
         return (
             F.cross_entropy(logits, batch.labels)
             + config.text_weight * F.l1_loss(text, self.frozen_text)

@@ -55,12 +55,8 @@ def _heart() -> np.ndarray:
 def _moon() -> np.ndarray:
     outer = np.linspace(0.25 * np.pi, 1.75 * np.pi, 40)
     inner = np.linspace(1.70 * np.pi, 0.30 * np.pi, 30)
-    return np.concatenate(
-        [
-            np.stack([np.cos(outer), np.sin(outer)], axis=1),
-            np.stack([0.45 + 0.75 * np.cos(inner), 0.75 * np.sin(inner)], axis=1),
-        ]
-    )
+    x = np.concatenate([np.cos(outer), 0.45 + 0.75 * np.cos(inner)])
+    return np.stack([x, np.concatenate([np.sin(outer), 0.75 * np.sin(inner)])], axis=1)
 
 
 def _points(*xy: tuple[float, float]) -> np.ndarray:

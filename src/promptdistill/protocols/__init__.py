@@ -10,20 +10,14 @@ from ..errors import UserError
 from ..validation import did_you_mean
 from .base import Protocol, Table
 
-
-def _found() -> list[Protocol]:
-    names = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"]
-    protocols = [importlib.import_module(f"{__name__}.{name}").PROTOCOL for name in names]
-    return sorted(protocols, key=lambda protocol: protocol.order)
-
+_modules = (importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
+_found = [module.PROTOCOL for module in _modules if hasattr(module, "PROTOCOL")]
 
 # Name -> protocol, in the order in which they are run and shown.
-PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _found()}
+PROTOCOLS: dict[str, Protocol] = {own.name: own for own in sorted(_found, key=lambda own: own.order)}
 
 # Name -> table: what the protocols' results are shown in.  One protocol may serve several.
 TABLES: dict[str, Table] = {table.name: table for protocol in PROTOCOLS.values() for table in protocol.tables}
-
-_PROTOCOL_OF = {table.name: protocol for protocol in PROTOCOLS.values() for table in protocol.tables}
 
 
 def protocol_named(name: str) -> Protocol:
@@ -37,4 +31,4 @@ def protocol_of(table: str) -> Protocol:
     """The protocol whose results a table shows; UserError if there is no such table."""
     if table not in TABLES:
         raise UserError(f"There is no table {table!r}{did_you_mean(table, list(TABLES))}.")
-    return _PROTOCOL_OF[table]
+    return next(protocol for protocol in PROTOCOLS.values() if TABLES[table] in protocol.tables)

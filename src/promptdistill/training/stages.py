@@ -111,8 +111,11 @@ def train_adapting(
     """
     config = parse_hyperparameters(family(method), hyperparameters)
     about = {"phase": "adapting", "method": method, "protocol": protocol, "unlabelled": False}
+    cascaded = split_method(method)[1]
     for run in runs:
-        _require_boosting(method, run.sources)
+        if cascaded != ("boosting" in run.sources):
+            needless = f"{method} takes no boosting prompt: name it {method}+caspl, or leave the prompt out."
+            raise UserError(f"{method} needs a boosting prompt." if cascaded else needless)
         draw = _draw(run)
         header = _header(inputs, run, config, sessions, **about)
         learned: list[dict[str, Tensor]] = []
@@ -146,16 +149,6 @@ def _images(items: list[Item], session: Session) -> list[Item]:
     """The images of a session, with labels that count in its classes."""
     wanted = set(session.labels)
     return select_and_relabel([item for item in items if item.label in wanted], session.classes)
-
-
-def _require_boosting(method: str, sources: Sources) -> None:
-    cascaded = split_method(method)[1]
-    if cascaded != ("boosting" in sources):
-        raise UserError(
-            f"{method} needs a boosting prompt."
-            if cascaded
-            else f"{method} takes no boosting prompt: name it {method}+caspl, or leave the prompt out."
-        )
 
 
 def _draw(run: Run) -> Split:
