@@ -20,7 +20,7 @@ demo: $(STAMP)
 	@echo "All runs: $(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db"
 
 test: $(STAMP)
-	@$(BIN)/pytest -n auto --dist loadfile
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 results: $(STAMP)
 	@. $(BIN)/activate && snakemake --cores $(CORES) --configfile config/miniature_all.yaml

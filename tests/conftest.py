@@ -23,6 +23,22 @@ ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("PROMPTDISTILL_SHARED", ROOT.parent / "shared"))
 
 
+# Files that run whole pipelines, for minutes each, the longest first.
+_LONG = tuple(
+    f"tests/{name}"
+    for name in ("workflow/test_matrix", "dvc", "slurm", "workflow/test_workflow", "workflow", "tracking")
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first: pytest-xdist hands files out in this order, and none is left for the end alone."""
+
+    def rank(item):
+        return next((index for index, name in enumerate(_LONG) if item.nodeid.startswith(name)), len(_LONG))
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)

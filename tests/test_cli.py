@@ -127,6 +127,17 @@ def test_own_data_set_from_files_to_a_table(ready):
     step("verify", RUN)
 
 
+def test_a_miniature_is_drawn():
+    """A data set that is not downloaded, since its entry names a generator."""
+    shutil.copy(ROOT / "config/datasets/mini_shapes_mosaic.yaml", "config/datasets")
+    step("data", "mini_shapes_mosaic")
+    step("split", "mini_shapes_mosaic")
+    entry = yaml.safe_load(Path("config/datasets/mini_shapes_mosaic.yaml").read_text())
+    assert read_json("results/data/mini_shapes_mosaic.json")["images"]["test"] == entry["sizes"]["test"]
+    pictures = Path("data", entry["folder"], entry["images"]).rglob("*.png")
+    assert len(list(pictures)) == entry["sizes"]["test"]
+
+
 def test_runs_of_one_method_share_a_process(ready):
     write_config(protocols={"base_to_novel": {"shots": 2, "seeds": [1, 2]}})
     step("draw", "own/2/2")

@@ -413,14 +413,6 @@ def test_imagenet_has_to_be_placed_by_hand(tmp_path):
     assert "images/train and images/val with one folder a WordNet id" in message
 
 
-def test_a_miniature_is_drawn(tmp_path):
-    dataset = load_dataset("mini_shapes_mosaic", CONFIG)
-    fetch("mini_shapes_mosaic", dataset, tmp_path)
-    folder = tmp_path / dataset.folder
-    assert (folder / dataset.split).is_file()
-    assert len(list((folder / dataset.images).rglob("*.png"))) == dataset.sizes["test"]
-
-
 def test_two_sources_of_one_name_are_refused():
     source = Source(name="a.zip", url="http://127.0.0.1/a.zip", extract_to="pets")
     with pytest.raises(ValueError, match="two sources have one name"):

@@ -2,12 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
-from conftest import ROOT
 from promptdistill import graph
 from promptdistill.artifacts import MANIFEST, Roots, read_header
 from promptdistill.cli import main
@@ -18,6 +18,7 @@ from promptdistill.features.lookup import RegionLookup
 from promptdistill.features.region_store import open_store
 from promptdistill.features.rows import images_sha256
 
+ROOT = Path(__file__).parents[2]
 LOOKUP, PART = graph.Lookup("tiny", "zero_shot", "2"), graph.LookupPart("tiny", "zero_shot", "2", 1, 2)
 REGIONS = graph.StoredRegions("tiny", "2")
 FEW = [graph.DrawFeatures("tiny", "plain", "2", "base_to_novel", 2, seed) for seed in (1, 2)]

@@ -30,7 +30,6 @@ from promptdistill.planning.show import show
 from promptdistill.planning.sizes import UnknownError
 from promptdistill.planning.throughput import Measured, Throughput, read_measured
 from promptdistill.planning.work import ENCODE, work_of
-from promptdistill.protocols.base import ProtocolSettings
 from promptdistill.validation import merged, read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -200,19 +199,16 @@ def test_a_student_of_a_teacher_learns_from_all_images_and_classes():
     assert asked.flops == image_flops(TEACHER, [ImageTokens(4, 9)]).forward
 
 
-class Sessions(ProtocolSettings):
-    """Settings of a protocol with several sessions."""
-
-    sessions: int = 6
-
-
 def test_sessions_share_the_images_of_a_training():
-    """Two of 12 images each, for all epochs, in steps of no more; all of it is tested 3.5 times."""
-    fast = experiment(methods=["maple"], overrides={"maple": {"epochs": 2, "batch_size": 4}})
-    fast.protocols["base_to_novel"] = Sessions(shots=2, seeds=[1, 2])
+    """Four of 24 images each, for all epochs, in steps of no more; all of it is tested 3.5 times."""
+    fast = experiment(
+        methods=["maple"],
+        protocols={"base_to_novel": None, "class_incremental": {"shots": 2, "seeds": [1, 2], "sessions": 6}},
+        overrides={"maple": {"epochs": 2, "batch_size": 5}},
+    )
     steps = work(Prompt, fast)[0]
-    image = image_flops(STUDENT, [ImageTokens(2, 9)]).times(2)
-    text = text_flops(STUDENT, 6, prefix=5, own=OWN_TOKENS)
+    image = image_flops(STUDENT, [ImageTokens(2, 9)]).times(4)
+    text = text_flops(STUDENT, 12, prefix=5, own=OWN_TOKENS)
     assert steps == ("maple", image.step + text.step, 2 * 6)
     assert [one.times for one in work(Predictions, fast)] == [480 * 3.5] * 2
 

@@ -10,11 +10,12 @@ import yaml
 from mlflow import MlflowClient
 from running import copy_project, jobs, run_snakemake
 
-from promptdistill import config
-from promptdistill.tracking.content import key_of
+from promptdistill.protocols import TABLES
+from promptdistill.validation import read_yaml
 
 MATRIX = Path(__file__).parent / "matrix.yaml"
-METHODS = config.read_yaml(MATRIX)["methods"]
+METHODS = read_yaml(MATRIX)["methods"]
+IN_SESSIONS = read_yaml(MATRIX)["protocols"]["class_incremental"]["methods"]
 TRAINED_ON_SHOTS = [name for name in METHODS if not name.startswith(("zero", "linear", "promptkd"))]
 CASCADED = [name for name in METHODS if name.endswith("+caspl")]
 VARIANTS = ["regions_1", "by_difference"]  # of FDBPL: as many as show that the ablation works
@@ -26,12 +27,16 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("matrix")
     copy_project(folder)
     entry = folder / "config/methods/fdbpl.yaml"
-    content = config.read_yaml(entry)
+    content = read_yaml(entry)
     content["variants"] = {name: content["variants"][name] for name in VARIANTS}
     entry.write_text(yaml.safe_dump(content, sort_keys=False))
     done = run_snakemake("all", "ablation", "--cores", 2, "--configfile", MATRIX, cwd=folder)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return folder
+
+
+def runs_of(metrics):
+    return json.loads(metrics.read_text())["runs"]
 
 
 def table(project, name):
@@ -55,6 +60,7 @@ PATTERNS, SOURCE, VARIANT = "mini_patterns", "mini_shapes", "mini_shapes_sketch"
             "domain_generalization",
             {SOURCE: [*ZERO, *TRAINED_ON_SHOTS], VARIANT: [*ZERO, *TRAINED_ON_SHOTS]},
         ),
+        ("class_incremental", {PATTERNS: IN_SESSIONS}),
     ],
 )
 def test_every_cell_is_there(finished, name, cells):
@@ -74,8 +80,8 @@ def test_the_ablation_compares_a_method_with_its_variants(finished):
     compared = rows[rows["method"] != "fdbpl"]
     assert (compared["runs"] == 2).all()  # two seeds of one data set
     own = table(finished, "base_to_novel")
-    own = own[(own["method"] == "fdbpl") & (own["dataset"] == "average")].set_index("figure")["mean"]
-    reference = rows[rows["method"] == "fdbpl"].set_index("figure")["mean"]
+    own = own[(own["method"] == "fdbpl") & (own["dataset"] == "average")].set_index("metric")["mean"]
+    reference = rows[rows["method"] == "fdbpl"].set_index("metric")["mean"]
     assert reference.to_dict() == own.to_dict()
     for ending in ("md", "html", "tex", "png"):
         assert (finished / f"results/tables/ablation_fdbpl.{ending}").stat().st_size > 500
@@ -117,22 +123,23 @@ def test_what_is_transductive(finished):
 def test_metrics_come_from_the_predictions(finished):
     """Counted again from the Parquet files, for one method of each protocol."""
     for protocol, dataset in (("base_to_novel", PATTERNS), ("few_shot", PATTERNS), ("transfer", VARIANT)):
-        for row in json.loads((finished / f"results/metrics/{protocol}/coop+caspl.json").read_text()):
+        for row in runs_of(finished / f"results/metrics/{protocol}/coop+caspl.json"):
             if row["dataset"] != dataset:
                 continue
-            predictions = pd.read_parquet(finished / row["predictions"])
+            predictions = pd.read_parquet(finished / "results" / row["predictions"])
             for subset, own in predictions.groupby("subset"):
                 right = sum(own["label"] == own["prediction"])
-                figure = "accuracy" if subset == "all" else subset
-                assert row[figure] == pytest.approx(100 * right / len(own))
+                metric = "accuracy" if subset == "all" else subset
+                assert row[metric] == pytest.approx(100 * right / len(own))
 
 
 def test_transfer_trains_on_the_source_alone(finished):
     """But for PromptKD, whose students see the unlabelled images of each target."""
     folder = finished / "results/adapting/transfer"
-    trained = {path.parent.name: set() for path in folder.rglob("*.safetensors")}
+    trained: dict[str, set[str]] = {}
     for path in folder.rglob("*.safetensors"):
-        trained[path.parent.name].add(path.parent.parent.name)
+        dataset, method, *_ = path.relative_to(folder).parts
+        trained.setdefault(method, set()).add(dataset)
     assert trained.pop("promptkd") == {PATTERNS}
     assert set(trained) == set(TRAINED_ON_SHOTS)
     assert all(datasets == {SOURCE} for datasets in trained.values())
@@ -141,11 +148,10 @@ def test_transfer_trains_on_the_source_alone(finished):
 def test_every_result_is_tracked_under_the_first_table_that_shows_it(finished):
     runs = json.loads((finished / "results/tracking.json").read_text())["runs"]
     metrics = (finished / "results/metrics").rglob("*.json")
-    rows = [row for file in metrics for row in json.loads(file.read_text())]
-    parts = ("protocol", "dataset", "method", "shots", "seed")
+    rows = [row for file in metrics for row in runs_of(file)]
     # Variants stand in an ablation alone, which is not tracked.
-    keys = {key_of(*(row[part] for part in parts)) for row in rows if "@" not in row["method"]}
-    assert set(runs) == keys | {f"table/{name}" for name in config.TABLES}
+    keys = {row["key"] for row in rows if "@" not in row["method"]}
+    assert set(runs) == keys | {f"table/{name}" for name in TABLES}
     client = MlflowClient(tracking_uri=f"sqlite:///{finished}/results/mlflow.db")
     expected = {
         f"base_to_novel/{PATTERNS}/promptkd/4/2": "base_to_novel",
@@ -166,7 +172,7 @@ def planned(project, change, tmp_path):
     done = run_snakemake("-n", "--cores", 2, "--configfile", path, cwd=project)
     printed = done.stdout + done.stderr
     assert done.returncode == 0, printed
-    return set(jobs(printed)) - {"all"}, set(re.findall(r"learning ([\w+]+), (\w+),", printed))
+    return set(jobs(printed)) - {"all"}, set(re.findall(r"learning ([\w+]+), (\w+)/", printed))
 
 
 def test_a_second_run_does_nothing(finished, tmp_path):
@@ -176,7 +182,7 @@ def test_a_second_run_does_nothing(finished, tmp_path):
 def test_another_teacher_reruns_its_students_alone(finished, tmp_path):
     teacher = "promptkd_teacher: {prompt_depth: 3"
     rules, learned = planned(finished, (teacher, teacher.replace("3", "2")), tmp_path)
-    assert {"tune_teacher", "lookup", "distill_base_to_novel_0", "distill_transfer_0"} <= rules
+    assert {"tune_teacher", "lookup", "adapt_base_to_novel_0", "adapt_transfer_0"} <= rules
     assert not {"boost", "regions"} & rules
     assert learned == {("promptkd", "base_to_novel"), ("promptkd", "transfer")}
 
