@@ -161,6 +161,7 @@ def test_a_layer_makes_what_it_records(tmp_path):
 
 
 def test_outside_a_dvc_repository_the_commands_say_so(tmp_path):
+    (tmp_path / "src").symlink_to(ROOT / "src")  # this package, whichever is installed
     for command in ("pull", "record"):
         status, printed = attempt(f"promptdistill {command}", tmp_path)
         assert status == 1

@@ -125,7 +125,7 @@ def made_for(project, *targets):
 def test_no_file_of_the_workflow_is_left_out(finished, table, cell, predictions):
     """All that the predictions take, but for curves."""
     folder = finished / "results/predictions" / predictions
-    targets = [path.relative_to(finished) for path in sorted(folder.glob("*.parquet"))]
+    targets = [path.relative_to(finished) for path in sorted(folder.rglob("*.parquet"))]
     made = made_for(finished, *targets)
     made = {path for path in made if not path.endswith(".history.json")}
     _, _, files = traced(finished, table, cell)
