@@ -142,7 +142,7 @@ def _student_flops(artifact: StudentFeatures | Prompt, experiment: Experiment) -
     """Of one image through the student, plain or with a boosting prompt."""
     tokens = [
         tokens
-        for prompt in artifact.boosting(experiment)
+        for prompt in artifact.inputs(experiment)["boosting"]
         for tokens in compute_cost(experiment, "boosting", prompt.dataset, prompt.protocol).image
     ]
     return image_flops(_shape(experiment.backbone()), tokens).forward
