@@ -51,7 +51,8 @@ class Architecture:
 @cache
 def read_architecture(model: str) -> Architecture:
     """The shape of an open_clip model, or of a miniature one; UserError for an unknown name."""
-    folders = (MODELS, _open_clip_folder() / "model_configs")
+    open_clip = Path(importlib.util.find_spec("open_clip").origin)  # a dependency, so it is there
+    folders = (MODELS, open_clip.with_name("model_configs"))
     files = {path.stem: path for folder in folders for path in folder.glob("*.json")}
     if model not in files:
         hint = did_you_mean(model, list(files))
@@ -63,21 +64,15 @@ def read_architecture(model: str) -> Architecture:
             f"{model} has no causal CLIP text tower, so it takes no text prompts: "
             "use one of open_clip's CLIP models, such as ViT-B-16 or RN50."
         )
-    height, width = _pair(vision.get("image_size", 224))
+    size = _pair(vision.get("image_size", 224))
     return Architecture(
         name=model,
-        image=_image_tower(vision, height, width),
+        image=_image_tower(vision, *size),
         text=Tower(**_sizes(text)),
         vocabulary=text.get("vocab_size", _VOCABULARY),
         dim=content["embed_dim"],
-        size=(height, width),
+        size=size,
     )
-
-
-def _open_clip_folder() -> Path:
-    spec = importlib.util.find_spec("open_clip")
-    assert spec is not None and spec.origin is not None, "open_clip is a dependency"
-    return Path(spec.origin).parent
 
 
 def _pair(value: int | list[int]) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """What a method puts into the two towers, read from its entry and hyper-parameters, and what that costs."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ..config import MethodEntry
@@ -35,18 +36,10 @@ class ComputeCost:
 
     @classmethod
     def of(cls, method: str, entry: MethodEntry, values: dict[str, Any]) -> "ComputeCost":
-        """A method alone.
-
-        Its tokens are told by the names of its hyper-parameters: `n_ctx_text` and `n_ctx_vision`, or
-        `n_ctx` for both.
-        """
-
-        def whole(key: str, otherwise: int = 0) -> int:
-            return whole_number(method, values, key, otherwise)
-
-        text = whole("n_ctx_text", whole("n_ctx"))
-        encodes = entry.looks_up != "cascade"
-        vision = whole("n_ctx_vision", whole("n_ctx")) if encodes else 0
+        """A method alone: its tokens are `n_ctx_text` and `n_ctx_vision`, or `n_ctx` for both."""
+        whole = partial(whole_number, method, values)
+        both, encodes = whole("n_ctx", 0), entry.looks_up != "cascade"
+        text, vision = whole("n_ctx_text", both), whole("n_ctx_vision", both) if encodes else 0
         words = len((values.get("ctx_init") or "").split())
         return cls(
             prefix=1 + max(text, words) if text else 0,

@@ -17,7 +17,7 @@ has no backward pass, since nothing that learns stands before it.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .architecture import Architecture, ImageTower, Tower
+from .architecture import Architecture, Tower
 
 _CHANNELS = 3
 
@@ -61,13 +61,11 @@ def image_flops(model: Architecture, prompts: Sequence[ImageTokens] = ()) -> Flo
     assert tower is not None, "a tower that is no ViT is refused before"
     own = 1 + tower.patches
     rows = own + sum(tokens.count for tokens in prompts)
-    total = Flops(embedding=2 * _CHANNELS * tower.patch_pixels * tower.width * tower.patches)
-    for layer in range(tower.layers):
-        asking = own + sum(tokens.count for tokens in prompts if tokens.depth <= layer + 1)
-        if layer == tower.layers - 1:
-            asking = 1
-        total = _sum(total, _layer(tower, rows, asking, asking * rows))
-    return _sum(total, _projection(tower, model.dim, 1))
+    parts = [Flops(embedding=2 * _CHANNELS * tower.patch_pixels * tower.width * tower.patches)]
+    for layer in range(1, tower.layers):
+        asking = own + sum(tokens.count for tokens in prompts if tokens.depth <= layer)
+        parts.append(_layer(tower, rows, asking, asking * rows))
+    return _sum(*parts, _layer(tower, rows, 1, rows), _projection(tower, model.dim, 1))
 
 
 def text_flops(model: Architecture, classes: int, prefix: int, own: float) -> Flops:
@@ -83,13 +81,13 @@ def text_flops(model: Architecture, classes: int, prefix: int, own: float) -> Fl
     return _sum(inner, last, _projection(tower, model.dim, classes))
 
 
-def _layer(tower: Tower | ImageTower, rows: float, asking: float, pairs: float) -> Flops:
+def _layer(tower: Tower, rows: float, asking: float, pairs: float) -> Flops:
     width = tower.width
     linear = 2 * width * (2 * width * rows + 2 * width * asking + 2 * tower.hidden * asking)
     return Flops(linear=linear, attention=4 * width * pairs)
 
 
-def _projection(tower: Tower | ImageTower, dim: int, rows: float) -> Flops:
+def _projection(tower: Tower, dim: int, rows: float) -> Flops:
     return Flops(linear=2 * tower.width * dim * rows)
 
 

@@ -22,11 +22,10 @@ def show(plan: Plan, console: Console) -> None:
 
 def _cells(plan: Plan, stage: Stage) -> dict[str, str]:
     """A stage's row, by the headings of the columns: no hours where all steps were measured on a GPU."""
-    flops = None if stage.flops is None else stage.flops / 1e15
     return {
         "stage": stage.name,
         "jobs": f"{stage.jobs:,}",
-        "PFLOP": _number(flops),
+        "PFLOP": _number(stage.flops and stage.flops / 1e15),
         **({"hours": _number(stage.hours)} if plan.basis else {}),
         "GPU hours": _number(stage.gpu_hours),
         "disk": decimal(stage.disk_bytes) if stage.disk_bytes else "",
@@ -50,22 +49,18 @@ def _ablation(plan: Plan) -> list[str]:
 
 
 def _notes(plan: Plan) -> list[str]:
-    gpu = _basis(plan.gpu_basis) if plan.gpu_basis else _assumption(plan)
+    assumed = (
+        f"at {plan.tflops or 0:g} TFLOP/s achieved, which is assumed (--tflops): nothing was measured on a "
+        "GPU. Steps of few images may reach less, bfloat16 more."
+    )
     notes = [
         *([f"hours: {_basis(plan.basis)}"] if plan.basis else []),
-        f"GPU hours: {gpu}",
+        f"GPU hours: {_basis(plan.gpu_basis) if plan.gpu_basis else assumed}",
         "Not in hours: loading images and models, and the start of every job's process, some seconds each.",
         "disk: lookups, looked-up features and stored regions; not data sets, prompts and predictions.",
         _downloads(plan),
     ]
     return notes + [f"Not known, so missing above: {what}." for what in plan.unknown]
-
-
-def _assumption(plan: Plan) -> str:
-    return (
-        f"at {plan.tflops:g} TFLOP/s achieved, which is assumed (--tflops): nothing was measured on a GPU. "
-        "Steps of few images may reach less, bfloat16 more."
-    )
 
 
 def _basis(basis: Basis) -> str:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from ..errors import UserError
 from ..validation import Strict, validate
-from .work import ENCODE
+from .work import ENCODE, Work
 
 SHIPPED = Path(__file__).with_name("measured.csv")
 
@@ -75,10 +75,20 @@ class Throughput:
         for row in sorted(rows, key=lambda row: row.gflop):
             self._points.setdefault(row.method, []).append((log(row.gflop * 1e9), log(row.seconds)))
 
+    @classmethod
+    def of(cls, rows: list[Measured], on_gpu: bool) -> "Throughput | None":
+        """That of what was measured on a GPU, or elsewhere; None where nothing was."""
+        own = [row for row in rows if row.on_gpu is on_gpu]
+        return cls(own) if own else None
+
     @property
     def measured(self) -> list[str]:
         """The methods that were measured, and `encode`."""
         return list(self._points)
+
+    def hours(self, works: list[Work]) -> float:
+        """Hours that all of some works take."""
+        return sum(self.seconds(work.what, work.flops) * work.times for work in works) / 3600
 
     def seconds(self, what: str, flops: float) -> float:
         """Seconds of one step of a method, or of one encoding, of so many operations."""
