@@ -10,8 +10,8 @@ import pandas as pd
 from ..config import Variant
 from ..files import write_text
 from ..provenance import commit, versions
-from . import ablation, plot, tables
-from .gains import gains
+from . import plot, tables
+from .gains import differences, gains
 from .request import Request
 from .summary import seeds_of, select, summarise
 
@@ -76,9 +76,9 @@ def write_ablation(
     Raises UserError if the metrics do not serve.
     """
     runs = select(metrics, request)
-    rows = ablation.differences(runs, summarise(runs, request), request, variants)
+    rows = differences(runs, summarise(runs, request), request, variants)
     plot.write_ablation_plot(rows, request, beside(output, ".png"))
-    page = ablation.build(rows, request, note=note, provenance=provenance(runs, config_hash))
+    page = tables.build_ablation(rows, request, note=note, provenance=provenance(runs, config_hash))
     return _write(page, {"": rows, "_seeds": seeds_of(runs, request)}, output)
 
 

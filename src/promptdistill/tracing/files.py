@@ -101,17 +101,12 @@ class Files:
 
     def _inputs_of(self, path: Path, header: dict[str, Any]) -> list[TracedFile]:
         if path not in self._inputs:
-            beside = [self.at(what, path.with_name(name), own) for what, name, own in _beside(header)]
-            used = [self.walk(self.input(name, one)) for name, one in header[INPUTS].items()]
-            self._inputs[path] = [*beside, *used]
+            found = []
+            for key, what in _BESIDE.items():
+                listed = header.get(key) or []
+                for one in [listed] if isinstance(listed, dict) else listed:
+                    name = one.get("file") or one.get("path") or CLASSIFIER
+                    found.append(self.at(what, path.with_name(name), one["sha256"]))
+            found += [self.walk(self.input(name, one)) for name, one in header[INPUTS].items()]
+            self._inputs[path] = found
         return self._inputs[path]
-
-
-def _beside(header: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """What, name and SHA-256 of the files that belong to an artifact and lie beside it."""
-    found = []
-    for key, what in _BESIDE.items():
-        listed = header.get(key) or []
-        for one in [listed] if isinstance(listed, dict) else listed:
-            found.append((what, one.get("file") or one.get("path") or CLASSIFIER, one["sha256"]))
-    return found

@@ -22,12 +22,11 @@ def show(trace: Trace, console: Console) -> None:
     """Print a trace, and under it whether all its files are those that were recorded."""
     console.print(_tree(trace))
     files = trace.all_files()
-    wrong = [file for file in files if not file.fits]
+    wrong = sum(not file.fits for file in files)
     if wrong:
-        verdict = Text(f"{len(wrong)} of {len(files)} files: not what this number was made from.", "bold red")
+        console.print(Text(f"{wrong} of {len(files)} files: not what this number was made from.", "bold red"))
     else:
-        verdict = Text(f"All {len(files)} files are those that this number was made from.", "green")
-    console.print(verdict)
+        console.print(Text(f"All {len(files)} files are those that this number was made from.", "green"))
 
 
 def _tree(trace: Trace) -> Tree:
@@ -44,9 +43,8 @@ def _tree(trace: Trace) -> Tree:
         tree.add(Text(f"no MLflow runs: {trace.no_mlflow}", "yellow"))
     for run in trace.runs:
         branch = tree.add(_run_line(run, trace))
-        _add(branch, run.metrics, versions, shown)
-        if run.predictions:
-            _add(branch, run.predictions, versions, shown)
+        for file in filter(None, (run.metrics, run.predictions)):
+            _add(branch, file, versions, shown)
     return tree
 
 
