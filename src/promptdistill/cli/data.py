@@ -7,13 +7,10 @@ import click
 from .. import graph
 from ..config import Config
 from ..experiment import Experiment
-from .group import main
-from .options import PATH, key_argument, sources, with_experiment
+from .options import PATH, main, sources, step
 
 
-@main.command()
-@key_argument(graph.Receipt)
-@with_experiment
+@step(graph.Receipt)
 def data(artifact: graph.Receipt, experiment: Experiment) -> None:
     """Fetch or draw the data set KEY, or recognise its folder, and write a receipt of what is there."""
     from ..data.download import fetch
@@ -30,9 +27,7 @@ def data(artifact: graph.Receipt, experiment: Experiment) -> None:
     write_receipt(name, entry, experiment.roots, experiment.results / artifact.path)
 
 
-@main.command()
-@key_argument(graph.Split)
-@with_experiment
+@step(graph.Split)
 def split(artifact: graph.Split, experiment: Experiment) -> None:
     """Check the split of the data set KEY against its files, and write it."""
     from ..data.published import read_published
@@ -45,9 +40,7 @@ def split(artifact: graph.Split, experiment: Experiment) -> None:
     write_split(whole, experiment.results / artifact.path, header)
 
 
-@main.command()
-@key_argument(graph.Draw)
-@with_experiment
+@step(graph.Draw)
 def draw(artifact: graph.Draw, experiment: Experiment) -> None:
     """Draw a few shots of each class as the published code does; KEY is DATASET/SHOTS/SEED."""
     from ..data.splits import draw_few_shot, read_split, write_draw

@@ -4,23 +4,18 @@ from .. import graph
 from ..errors import UserError
 from ..experiment import Experiment
 from ..protocols import PROTOCOLS
-from .group import main
-from .options import key_argument, keys_argument, prepare, sources, with_experiment
+from .options import load, own_files, sources, step, step_of_several
 from .training import of_one_method
 
 
-@main.command()
-@keys_argument(graph.Predictions)
-@with_experiment
+@step_of_several(graph.Predictions)
 def evaluate(artifacts: tuple[graph.Predictions, ...], experiment: Experiment) -> None:
     """Predict the test images of the runs KEY, such as base_to_novel/dtd/coop/16/1.
 
     They must be of one protocol, data set and method; 0/- stand for shots and seed where nothing is learned.
     """
-    from ..clip.backbone import load_backbone
     from ..data.splits import read_split
     from ..evaluation import predict
-    from ..files import read_for_classes
 
     first, config = of_one_method(artifacts), experiment.config
     learns = experiment.method(first.method).learns_from != "nothing"
@@ -31,14 +26,13 @@ def evaluate(artifacts: tuple[graph.Predictions, ...], experiment: Experiment) -
     read = [sources(one, experiment) for one in artifacts]
     split = read_split(read[0]["split"])
     names = split.class_names(split.labels)
-    backbone = load_backbone(experiment.backbone(), prepare(experiment), config.precision)
-    files = experiment.method_files(first.method, first.dataset)
+    backbone = load(experiment.backbone(), experiment)
     tested = predict.EvaluationInputs(
         student=backbone,
         dataset=first.dataset,
         template=experiment.dataset(first.dataset).template,
         protocol=first.protocol,
-        files={name: read_for_classes(path, names) for name, path in files.items()},
+        files=own_files(experiment, first.method, first.dataset, names),
     )
     restored = [predict.restore_method(tested, first.method, {}, own) for own in read]
     subsets = PROTOCOLS[first.protocol].subsets(split, experiment.settings(first.protocol))
@@ -68,9 +62,7 @@ def evaluate(artifacts: tuple[graph.Predictions, ...], experiment: Experiment) -
         predict.write_predictions(experiment.results / one.path, frame, header)
 
 
-@main.command()
-@key_argument(graph.Metrics)
-@with_experiment
+@step(graph.Metrics)
 def metrics(artifact: graph.Metrics, experiment: Experiment) -> None:
     """Compute the accuracies of all runs of a method in a protocol; KEY is PROTOCOL/METHOD."""
     from ..evaluation.metrics import write_metrics

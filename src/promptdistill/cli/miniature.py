@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from .group import main
-from .options import PATH
+from .options import PATH, main
 
 
 @main.group()

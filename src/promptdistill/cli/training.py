@@ -6,13 +6,10 @@ from .. import graph
 from ..errors import UserError
 from ..experiment import TEACHER, Experiment
 from ..protocols import PROTOCOLS
-from .group import main
-from .options import key_argument, keys_argument, prepare, sources, with_experiment
+from .options import load, own_files, sources, step, step_of_several
 
 
-@main.command()
-@key_argument(graph.BoostingPrompt)
-@with_experiment
+@step(graph.BoostingPrompt)
 def boost(artifact: graph.BoostingPrompt, experiment: Experiment) -> None:
     """Learn the boosting prompt KEY, such as dtd/boosted, from the looked-up teacher (CasPL, phase one)."""
     from ..training.stages import train_distilled
@@ -22,9 +19,7 @@ def boost(artifact: graph.BoostingPrompt, experiment: Experiment) -> None:
     train_distilled(inputs, [_run(artifact, experiment, seed=1)], "boosting", values)
 
 
-@main.command()
-@keys_argument(graph.Prompt)
-@with_experiment
+@step_of_several(graph.Prompt)
 def adapt(artifacts: tuple[graph.Prompt, ...], experiment: Experiment) -> None:
     """Learn the prompts of the runs KEY, such as base_to_novel/dtd/coop+caspl/16/1, one after the other.
 
@@ -33,9 +28,7 @@ def adapt(artifacts: tuple[graph.Prompt, ...], experiment: Experiment) -> None:
     _learn(artifacts, experiment)
 
 
-@main.command()
-@key_argument(graph.TeacherPrompt)
-@with_experiment
+@step(graph.TeacherPrompt)
 def tune_teacher(artifact: graph.TeacherPrompt, experiment: Experiment) -> None:
     """Tune the teacher on the few shots of the run KEY, such as base_to_novel/dtd/promptkd_teacher/16/1."""
     if artifact.method != TEACHER:
@@ -76,26 +69,22 @@ def of_one_method(artifacts: tuple[graph.OfRun, ...]) -> graph.OfRun:
 
 def _inputs(artifact: Any, method: str, experiment: Experiment):
     """What all runs of a training command share, loaded."""
-    from ..clip.backbone import load_backbone
     from ..data.splits import read_split
-    from ..files import read_for_classes
     from ..training.stages import TrainingInputs
 
-    config, dataset = experiment.config, artifact.dataset
+    jobs, dataset = experiment.config.jobs, artifact.dataset
     split = read_split(sources(artifact, experiment)["split"])
     whole = experiment.method(method).learns_from == "images"
-    files = experiment.method_files(method, dataset)
-    names = split.class_names(split.labels)
     return TrainingInputs(
         dataset=dataset,
         split=split,
         image_folder=experiment.image_folder(dataset),
         template=experiment.dataset(dataset).template,
-        student=load_backbone(experiment.backbone(method), prepare(experiment), config.precision),
+        student=load(experiment.backbone(method), experiment),
         regions=None if whole else experiment.regions(method, dataset, artifact.protocol),
-        threads=config.jobs.threads,
-        workers=config.jobs.loader_workers,
-        files={name: read_for_classes(path, names) for name, path in files.items()},
+        threads=jobs.threads,
+        workers=jobs.loader_workers,
+        files=own_files(experiment, method, dataset, split.class_names(split.labels)),
     )
 
 

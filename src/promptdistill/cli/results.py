@@ -1,4 +1,4 @@
-"""Commands that follow results to the files that they were made from, and say what is not the same now."""
+"""Commands on finished results: what they were made from, MLflow's runs of them, their versions in DVC."""
 
 import sys
 from pathlib import Path
@@ -9,8 +9,7 @@ import click
 from ..errors import UserError
 from ..experiment import Experiment
 from ..run import RunKey
-from .group import main
-from .options import config_options, with_experiment
+from .options import config_options, main, with_experiment
 
 _WIDE = 1000  # columns where there is no terminal: no line of a file is broken
 
@@ -70,3 +69,69 @@ def verify(key: str | None, experiment: Experiment) -> None:
         click.echo(fault)
     click.echo(found.summary)
     sys.exit(1 if found.faults else 0)
+
+
+@main.command()
+@with_experiment
+def track(experiment: Experiment) -> None:
+    """Import all results of the configuration into MLflow: a run each, nested under a run for its table.
+
+    The store is the file mlflow.db in the folder of results, or what MLFLOW_TRACKING_URI names.  What is
+    there already is left as it is; what has changed is replaced.  A receipt, tracking.json in the folder of
+    results, says where each run is.
+    """
+    from ..files import write_json
+    from ..graph import Tracking
+    from ..tracking.content import contents
+    from ..tracking.importing import import_runs
+    from ..tracking.store import store_of
+
+    store = store_of(experiment.results)
+    receipt = import_runs(contents(experiment), store)
+    write_json(experiment.results / Tracking().path, receipt)
+    counted = ", ".join(f"{count} {name}" for name, count in receipt["done"].items())
+    click.echo(f"{counted} runs in {store}")
+
+
+@main.command()
+@click.argument("runs", metavar="RUN RUN [RUN]...", nargs=-1, required=True)
+@click.option("--all", "everything", is_flag=True, help="Show what is equal, and tags, too.")
+@with_experiment
+def compare(runs: tuple[str, ...], everything: bool, experiment: Experiment) -> None:
+    """Show tracked runs side by side: parameters that differ, and metrics with their differences.
+
+    A RUN is the id of an MLflow run, or a key such as base_to_novel/mini_shapes/coop/16/1: protocol, data
+    set, method, shots and seed (0 and - for a method that learns nothing).
+    """
+    from rich.console import Console
+
+    from ..tracking.compare import comparison, find_runs
+    from ..tracking.store import store_of
+
+    found = find_runs(runs, store_of(experiment.results))
+    Console(highlight=False).print(comparison(found, everything=everything))
+
+
+@main.command()
+@click.option("--remote", help="A remote of `dvc remote list`; left out: the default one.")
+def pull(remote: str | None) -> None:
+    """Restore versioned results, so that neither DVC nor Snakemake has anything to do."""
+    from .. import dvc_sync
+
+    restored = dvc_sync.pull(remote)
+    click.echo(f"Restored: {', '.join(restored.layers) or 'nothing'}.")
+    if restored.incomplete:
+        click.echo(f"Not complete: {', '.join(restored.incomplete)}; `dvc repro` makes what is missing.")
+    if restored.without_pictures:
+        click.echo(
+            f"The pictures of {', '.join(restored.without_pictures)} are not here, and a change may need "
+            "them: `snakemake --cores all --until data --forcerun data` fetches or draws them."
+        )
+
+
+@main.command()
+def record() -> None:
+    """Tell DVC what a finished run of Snakemake made; a run does so itself."""
+    from .. import dvc_sync
+
+    dvc_sync.record()
