@@ -21,9 +21,8 @@ from promptdistill.graph import (
     targets,
 )
 from promptdistill.planning.architecture import read_architecture
-from promptdistill.planning.compute_cost import OWN_TOKENS
 from promptdistill.planning.estimate import STAGES, ablation_artifacts, downloads, jobs_by_rule, plan
-from promptdistill.planning.flops import ImageTokens, image_flops, text_flops
+from promptdistill.planning.flops import OWN_TOKENS, ImageTokens, image_flops, text_flops
 from promptdistill.planning.show import show
 from promptdistill.planning.throughput import Measured, Throughput, read_measured
 from promptdistill.planning.work import ENCODE, UnknownError, bytes_of, work_of

@@ -1,7 +1,5 @@
 """Commands that look at images once: regions are cut, and features computed that no training changes."""
 
-from pathlib import Path
-
 from .. import graph
 from ..errors import UserError
 from ..experiment import Experiment
@@ -23,7 +21,7 @@ def regions(artifact: graph.StoredRegions, experiment: Experiment) -> None:
         experiment.regions_named(artifact.region_set),
         load_backbone(experiment.backbone()).size,
         experiment.config.regions.max_gb,
-        _folder(artifact, experiment),
+        (experiment.results / artifact.path).parent,
         experiment.config.jobs.loader_workers,
         used.recorded(),
     )
@@ -106,12 +104,8 @@ def _build(artifact: graph.Artifact, experiment: Experiment, backbone, items, re
         encoder=frozen_encoder(backbone, used.get("prompt", used.get("boosting"))),
         regions=regions,
         config=experiment.config.lookup,
-        folder=_folder(artifact, experiment),
+        folder=(experiment.results / artifact.path).parent,
         store=store,
         workers=experiment.config.jobs.loader_workers,
         inputs=used.recorded(),
     )
-
-
-def _folder(artifact: graph.Artifact, experiment: Experiment) -> Path:
-    return (experiment.results / artifact.path).parent

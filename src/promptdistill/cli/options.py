@@ -38,18 +38,6 @@ def main() -> None:
     """Prompt learning for vision-language models with distillation."""
 
 
-class ArtifactType(click.ParamType):
-    """The key of one kind of artifact, such as base_to_novel/dtd/coop/16/1."""
-
-    def __init__(self, artifact: type[Artifact]) -> None:
-        self.artifact = artifact
-        self.name = artifact.rule
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Artifact:
-        """Read the key."""
-        return value if isinstance(value, Artifact) else self.artifact.parse(value)
-
-
 def config_options(command: Callable) -> Callable:
     """Options that name the configuration; the command takes `config_file` and `config_dir`."""
     option = functools.partial(click.option, type=PATH, show_default=True)
@@ -73,14 +61,15 @@ def with_experiment(command: Callable) -> Callable:
 
 def step(artifact: type[Artifact]) -> Callable:
     """A subcommand that makes one artifact: the function takes `artifact` and the `experiment`."""
-    argument = click.argument("artifact", metavar="KEY", type=ArtifactType(artifact))
+    argument = click.argument("artifact", metavar="KEY", callback=lambda _, __, key: artifact.parse(key))
     return lambda command: main.command()(argument(with_experiment(command)))
 
 
 def step_of_several(artifact: type[Artifact]) -> Callable:
     """A subcommand that makes one artifact or more in a process: the function takes `artifacts`."""
-    kind = ArtifactType(artifact)
-    argument = click.argument("artifacts", metavar="KEY...", type=kind, nargs=-1, required=True)
+    read = functools.partial(map, artifact.parse)
+    several = {"metavar": "KEY...", "nargs": -1, "required": True}
+    argument = click.argument("artifacts", callback=lambda _, __, keys: tuple(read(keys)), **several)
     return lambda command: main.command()(argument(with_experiment(command)))
 
 

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -20,7 +19,9 @@ _WIDE = 1000  # columns where there is no terminal: no line of a file is broken
 @click.option("--shots", type=click.IntRange(0), help="Which number of shots, where a cell has several.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with whole hashes and every file's facts.")
 @config_options
-def trace(result: str, cell: str | None, as_json: bool, **options: Any) -> None:
+def trace(
+    result: str, cell: str | None, shots: int | None, as_json: bool, config_file: Path, config_dir: Path
+) -> None:
     """List the files that a result was made from, with their hashes.
 
     RUN is a key such as base_to_novel/dtd/coop/16/1 (protocol, data set, method, shots, seed) of a run of the
@@ -29,27 +30,23 @@ def trace(result: str, cell: str | None, as_json: bool, **options: Any) -> None:
     """
     from rich.console import Console
 
+    from ..tracing.cell import trace_cell, trace_run
     from ..tracing.show import show
 
-    traced = _trace(result, cell, **options)
+    if result.endswith(".csv"):
+        dataset, _, method = (part.strip() for part in (cell or "").partition(","))
+        if not (dataset and method):
+            raise UserError(f"--cell {cell or 'is missing'}: give a data set and a method, such as dtd,coop.")
+        traced = trace_cell(Path(result), dataset, method, shots, config_dir)
+    elif cell is not None or shots is not None:
+        raise UserError(f"{result} is a run, which has no cells: leave out --cell and --shots.")
+    else:
+        traced = trace_run(RunKey.parse(result), Experiment.read(config_file, config_dir))
     if as_json:
         click.echo(traced.model_dump_json(indent=1))
     else:
         show(traced, Console() if sys.stdout.isatty() else Console(width=_WIDE))
     sys.exit(0 if all(file.fits for file in traced.all_files()) else 1)
-
-
-def _trace(result: str, cell: str | None, shots: int | None, config_file: Path, config_dir: Path):
-    from ..tracing.cell import trace_cell, trace_run
-
-    if not result.endswith(".csv"):
-        if cell is not None or shots is not None:
-            raise UserError(f"{result} is a run, which has no cells: leave out --cell and --shots.")
-        return trace_run(RunKey.parse(result), Experiment.read(config_file, config_dir))
-    dataset, comma, method = (cell or "").partition(",")
-    if not (dataset and comma and method):
-        raise UserError(f"--cell {cell or 'is missing'}: give a data set and a method, such as dtd,coop.")
-    return trace_cell(Path(result), dataset.strip(), method.strip(), shots, config_dir)
 
 
 @main.command()

@@ -20,8 +20,7 @@ from ..graph import (
 from ..protocols import PROTOCOLS
 from ..run import family
 from .architecture import Architecture, read_architecture
-from .compute_cost import compute_cost, whole_number
-from .flops import image_flops
+from .flops import compute_cost, image_flops, whole_number
 
 ENCODE = "encode"  # the name of a forward pass of one image, beside those of methods
 

@@ -166,7 +166,16 @@ def _compare(cells: pd.DataFrame, path: Path | None, request: Request, student: 
     if path is None:
         return cells.assign(published=float("nan"), difference=float("nan"), outside=None)
     metrics = [metric.name for metric in request.metrics if metric.in_table]
-    known = _comparable(read_published(path, metrics), request, student)
+    known = read_published(path, metrics)
+    # The numbers of the same backbone, of averages over the same data sets, of the same source.
+    model, _, weights = student.partition(":")
+    same = known["backbone"] == f"{model.removesuffix('-quickgelu')}:{weights}"
+    if "averaged" in known:
+        averaged = known["averaged"].map(lambda names: set(str(names).split()) == set(request.datasets))
+        same &= (known["dataset"] != AVERAGE) | averaged
+    if "trained_on" in known:
+        same &= known["trained_on"].isna() | (known["trained_on"] == request.source)
+    known = known[same]
     keys = ["dataset", "method", "shots", "metric"]
     if known.duplicated(keys).any():
         twice = known[known.duplicated(keys)].iloc[0]
@@ -201,15 +210,3 @@ def read_published(path: Path, metrics: list[str]) -> pd.DataFrame:
         raise UserError(f"{path}: shots and metrics must be numbers ({error}).") from None
     others = [name for name in table.columns if name not in metrics]
     return table.melt(others, metrics, var_name="metric", value_name="published")
-
-
-def _comparable(known: pd.DataFrame, request: Request, student: str) -> pd.DataFrame:
-    """The numbers of the same backbone, of averages over the same data sets, of the same source."""
-    model, _, weights = student.partition(":")
-    same = known["backbone"] == f"{model.removesuffix('-quickgelu')}:{weights}"
-    if "averaged" in known:
-        averaged = known["averaged"].map(lambda names: set(str(names).split()) == set(request.datasets))
-        same &= (known["dataset"] != AVERAGE) | averaged
-    if "trained_on" in known:
-        same &= known["trained_on"].isna() | (known["trained_on"] == request.source)
-    return known[same]

@@ -82,23 +82,18 @@ def build(cells: pd.DataFrame, gained: pd.DataFrame, request: Request, *, note: 
     """
     blocks = [_block(title, columns, cells, request) for title, columns in _layout(cells, request)]
     gain_block = _gain_block(gained, request)
+    seeds = f"seeds {', '.join(map(str, request.seeds))}."
+    shots = f"{request.shots[0]} labelled images per class (fewer where a class has fewer)"
+    trainings = seeds.capitalize() if request.table.columns == "shots" else f"{shots}; {seeds}"
     return Page(
         title=request.table.title,
-        about=f"{request.table.about} {_trainings(request)}",
+        about=f"{request.table.about} {trainings}",
         blocks=blocks,
         gains=gain_block,
         legend=[*_legend(cells, blocks, request), *(_gain_legend(gained) if gain_block else [])],
         note=note,
         provenance=provenance,
     )
-
-
-def _trainings(request: Request) -> str:
-    """Which trainings the numbers are of, as a sentence."""
-    seeds = f"seeds {', '.join(map(str, request.seeds))}."
-    if request.table.columns == "shots":
-        return seeds.capitalize()
-    return f"{request.shots[0]} labelled images per class (fewer where a class has fewer); {seeds}"
 
 
 def _layout(cells: pd.DataFrame, request: Request) -> list[tuple[str, list[_Column]]]:

@@ -11,7 +11,7 @@ from ..evaluation.metrics import read_metrics
 from ..experiment import Experiment
 from ..graph import Metrics
 from ..protocols import PROTOCOLS, protocol_of
-from ..report.record import TableRecord, read_record, record_path
+from ..report.record import read_record, record_path
 from ..report.request import AVERAGE
 from ..run import RunKey
 from ..tracking.store import PREDICTIONS, Store, few_retries, store_of
@@ -101,7 +101,12 @@ def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config
     if its files are not those of the folder that the workflow ran in.
     """
     record, experiment = read_record(table, config_dir)
-    _require_results(record, experiment, table)
+    paths = [experiment.roots.locate(used) for used in record.inputs.values()]
+    if not any(path.exists() for path in paths):
+        raise UserError(
+            f"No file of metrics that {table} was made from is here, such as {paths[0]}: paths count from "
+            "the folder that the workflow ran in, so trace in that folder."
+        )
     files = Files(experiment.roots)
     own = [
         files.at("table", table.with_name(file.path), file.sha256)
@@ -168,16 +173,6 @@ def _cause(error: BaseException | None, store: Store) -> str:
         said = (isinstance(error, OSError) and error.strerror) or said
         error = error.__cause__ or error.__context__
     return said.replace(store.uri, store.shown).rstrip(".")
-
-
-def _require_results(record: TableRecord, experiment: Experiment, table: Path) -> None:
-    """UserError if none of the results that a table was made from is here."""
-    paths = [experiment.roots.locate(used) for used in record.inputs.values()]
-    if not any(path.exists() for path in paths):
-        raise UserError(
-            f"No file of metrics that {table} was made from is here, such as {paths[0]}: paths count from "
-            "the folder that the workflow ran in, so trace in that folder."
-        )
 
 
 def _chosen(cells: pd.DataFrame, dataset: str, method: str, shots: int | None, table: Path) -> pd.DataFrame:

@@ -128,8 +128,7 @@ def import_runs(contents: list[Content], store: Store) -> dict[str, Any]:
     with plain_errors(store), store.locked():
         make_experiment(store)
         experiment = open_experiment(store)
-        done = _write_changed(contents, experiment)
-        runs = settle(experiment)
+        done, runs = _write_changed(contents, experiment), settle(experiment)
     return {
         "store": store.shown,
         "experiment": store.experiment,
