@@ -4,7 +4,7 @@ A command takes a key and the configuration, and calls one function of the libra
 imported only by the commands that compute.
 """
 
-from . import data, features, planning, results, runs, tables
+from . import data, features, planning, results, runs
 from .options import main
 
-__all__ = ["data", "features", "main", "planning", "results", "runs", "tables"]
+__all__ = ["data", "features", "main", "planning", "results", "runs"]

@@ -7,7 +7,7 @@ import click
 from .. import graph
 from ..config import Config
 from ..experiment import Experiment
-from .options import PATH, main, sources, step
+from .options import PATH, as_json, main, sources, step
 
 
 @step(graph.Receipt)
@@ -36,7 +36,7 @@ def split(artifact: graph.Split, experiment: Experiment) -> None:
     entry = experiment.dataset(artifact.dataset)
     whole = read_published(entry, Path(experiment.config.data_root, entry.folder))
     check_files(whole, experiment.image_folder(artifact.dataset))
-    header = {"dataset": artifact.dataset, **_made_from(artifact, experiment)}
+    header = {"dataset": artifact.dataset, "inputs": as_json(sources(artifact, experiment))}
     write_split(whole, experiment.results / artifact.path, header)
 
 
@@ -45,15 +45,9 @@ def draw(artifact: graph.Draw, experiment: Experiment) -> None:
     """Draw a few shots of each class as the published code does; KEY is DATASET/SHOTS/SEED."""
     from ..data.splits import draw_few_shot, read_split, write_draw
 
-    drawn = draw_few_shot(read_split(sources(artifact, experiment)["split"]), artifact.shots, artifact.seed)
-    about = {"dataset": artifact.dataset, "shots": artifact.shots, "seed": artifact.seed}
-    header = about | _made_from(artifact, experiment)
-    write_draw(drawn, experiment.results / artifact.path, header)
-
-
-def _made_from(artifact: graph.Artifact, experiment: Experiment) -> dict:
-    recorded = sources(artifact, experiment).recorded()
-    return {"inputs": {name: used.model_dump() for name, used in recorded.items()}}
+    used, facts = sources(artifact, experiment), vars(artifact)  # data set, shots and seed
+    drawn = draw_few_shot(read_split(used["split"]), artifact.shots, artifact.seed)
+    write_draw(drawn, experiment.results / artifact.path, facts | {"inputs": as_json(used)})
 
 
 @main.command()

@@ -102,3 +102,8 @@ def sources(artifact: Artifact, experiment: Experiment) -> Sources:
     files = artifact.files(experiment)
     own = {name: paths[0] for name, paths in files.items() if name != "weights" and paths}
     return Sources(experiment.roots, **inputs, **own)
+
+
+def as_json(used: Sources) -> dict[str, dict]:
+    """Files as they are now, as headers list what something was made from."""
+    return {name: one.model_dump() for name, one in used.recorded().items()}

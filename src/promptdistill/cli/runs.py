@@ -6,7 +6,7 @@ from .. import graph
 from ..errors import UserError
 from ..experiment import TEACHER, Experiment
 from ..protocols import PROTOCOLS
-from .options import load, own_files, sources, step, step_of_several
+from .options import as_json, load, own_files, sources, step, step_of_several
 
 
 @step(graph.BoostingPrompt)
@@ -85,7 +85,7 @@ def evaluate(artifacts: tuple[graph.Predictions, ...], experiment: Experiment) -
             "student_sha256": backbone.weights_sha256,
             "transductive": predict.transductive(own, one.dataset, names),
             "subsets": predict.described(subsets),
-            "inputs": {name: used.model_dump() for name, used in own.recorded().items()},
+            "inputs": as_json(own),
         }
         predict.write_predictions(experiment.results / one.path, frame, header)
 

@@ -64,10 +64,14 @@ def read_architecture(model: str) -> Architecture:
             f"{model} has no causal CLIP text tower, so it takes no text prompts: "
             "use one of open_clip's CLIP models, such as ViT-B-16 or RN50."
         )
-    size = _pair(vision.get("image_size", 224))
+    size, image = _pair(vision.get("image_size", 224)), None
+    if "timm_model_name" not in vision and isinstance(vision.get("layers"), int):  # a list for a ResNet
+        patch = _pair(vision["patch_size"])
+        patches = (size[0] // patch[0]) * (size[1] // patch[1])
+        image = ImageTower(**_sizes(vision), patches=patches, patch_pixels=patch[0] * patch[1])
     return Architecture(
         name=model,
-        image=_image_tower(vision, *size),
+        image=image,
         text=Tower(**_sizes(text)),
         vocabulary=text.get("vocab_size", _VOCABULARY),
         dim=content["embed_dim"],
@@ -83,15 +87,3 @@ def _sizes(tower: dict[str, Any]) -> dict[str, int]:
     width = tower["width"]
     ratio = tower.get("mlp_ratio", _MLP_RATIO)
     return {"width": width, "layers": tower["layers"], "hidden": int(width * ratio)}
-
-
-def _image_tower(vision: dict[str, Any], height: int, width: int) -> ImageTower | None:
-    """None for timm's towers and ResNets, whose layers are a list."""
-    if "timm_model_name" in vision or not isinstance(vision.get("layers"), int):
-        return None
-    patch_height, patch_width = _pair(vision["patch_size"])
-    return ImageTower(
-        **_sizes(vision),
-        patches=(height // patch_height) * (width // patch_width),
-        patch_pixels=patch_height * patch_width,
-    )

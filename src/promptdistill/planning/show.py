@@ -16,7 +16,12 @@ def show(plan: Plan, console: Console) -> None:
     for stage in plan.stages:
         table.add_row(*_cells(plan, stage).values())
     console.print(table)
-    for line in ("", *_ablation(plan), *_notes(plan)):
+    lines = _notes(plan)
+    if plan.ablation:
+        cells = _cells(plan, plan.ablation)
+        amounts = [f"{cell} {heading}" for heading, cell in cells.items() if cell and heading != "stage"]
+        lines = [f"`snakemake ablation` takes, beyond these: {', '.join(amounts)}.", "", *lines]
+    for line in ("", *lines):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -37,15 +42,6 @@ def _number(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.01 or not value else "< 0.01"
-
-
-def _ablation(plan: Plan) -> list[str]:
-    """What `snakemake ablation` adds to the table, if anything."""
-    if plan.ablation is None:
-        return []
-    cells = _cells(plan, plan.ablation)
-    amounts = [f"{cell} {heading}" for heading, cell in cells.items() if cell and heading != "stage"]
-    return [f"`snakemake ablation` takes, beyond these: {', '.join(amounts)}.", ""]
 
 
 def _notes(plan: Plan) -> list[str]:

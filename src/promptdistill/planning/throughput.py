@@ -50,12 +50,12 @@ def read_measured(path: Path = SHIPPED) -> list[Measured]:
     Raises UserError if the file or a column is missing, a value is no number, or no row is left.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = [row for row in csv.DictReader(stream) if row.get("way", "ours") == "ours"]
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     except (FileNotFoundError, UnicodeDecodeError):
         raise UserError(
             f"{path} is not a CSV file of measured steps: benchmarks/steps.py writes one."
         ) from None
+    rows = [row for row in rows if row.get("way", "ours") == "ours"]
     if not rows:
         raise UserError(f"{path} has no row of measured steps: benchmarks/steps.py writes some.")
     return [validate(Measured, row, f"{path}, row {number}") for number, row in enumerate(rows, start=1)]

@@ -57,7 +57,7 @@ def write_table(
     cells = summarise(runs, request, published)
     gained = gains(cells, request)
     plot.write_plot(cells, request, beside(output, ".png"))
-    page = tables.build(cells, gained, request, **_foot(runs, **foot))
+    page = tables.build(cells, gained, request)._replace(**_foot(runs, **foot))
     return _write(page, {"": cells, "_seeds": seeds_of(runs, request), "_gains": gained}, output)
 
 
@@ -68,7 +68,7 @@ def write_ablation(
     runs = select(metrics, request)
     rows = differences(runs, summarise(runs, request), request, variants)
     plot.write_ablation_plot(rows, request, beside(output, ".png"))
-    page = tables.build_ablation(rows, request, **_foot(runs, **foot))
+    page = tables.build_ablation(rows, request)._replace(**_foot(runs, **foot))
     return _write(page, {"": rows, "_seeds": seeds_of(runs, request)}, output)
 
 

@@ -46,8 +46,7 @@ def select(metrics: list[dict[str, Any]], request: Request) -> pd.DataFrame:
             f"The metrics hold no {request.protocol} result of these data sets, methods, shots "
             "and seeds: nothing to tabulate."
         )
-    _require_one_student(runs)
-    _require_distinct(runs)
+    _require_consistent(runs)
     frame = pd.DataFrame(runs)
     return frame.astype({"seed": "Int64", "shots": int} | dict.fromkeys(request.names, float))
 
@@ -110,14 +109,12 @@ def _checked(row: dict[str, Any], request: Request) -> dict[str, Any]:
     return row
 
 
-def _require_one_student(runs: list[dict[str, Any]]) -> None:
+def _require_consistent(runs: list[dict[str, Any]]) -> None:
+    """UserError unless the runs are of one student, and each of them stands there once."""
     others = [run for run in runs if run["student_sha256"] != runs[0]["student_sha256"]]
     if others:
         pair = (f"{r['student']} ({r['student_sha256']}, {r['predictions']})" for r in (runs[0], others[0]))
         raise UserError(f"The metrics mix two students, {' and '.join(pair)}: make one table of each.")
-
-
-def _require_distinct(runs: list[dict[str, Any]]) -> None:
     seen: dict[tuple, dict[str, Any]] = {}
     for run in runs:
         first = seen.setdefault((run["dataset"], run["method"], run["shots"], run["seed"]), run)

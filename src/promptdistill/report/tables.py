@@ -61,8 +61,8 @@ class Page(NamedTuple):
     blocks: list[Block]
     gains: Block | None
     legend: list[str]
-    note: str
-    provenance: str
+    note: str = ""
+    provenance: str = ""
 
 
 class _Column(NamedTuple):
@@ -74,7 +74,7 @@ class _Column(NamedTuple):
     shots: int | None = None
 
 
-def build(cells: pd.DataFrame, gained: pd.DataFrame, request: Request, *, note: str, provenance: str) -> Page:
+def build(cells: pd.DataFrame, gained: pd.DataFrame, request: Request) -> Page:
     """Lay out a summary (`summary.summarise`) and its gains (`gains.gains`) as a table.
 
     Every method asked for has a row in every block; a cell without a result is empty.  The average's
@@ -91,8 +91,6 @@ def build(cells: pd.DataFrame, gained: pd.DataFrame, request: Request, *, note: 
         blocks=blocks,
         gains=gain_block,
         legend=[*_legend(cells, blocks, request), *(_gain_legend(gained) if gain_block else [])],
-        note=note,
-        provenance=provenance,
     )
 
 
@@ -223,7 +221,7 @@ def _gain_legend(gained: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def build_ablation(rows: pd.DataFrame, request: Request, *, note: str, provenance: str) -> Page:
+def build_ablation(rows: pd.DataFrame, request: Request) -> Page:
     """Lay out `gains.differences` as a table: a block for the method and one for each group of variants."""
     title = next(iter(request.titles.values()))
     blocks = [
@@ -243,8 +241,6 @@ def build_ablation(rows: pd.DataFrame, request: Request, *, note: str, provenanc
             "independent, and many variants are compared: a small p is a hint, no proof.",
             *(MARKS_MEAN[mark] for mark in rows["transductive"].dropna().unique()),
         ],
-        note=note,
-        provenance=provenance,
     )
 
 

@@ -32,9 +32,8 @@ class ImportedRuns(NamedTuple):
 class TracedRun(Strict):
     """One run, its metrics in percent, the file that these stand in, and its predictions.
 
-    `predictions` is None where the metrics are others than those of the table, whose rows say where other
-    numbers come from.  `mlflow` is the id of the run that was imported, None if none was; `mlflow_fits` says
-    whether it was imported with these predictions, None where that cannot be compared.
+    `predictions` is None where the metrics are others than those of the table.  `mlflow` is the id of the
+    imported run, if any; `mlflow_fits`: it has these predictions, None where that cannot be compared.
     """
 
     key: str
@@ -48,9 +47,8 @@ class TracedRun(Strict):
 class Cell(Strict):
     """One cell of a table, and what the record of the table says.
 
-    `values` holds the mean and standard deviation of each metric, as in the table; `record` is the path of
-    the table's record, `configuration` the whole experiment's, `commit` and `versions` those that the table
-    was made with.
+    `values` holds the mean and standard deviation of each metric; `record` is the path of the table's record,
+    which the configuration, commit and versions are from.
     """
 
     table: str

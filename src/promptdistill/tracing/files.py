@@ -1,7 +1,7 @@
 """One walk from any artifact to all files behind it, by what the headers of artifacts say."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,20 +63,17 @@ def every(tops: Iterable[TracedFile]) -> list[TracedFile]:
     return list(found.values())
 
 
-@dataclass(frozen=True, slots=True)
 class Files:
     """The files below some folders as they are now; each is hashed, read and followed once."""
 
-    roots: Roots
-    _hashes: dict[Path, str | None] = field(default_factory=dict)
-    _headers: dict[Path, dict[str, Any] | None] = field(default_factory=dict)
-    _inputs: dict[Path, list[TracedFile]] = field(default_factory=dict)
+    def __init__(self, roots: Roots) -> None:
+        self.roots = roots
+        self._hash = cache(lambda path: sha256(path) if path.is_file() else None)
+        self._header, self._inputs = cache(_header), cache(self._inputs_of)
 
     def at(self, what: str, path: Path, recorded: str | None = None) -> TracedFile:
         """A file, compared with what was recorded of it and not followed."""
-        if path not in self._hashes:
-            self._hashes[path] = sha256(path) if path.is_file() else None
-        return TracedFile(what=what, path=str(path), recorded=recorded, found=self._hashes[path])
+        return TracedFile(what=what, path=str(path), recorded=recorded, found=self._hash(path))
 
     def input(self, what: str, used: Input) -> TracedFile:
         """A file that something was made from, not followed."""
@@ -88,25 +85,24 @@ class Files:
         if header is None:  # another file, or one of the user's own that says nothing of itself
             return file
         facts = {key: value for key, value in header.items() if key not in (INPUTS, _ROWS, *_BESIDE)}
-        return file.model_copy(update={"facts": facts, "inputs": self._inputs_of(Path(file.path), header)})
+        return file.model_copy(update={"facts": facts, "inputs": self._inputs(Path(file.path))})
 
     def header(self, path: Path) -> dict[str, Any] | None:
         """What a file says of itself, its inputs under INPUTS; None if it says nothing that can be read."""
-        if path not in self._headers:
-            try:
-                self._headers[path] = read_header(path)
-            except UserError:
-                self._headers[path] = None
-        return self._headers[path]
+        return self._header(path)
 
-    def _inputs_of(self, path: Path, header: dict[str, Any]) -> list[TracedFile]:
-        if path not in self._inputs:
-            found = []
-            for key, what in _BESIDE.items():
-                listed = header.get(key) or []
-                for one in [listed] if isinstance(listed, dict) else listed:
-                    name = one.get("file") or one.get("path") or CLASSIFIER
-                    found.append(self.at(what, path.with_name(name), one["sha256"]))
-            found += [self.walk(self.input(name, one)) for name, one in header[INPUTS].items()]
-            self._inputs[path] = found
-        return self._inputs[path]
+    def _inputs_of(self, path: Path) -> list[TracedFile]:
+        header, found = self._header(path), []
+        for key, what in _BESIDE.items():
+            listed = header.get(key) or []
+            for one in [listed] if isinstance(listed, dict) else listed:
+                name = one.get("file") or one.get("path") or CLASSIFIER
+                found.append(self.at(what, path.with_name(name), one["sha256"]))
+        return found + [self.walk(self.input(name, one)) for name, one in header[INPUTS].items()]
+
+
+def _header(path: Path) -> dict[str, Any] | None:
+    try:
+        return read_header(path)
+    except UserError:
+        return None

@@ -101,7 +101,7 @@ def _text(values: list[str | None]) -> list[str]:
 def _number(values: list[float | None]) -> list[str]:
     """Values to six digits, all after the first with the difference to it."""
     first = values[0]
-    texts = [_ABSENT if value is None else f"{value:.6g}" for value in values]
+    texts = _text([value if value is None else f"{value:.6g}" for value in values])
     for index, value in enumerate(values[1:], 1):
         if first is not None and value is not None:
             texts[index] += f" ({value - first:+.4g})"

@@ -147,15 +147,15 @@ def _write_changed(contents: list[Content], experiment: MlflowExperiment) -> dic
     with progress(len(contents), "importing", "run") as bar:
         for content in contents:
             old, sha256 = there.get(content.key), content.sha256
-            is_table = content.key == table_key(content.table)
             if old is not None and old.data.tags[CONTENT] == sha256:
                 run_id = old.info.run_id
                 done["unchanged"] += 1
             else:
+                parent = parents.get(content.table)
                 tags = {
                     **origin,
                     **content.tags,
-                    **({} if is_table else {MLFLOW_PARENT_RUN_ID: parents[content.table]}),
+                    **({MLFLOW_PARENT_RUN_ID: parent} if parent else {}),
                     KEY: content.key,
                     _TABLE: content.table,
                     CONTENT: sha256,
@@ -163,8 +163,7 @@ def _write_changed(contents: list[Content], experiment: MlflowExperiment) -> dic
                 }
                 run_id = _write(content, experiment, tags)
                 done["new" if old is None else "replaced"] += 1
-            if is_table:
-                parents[content.table] = run_id
+            parents.setdefault(content.table, run_id)  # a table's own run comes first
             bar.update()
     return dict(done)
 
