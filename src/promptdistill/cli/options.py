@@ -40,12 +40,11 @@ def main() -> None:
 
 def config_options(command: Callable) -> Callable:
     """Options that name the configuration; the command takes `config_file` and `config_dir`."""
-    option = functools.partial(click.option, type=PATH, show_default=True)
-    file, folder = Path("config/config.yaml"), Path("config")
-    command = option("--config-dir", default=folder, help="Folder of the entries of data sets and methods.")(
-        command
-    )
-    return option("--config", "config_file", default=file, help="The experiment's configuration.")(command)
+    folder, option = Path("config"), functools.partial(click.option, type=PATH, show_default=True)
+    about = "The experiment's configuration."
+    entries = option("--config-dir", default=folder, help="Folder of the entries of data sets and methods.")
+    file = option("--config", "config_file", default=folder / "config.yaml", help=about)
+    return file(entries(command))
 
 
 def with_experiment(command: Callable) -> Callable:

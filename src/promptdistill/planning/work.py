@@ -3,20 +3,9 @@
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from .. import graph
 from ..config import BackboneConfig
 from ..experiment import Experiment
-from ..graph import (
-    Artifact,
-    BoostingPrompt,
-    DrawFeatures,
-    Lookup,
-    LookupPart,
-    Predictions,
-    Prompt,
-    StoredRegions,
-    StudentFeatures,
-    TestFeatures,
-)
 from ..protocols import PROTOCOLS
 from ..run import family
 from .architecture import Architecture, read_architecture
@@ -43,46 +32,46 @@ class Work(NamedTuple):
     times: float
 
 
-def work_of(artifact: Artifact, experiment: Experiment) -> list[Work]:
+def work_of(artifact: graph.Artifact, experiment: Experiment) -> list[Work]:
     """What is computed with the models to make an artifact; nothing where none runs.
 
     UnknownError where that depends on something that no entry says.  Left out are texts that are encoded
     once a job.
     """
     match artifact:
-        case LookupPart():
+        case graph.LookupPart():
             return []  # counted with the whole
-        case Lookup():
+        case graph.Lookup():
             prompts = artifact.answers(experiment)["prompt"]
             flops = _encoding(experiment.config.backbones.teacher, prompts, experiment)
             return [Work(ENCODE, flops, _seen(artifact, experiment))]
-        case StudentFeatures():
+        case graph.StudentFeatures():
             seen = _seen(artifact, experiment)
             return [Work(ENCODE, _student_encoding(artifact, experiment), seen)]
-        case BoostingPrompt() | Prompt():
+        case graph.BoostingPrompt() | graph.Prompt():
             return [_training(artifact, experiment)]
-        case Predictions():
+        case graph.Predictions():
             return _test(artifact, experiment)
     return []
 
 
-def bytes_of(artifact: Artifact, experiment: Experiment) -> int:
+def bytes_of(artifact: graph.Artifact, experiment: Experiment) -> int:
     """What an artifact takes on disk: its shards, without the files' own headers; 0 for all that is small.
 
     UnknownError where that depends on something that no entry says.
     """
     match artifact:
-        case LookupPart():
+        case graph.LookupPart():
             return 0  # the whole takes its place
-        case StoredRegions():
+        case graph.StoredRegions():
             size = read_architecture(experiment.backbone().model).size
             return stored_bytes(_seen(artifact, experiment), size, experiment.config.regions.max_gb)
-        case Lookup():
+        case graph.Lookup():
             dim = read_architecture(experiment.config.backbones.teacher.model).dim
             number = _BYTES[experiment.config.lookup.dtype]
             answers = lookup_bytes(_seen(artifact, experiment), dim, number)
             return answers + _classes(experiment, artifact.dataset) * dim * _BYTES["float32"]
-        case StudentFeatures():  # in full precision, since they stand in for a forward pass
+        case graph.StudentFeatures():  # in full precision, since they stand in for a forward pass
             dim = read_architecture(experiment.backbone().model).dim
             return lookup_bytes(_seen(artifact, experiment), dim, _BYTES["float32"])
     return 0
@@ -122,17 +111,17 @@ def _sessions(experiment: Experiment, protocol: str) -> int:
     return experiment.session_count(protocol) if protocol in experiment.protocols else 1
 
 
-def _seen(artifact: StoredRegions | Lookup | StudentFeatures, experiment: Experiment) -> int:
+def _seen(artifact: graph.Artifact, experiment: Experiment) -> int:
     """The images, or regions of images, that are stored or looked up; no class has fewer than its shots."""
-    if isinstance(artifact, TestFeatures):
+    if isinstance(artifact, graph.TestFeatures):
         return _images(experiment, artifact.dataset, "test")
     regions = experiment.regions_named(artifact.region_set).count
-    if isinstance(artifact, DrawFeatures):
+    if isinstance(artifact, graph.DrawFeatures):
         return regions * artifact.shots * _trained_classes(experiment, artifact.dataset, artifact.protocol)
     return regions * _images(experiment, artifact.dataset, "train")
 
 
-def _training(prompt: BoostingPrompt | Prompt, experiment: Experiment) -> Work:
+def _training(prompt: graph.BoostingPrompt | graph.Prompt, experiment: Experiment) -> Work:
     """All steps of a training, or all images that a method encodes once."""
     method, dataset, protocol = getattr(prompt, "method", "boosting"), prompt.dataset, prompt.protocol
     learns_from = experiment.method(method).learns_from
@@ -161,7 +150,7 @@ def _training(prompt: BoostingPrompt | Prompt, experiment: Experiment) -> Work:
     return Work(family(method), flops, epochs * sessions * max(1, share // batch))
 
 
-def _test(predictions: Predictions, experiment: Experiment) -> list[Work]:
+def _test(predictions: graph.Predictions, experiment: Experiment) -> list[Work]:
     """Test images whose features are not looked up."""
     protocol, dataset, method = predictions.run[:3]
     source = experiment.trained_on(protocol, dataset, method)
@@ -174,11 +163,11 @@ def _test(predictions: Predictions, experiment: Experiment) -> list[Work]:
     return [Work(ENCODE, flops, _images(experiment, dataset, "test") * passes)] if flops else []
 
 
-def _student_encoding(artifact: StudentFeatures | Prompt, experiment: Experiment) -> float:
+def _student_encoding(artifact: graph.StudentFeatures | graph.Prompt, experiment: Experiment) -> float:
     return _encoding(experiment.backbone(), artifact.inputs(experiment)["boosting"], experiment)
 
 
-def _encoding(backbone: BackboneConfig, prompts: Iterable[Artifact], experiment: Experiment) -> float:
+def _encoding(backbone: BackboneConfig, prompts: Iterable[graph.Artifact], experiment: Experiment) -> float:
     """Operations of one image through a model, plain or with prompts."""
     tokens = [
         tokens

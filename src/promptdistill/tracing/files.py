@@ -23,9 +23,8 @@ class TracedFile(Strict):
     """One file of a trace, and the files that it was made from.
 
     `what` is its name among the inputs of what was made from it.  `recorded` is the SHA-256 that is noted
-    there, None where none is; `found` that of the file that lies here now, None if there is none.  `facts`
-    are what the file says of itself.  A file that is not the recorded one has neither facts nor inputs: what
-    it says belongs to another result.
+    there, if any; `found` that of the file that lies here now, if any.  `facts` are what it says of itself; a
+    file that is not the recorded one has neither facts nor inputs: they belong to another result.
     """
 
     what: str

@@ -5,22 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .. import graph
 from ..artifacts import INPUTS
 from ..errors import UserError
 from ..evaluation.metrics import metrics_of
 from ..experiment import Experiment
-from ..graph import (
-    AblationTable,
-    Artifact,
-    LookupPart,
-    Metrics,
-    Overview,
-    Predictions,
-    Table,
-    Tracking,
-    everything,
-    targets,
-)
 from ..progress import progress
 from ..protocols import PROTOCOLS
 from ..report.record import record_path
@@ -63,12 +52,12 @@ def verify(experiment: Experiment, run: RunKey | None = None) -> Verified:
             if files.header(path) is None:
                 damaged.append(top.path)
             # Of a file of metrics, other runs' predictions are not asked for.
-            tops.append(top if run and isinstance(artifact, Metrics) else files.walk(top))
+            tops.append(top if run and isinstance(artifact, graph.Metrics) else files.walk(top))
             bar.update()
     found = every(tops)
-    metrics = [path for path, artifact in made.items() if isinstance(artifact, Metrics)]
+    metrics = [path for path, artifact in made.items() if isinstance(artifact, graph.Metrics)]
     rows = list(_rows(metrics, run, files))
-    if not rows and not any(isinstance(artifact, Predictions) for artifact in made.values()):
+    if not rows and not any(isinstance(artifact, graph.Predictions) for artifact in made.values()):
         raise UserError(
             f"{experiment.results} has no results of {run or 'this experiment'}: run the workflow first."
         )
@@ -117,19 +106,22 @@ def _replaced(unfit: list[tuple[TracedFile, str]]) -> set[str]:
     return {path for path in users if is_wrong(path)}
 
 
-def _made(experiment: Experiment, run: RunKey | None) -> dict[Path, Artifact]:
+def _made(experiment: Experiment, run: RunKey | None) -> dict[Path, graph.Artifact]:
     """The files with a header that are there, those first that others are made from."""
     if run:
-        artifacts = [Metrics(run.protocol, run.method), *everything([Predictions(*run)], experiment)]
+        artifacts = [
+            graph.Metrics(run.protocol, run.method),
+            *graph.everything([graph.Predictions(*run)], experiment),
+        ]
     else:
-        ablations = map(AblationTable, experiment.ablations)
-        artifacts = everything([*targets(experiment), *ablations], experiment)
+        ablations = map(graph.AblationTable, experiment.ablations)
+        artifacts = graph.everything([*graph.targets(experiment), *ablations], experiment)
     made = {}
     for artifact in reversed(artifacts):
         path = experiment.results / artifact.path
-        if isinstance(artifact, Table | AblationTable):
+        if isinstance(artifact, graph.Table | graph.AblationTable):
             path = record_path(path.with_suffix(""))
-        if path.is_file() and not isinstance(artifact, LookupPart | Overview | Tracking):
+        if path.is_file() and not isinstance(artifact, graph.LookupPart | graph.Overview | graph.Tracking):
             made[path] = artifact
     return made
 

@@ -18,13 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, Run, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST, RESOURCE_ALREADY_EXISTS, ErrorCode
-from mlflow.utils.mlflow_tags import (
-    MLFLOW_DATASET_CONTEXT,
-    MLFLOW_GIT_COMMIT,
-    MLFLOW_PARENT_RUN_ID,
-    MLFLOW_SOURCE_NAME,
-    MLFLOW_USER,
-)
+from mlflow.utils import mlflow_tags
 from mlflow.utils.validation import MAX_DATASET_DIGEST_SIZE, MAX_ENTITIES_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 
 from ..errors import UserError
@@ -141,7 +135,11 @@ def _write_changed(contents: list[Content], experiment: MlflowExperiment) -> dic
     """Write the runs that are not there with this content; how many were new, replaced and unchanged."""
     there = experiment.current()
     # Who imported a run with what is no part of its content.
-    origin = {MLFLOW_USER: user(), MLFLOW_SOURCE_NAME: "promptdistill track", MLFLOW_GIT_COMMIT: commit()}
+    origin = {
+        mlflow_tags.MLFLOW_USER: user(),
+        mlflow_tags.MLFLOW_SOURCE_NAME: "promptdistill track",
+        mlflow_tags.MLFLOW_GIT_COMMIT: commit(),
+    }
     parents: dict[str, str] = {}
     done = Counter(new=0, replaced=0, unchanged=0)
     with progress(len(contents), "importing", "run") as bar:
@@ -155,7 +153,7 @@ def _write_changed(contents: list[Content], experiment: MlflowExperiment) -> dic
                 tags = {
                     **origin,
                     **content.tags,
-                    **({MLFLOW_PARENT_RUN_ID: parent} if parent else {}),
+                    **({mlflow_tags.MLFLOW_PARENT_RUN_ID: parent} if parent else {}),
                     KEY: content.key,
                     _TABLE: content.table,
                     CONTENT: sha256,
@@ -205,7 +203,7 @@ def _log_datasets(client: MlflowClient, run_id: str, content: Content) -> None:
             source=json.dumps({"uri": use.split}),
             profile=json.dumps({"split_sha256": use.split_sha256}),
         )
-        inputs.append(DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, use.context)]))
+        inputs.append(DatasetInput(dataset, [InputTag(mlflow_tags.MLFLOW_DATASET_CONTEXT, use.context)]))
     try:
         client.log_inputs(run_id, inputs)
     except MlflowException as error:
@@ -232,7 +230,7 @@ def settle(experiment: MlflowExperiment) -> dict[str, Run]:
                 client.delete_run(run_id)
         for run_id, parent_id in nested:
             with _unless_gone(client, run_id):
-                client.set_tag(run_id, MLFLOW_PARENT_RUN_ID, parent_id)
+                client.set_tag(run_id, mlflow_tags.MLFLOW_PARENT_RUN_ID, parent_id)
 
 
 def _needless(runs: list[Run], current: dict[str, Run]) -> list[str]:
@@ -252,7 +250,7 @@ def _misplaced(current: dict[str, Run]) -> list[tuple[str, str]]:
     found = []
     for run in current.values():
         own, parent = run.info.run_id, ids.get(table_key(run.data.tags[_TABLE]))
-        if parent not in (None, own, run.data.tags.get(MLFLOW_PARENT_RUN_ID)):
+        if parent not in (None, own, run.data.tags.get(mlflow_tags.MLFLOW_PARENT_RUN_ID)):
             found.append((own, parent))
     return found
 
