@@ -31,7 +31,7 @@ from promptdistill.features.region_store import open_store
 from promptdistill.methods import Method, find_method, parse_hyperparameters
 from promptdistill.methods.base import Batch, MethodContext
 from promptdistill.planning.architecture import read_architecture
-from promptdistill.planning.compute_cost import ComputeCost
+from promptdistill.planning.flops import ComputeCost
 from promptdistill.training.batches import Pick, PickedRegions, load_batches, name_batches
 
 CONFIG_DIR = Path(__file__).parents[1] / "config"

@@ -10,9 +10,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from dvc.exceptions import DownloadError, DvcException
 from dvc.repo import Repo
@@ -29,8 +28,7 @@ TOUCH = "snakemake --cores 1 --touch --forceall --no-hooks --quiet"
 TRACK = "snakemake --cores 1 --no-hooks track"  # MLflow's store is this machine's own, and in no remote
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(NamedTuple):
     """What `pull` brought back: layers whole, other layers not, and the data sets without their pictures."""
 
     layers: list[str]
@@ -121,13 +119,11 @@ def _require_store(repo: Repo, name: str) -> None:
 def _refuse_edits(repo: Repo) -> None:
     """UserError if an input of the pipeline is not the one that the versioned results were made from."""
     made = {output.def_path for output in repo.index.outs}
-    edited = {
-        path
-        for changes in repo.status().values()
-        for change in changes
-        for path in _changed_inputs(change)
-        if path not in made
-    }
+    # An entry of DVC's status is a mapping, or a word for a command, which stands in dvc.yaml.
+    changes = [change for own in repo.status().values() for change in own]
+    edited = {"dvc.yaml" for change in changes if change == "changed command"}
+    for change in changes:
+        edited |= set() if isinstance(change, str) else set(change.get("changed deps", {})) - made
     if edited:
         raise UserError(
             f"{', '.join(sorted(edited))}: not as in dvc.lock, so results restored now would be taken for "
@@ -136,17 +132,9 @@ def _refuse_edits(repo: Repo) -> None:
         )
 
 
-def _changed_inputs(change: str | dict[str, Any]) -> list[str]:
-    """The inputs in one entry of DVC's status: paths, or a command, which stands in dvc.yaml."""
-    if isinstance(change, str):
-        return ["dvc.yaml"] if change == "changed command" else []
-    return list(change.get("changed deps", {}))
-
-
 def _require_all_files(repo: Repo) -> None:
     """UserError if DVC's cache lacks a file of the versioned results; damaged ones were thrown away."""
-    absent = list(_absent_files(repo))
-    if absent:
+    if absent := list(_absent_files(repo)):
         # Without its folder's list, DVC looks at each file of the folder again when it pushes.
         path, *objects = absent[0]
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
@@ -201,17 +189,9 @@ def _without_pictures() -> list[str]:
 
 def _snakemake(command: str) -> str:
     """Run a shell command that calls Snakemake, the one beside this Python: what it printed."""
-    folder = Path(sys.executable).parent
-    environment = os.environ | {"PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
-    done = subprocess.run(
-        command,
-        shell=True,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(command, shell=True, check=False, env=os.environ | {"PATH": path}, **output)
     if done.returncode:
         raise UserError(f"`{command}` failed:\n{done.stdout.strip()}")
     return done.stdout

@@ -15,7 +15,7 @@ from promptdistill.features.lookup_build import Build, build_teacher_lookup, fro
 from promptdistill.methods import find_method, parse_hyperparameters
 from promptdistill.methods.base import Batch, MethodContext
 from promptdistill.planning.architecture import read_architecture
-from promptdistill.planning.compute_cost import ComputeCost
+from promptdistill.planning.flops import ComputeCost
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"
 ENTRY = load_method("fdbpl", CONFIG_DIR)

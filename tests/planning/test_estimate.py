@@ -21,15 +21,11 @@ from promptdistill.graph import (
     targets,
 )
 from promptdistill.planning.architecture import read_architecture
-from promptdistill.planning.compute_cost import OWN_TOKENS
-from promptdistill.planning.disk import bytes_of
-from promptdistill.planning.downloads import downloads
-from promptdistill.planning.estimate import STAGES, ablation_artifacts, jobs_by_rule, plan
-from promptdistill.planning.flops import ImageTokens, image_flops, text_flops
+from promptdistill.planning.estimate import STAGES, ablation_artifacts, downloads, jobs_by_rule, plan
+from promptdistill.planning.flops import OWN_TOKENS, ImageTokens, image_flops, text_flops
 from promptdistill.planning.show import show
-from promptdistill.planning.sizes import UnknownError
 from promptdistill.planning.throughput import Measured, Throughput, read_measured
-from promptdistill.planning.work import ENCODE, work_of
+from promptdistill.planning.work import ENCODE, UnknownError, bytes_of, work_of
 from promptdistill.validation import merged, read_yaml
 
 ROOT = Path(__file__).parents[2]

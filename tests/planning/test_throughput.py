@@ -7,8 +7,7 @@ import pytest
 from promptdistill.config.entries import load_method
 from promptdistill.errors import UserError
 from promptdistill.planning.architecture import read_architecture
-from promptdistill.planning.compute_cost import ComputeCost
-from promptdistill.planning.flops import image_flops
+from promptdistill.planning.flops import ComputeCost, image_flops
 from promptdistill.planning.throughput import SHIPPED, Throughput, read_measured
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"

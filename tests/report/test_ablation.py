@@ -9,7 +9,7 @@ from report_runs import ask, halves
 
 from promptdistill.config.entries import Variant
 from promptdistill.protocols.base_to_novel import harmonic_mean
-from promptdistill.report.ablation import COLUMNS, differences
+from promptdistill.report.gains import VARIANT_COLUMNS, differences
 from promptdistill.report.render import write_ablation
 from promptdistill.report.summary import select, summarise
 
@@ -40,7 +40,7 @@ def rows():
 
 
 def test_differences_by_hand(rows):
-    assert list(rows.columns) == COLUMNS
+    assert list(rows.columns) == VARIANT_COLUMNS
     rows = rows.set_index(["method", "metric"])
     novel = rows.loc[("coop@short", "novel")]
     assert novel["mean"] == pytest.approx((61.5 + 51.5) / 2)

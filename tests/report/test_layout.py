@@ -12,7 +12,7 @@ from promptdistill.report.tables import Cell, Published, build
 
 def table_of(metrics, request, published=None):
     cells = summarise(select(metrics, request), request, published)
-    return build(cells, gains(cells, request), request, note="", provenance="")
+    return build(cells, gains(cells, request), request)
 
 
 def texts(row):

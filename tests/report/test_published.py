@@ -7,8 +7,7 @@ import pytest
 from report_runs import FEW, HALVES, TRANSFER, ask
 
 from promptdistill.errors import UserError
-from promptdistill.report.published import read
-from promptdistill.report.summary import select, summarise
+from promptdistill.report.summary import read_published, select, summarise
 
 SHIPPED = Path(__file__).parents[2] / "config" / "published"
 HEADER = "method,dataset,shots,base,novel,hm,backbone,source\n"
@@ -110,7 +109,7 @@ def test_unusable_files_are_refused(beside, text, message):
 
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
-        read(tmp_path / "none.csv", ("accuracy",))
+        read_published(tmp_path / "none.csv", ("accuracy",))
 
 
 @pytest.mark.parametrize("table", ["base_to_novel", "few_shot", "cross_dataset"])

@@ -69,7 +69,7 @@ def test_points_of_the_curve_are_in_the_csv_and_not_on_the_page(tmp_path):
 
 
 def test_less_forgetting_ranks_first_and_wins(cells):
-    page = build(cells, gains(cells, REQUEST), REQUEST, note="", provenance="")
+    page = build(cells, gains(cells, REQUEST), REQUEST)
     ranks = [[cell.rank for cell in row.cells] for row in page.blocks[0].rows]
     assert ranks == [[None, 2, 1], [2, None, None], [1, 1, 2]]
     assert "Less is better: Forgetting." in page.legend

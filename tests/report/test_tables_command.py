@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from report_runs import few, halves, transfer
 
 from promptdistill.artifacts import Input, read_header
-from promptdistill.cli.tables import ablation, overview, table
+from promptdistill.cli.results import ablation, overview, table
 from promptdistill.config.experiment import digest
 from promptdistill.errors import UserError
 from promptdistill.experiment import Experiment

@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from promptdistill.run import RunKey
-from promptdistill.tracing.runs import mlflow_runs
+from promptdistill.tracing.cell import mlflow_runs
 from promptdistill.tracking.content import Content
 from promptdistill.tracking.store import store_of
 
@@ -35,7 +35,7 @@ def test_the_runs_that_count(tmp_path):
     first, second = (imported(tmp_path, value=value)["runs"] for value in "ab")
     assert first != second
     found = mlflow_runs(tmp_path)
-    assert {key: run.id for key, run in found.by_key.items()} == second
+    assert {key: run_id for key, (run_id, _) in found.by_key.items()} == second
     assert set(KEYS) < set(found.by_key)
     assert found.why_none is None
 
@@ -43,9 +43,9 @@ def test_the_runs_that_count(tmp_path):
 def test_what_a_run_was_imported_from(tmp_path):
     """None is known of a run without the tag, which earlier versions imported."""
     imported(tmp_path)
-    assert mlflow_runs(tmp_path).by_key[KEYS[0]].predictions is None
+    assert mlflow_runs(tmp_path).by_key[KEYS[0]][1] is None
     imported(tmp_path, predictions="c" * 64)
-    assert mlflow_runs(tmp_path).by_key[KEYS[0]].predictions == "c" * 64
+    assert mlflow_runs(tmp_path).by_key[KEYS[0]][1] == "c" * 64
 
 
 def test_another_experiment_has_none_of_them(tmp_path, monkeypatch):
@@ -69,8 +69,8 @@ def test_a_deleted_experiment(tmp_path):
 
 def test_without_a_store_mlflow_is_not_imported(tmp_path):
     code = (
-        "import sys, pathlib, promptdistill.tracing.cell, promptdistill.tracing.runs as runs;"
-        f"print(runs.mlflow_runs(pathlib.Path({str(tmp_path)!r})).by_key, 'mlflow' in sys.modules)"
+        "import sys, pathlib, promptdistill.tracing.cell as cell;"
+        f"print(cell.mlflow_runs(pathlib.Path({str(tmp_path)!r})).by_key, 'mlflow' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["{}", "False"]

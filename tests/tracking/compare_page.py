@@ -46,7 +46,7 @@ def take_picture(page, path):
 
 def main(keys, picture):
     """Picture runs of the results in the current folder."""
-    from promptdistill.tracking.mlflow_experiment import open_experiment
+    from promptdistill.tracking.importing import open_experiment
     from promptdistill.tracking.store import store_of
 
     store = store_of(Path("results"))

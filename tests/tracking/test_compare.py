@@ -7,8 +7,7 @@ from made_up_results import CONFIG_DIR
 from small_results import CASCADED, COOP, ZERO_SHOT, small_experiment
 
 from promptdistill.cli import main
-from promptdistill.tracking.importing import import_runs
-from promptdistill.tracking.mlflow_experiment import open_experiment
+from promptdistill.tracking.importing import import_runs, open_experiment
 from promptdistill.tracking.store import store_of
 
 

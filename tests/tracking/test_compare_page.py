@@ -5,8 +5,7 @@ from servers import mlflow_server
 from services import absent
 from small_results import CASCADED, COOP
 
-from promptdistill.tracking.importing import import_runs
-from promptdistill.tracking.mlflow_experiment import open_experiment
+from promptdistill.tracking.importing import import_runs, open_experiment
 from promptdistill.tracking.store import Store
 
 

@@ -12,8 +12,7 @@ from servers import mlflow_server, postgres_binaries, postgres_server, without_m
 from services import absent
 from small_results import COOP, KEYS
 
-from promptdistill.tracking.importing import import_runs
-from promptdistill.tracking.mlflow_experiment import open_experiment
+from promptdistill.tracking.importing import import_runs, open_experiment
 from promptdistill.tracking.store import Store
 
 HERE = Path(__file__).parent

@@ -14,8 +14,7 @@ from small_results import CASCADED, COOP, KEYS, PROBE, ZERO_SHOT, small_experime
 from promptdistill.cli import main
 from promptdistill.errors import UserError
 from promptdistill.tracking import importing
-from promptdistill.tracking.importing import CONTENT, import_runs
-from promptdistill.tracking.mlflow_experiment import KEY, open_experiment
+from promptdistill.tracking.importing import CONTENT, KEY, import_runs, open_experiment
 from promptdistill.tracking.store import Store, store_of
 
 PARENT = "mlflow.parentRunId"

@@ -4,19 +4,7 @@ A command takes a key and the configuration, and calls one function of the libra
 imported only by the commands that compute.
 """
 
-from . import data, dvc_sync, evaluation, features, miniature, planning, tables, tracing, tracking, training
-from .group import main
+from . import data, features, planning, results, runs
+from .options import main
 
-__all__ = [
-    "data",
-    "dvc_sync",
-    "evaluation",
-    "features",
-    "main",
-    "miniature",
-    "planning",
-    "tables",
-    "tracing",
-    "tracking",
-    "training",
-]
+__all__ = ["data", "features", "main", "planning", "results", "runs"]

@@ -1,4 +1,4 @@
-"""Commands on data sets: fetch, check, draw; and the configuration's schema."""
+"""Commands on data sets: fetch, check, draw; the miniature benchmark; the configuration's schema."""
 
 from pathlib import Path
 
@@ -7,13 +7,10 @@ import click
 from .. import graph
 from ..config.experiment import Config
 from ..experiment import Experiment
-from .group import main
-from .options import PATH, key_argument, sources, with_experiment
+from .options import PATH, as_json, main, sources, step
 
 
-@main.command()
-@key_argument(graph.Receipt)
-@with_experiment
+@step(graph.Receipt)
 def data(artifact: graph.Receipt, experiment: Experiment) -> None:
     """Fetch or draw the data set KEY, or recognise its folder, and write a receipt of what is there."""
     from ..data.download import fetch
@@ -30,9 +27,7 @@ def data(artifact: graph.Receipt, experiment: Experiment) -> None:
     write_receipt(name, entry, experiment.roots, experiment.results / artifact.path)
 
 
-@main.command()
-@key_argument(graph.Split)
-@with_experiment
+@step(graph.Split)
 def split(artifact: graph.Split, experiment: Experiment) -> None:
     """Check the split of the data set KEY against its files, and write it."""
     from ..data.published import read_published
@@ -41,26 +36,18 @@ def split(artifact: graph.Split, experiment: Experiment) -> None:
     entry = experiment.dataset(artifact.dataset)
     whole = read_published(entry, Path(experiment.config.data_root, entry.folder))
     check_files(whole, experiment.image_folder(artifact.dataset))
-    header = {"dataset": artifact.dataset, **_made_from(artifact, experiment)}
+    header = {"dataset": artifact.dataset, "inputs": as_json(sources(artifact, experiment))}
     write_split(whole, experiment.results / artifact.path, header)
 
 
-@main.command()
-@key_argument(graph.Draw)
-@with_experiment
+@step(graph.Draw)
 def draw(artifact: graph.Draw, experiment: Experiment) -> None:
     """Draw a few shots of each class as the published code does; KEY is DATASET/SHOTS/SEED."""
     from ..data.splits import draw_few_shot, read_split, write_draw
 
-    drawn = draw_few_shot(read_split(sources(artifact, experiment)["split"]), artifact.shots, artifact.seed)
-    about = {"dataset": artifact.dataset, "shots": artifact.shots, "seed": artifact.seed}
-    header = about | _made_from(artifact, experiment)
-    write_draw(drawn, experiment.results / artifact.path, header)
-
-
-def _made_from(artifact: graph.Artifact, experiment: Experiment) -> dict:
-    recorded = sources(artifact, experiment).recorded()
-    return {"inputs": {name: used.model_dump() for name, used in recorded.items()}}
+    used, facts = sources(artifact, experiment), vars(artifact)  # data set, shots and seed
+    drawn = draw_few_shot(read_split(used["split"]), artifact.shots, artifact.seed)
+    write_draw(drawn, experiment.results / artifact.path, facts | {"inputs": as_json(used)})
 
 
 @main.command()
@@ -70,3 +57,27 @@ def schema(output: Path) -> None:
     from ..files import write_json
 
     write_json(output, Config.model_json_schema())
+
+
+@main.group()
+def miniature() -> None:
+    """The miniature benchmark: its pictures and its two models."""
+
+
+@miniature.command()
+@click.argument("model", type=click.Choice(["student", "teacher"]))
+@click.option("--output", type=PATH, required=True, help="Folder for the weights and their card.")
+def pretrain(model: str, output: Path) -> None:
+    """Train one of the two small CLIP models again (tens of minutes on two cores)."""
+    from ..miniature import pretrain as recipes
+
+    recipes.save(*recipes.pretrain(recipes.RECIPES[model]), output)
+
+
+@miniature.command()
+@click.option("--output", type=PATH, required=True, help="PNG file to write.")
+def contact_sheet(output: Path) -> None:
+    """Draw some pictures of every data set on one sheet."""
+    from ..miniature.datasets import write_contact_sheet
+
+    write_contact_sheet(output)

@@ -1,19 +1,13 @@
 """Commands that look at images once: regions are cut, and features computed that no training changes."""
 
-from pathlib import Path
-
 from .. import graph
-from ..config.models import BackboneConfig
 from ..errors import UserError
 from ..experiment import Experiment
 from ..protocols import PROTOCOLS
-from .group import main
-from .options import key_argument, keys_argument, prepare, sources, with_experiment
+from .options import load, sources, step, step_of_several
 
 
-@main.command()
-@key_argument(graph.StoredRegions)
-@with_experiment
+@step(graph.StoredRegions)
 def regions(artifact: graph.StoredRegions, experiment: Experiment) -> None:
     """Cut random regions of every training image at the student's input size, and store them."""
     from ..clip.backbone import load_backbone
@@ -27,15 +21,13 @@ def regions(artifact: graph.StoredRegions, experiment: Experiment) -> None:
         experiment.regions_named(artifact.region_set),
         load_backbone(experiment.backbone()).size,
         experiment.config.regions.max_gb,
-        _folder(artifact, experiment),
+        (experiment.results / artifact.path).parent,
         experiment.config.jobs.loader_workers,
         used.recorded(),
     )
 
 
-@main.command()
-@key_argument(graph.Lookup)
-@with_experiment
+@step(graph.Lookup)
 def lookup(artifact: graph.Lookup, experiment: Experiment) -> None:
     """Compute the teacher's features of random regions of every training image."""
     from ..features.lookup_build import build_teacher_lookup
@@ -44,9 +36,7 @@ def lookup(artifact: graph.Lookup, experiment: Experiment) -> None:
     build_teacher_lookup(build, experiment.dataset(artifact.dataset).template, class_names)
 
 
-@main.command()
-@key_argument(graph.LookupPart)
-@with_experiment
+@step(graph.LookupPart)
 def lookup_part(artifact: graph.LookupPart, experiment: Experiment) -> None:
     """Compute one part of a lookup that several jobs share; `lookup` takes it over."""
     from ..features.lookup_build import build_part
@@ -57,16 +47,14 @@ def lookup_part(artifact: graph.LookupPart, experiment: Experiment) -> None:
     build_part(_teacher(whole, experiment)[0], artifact.part, artifact.parts)
 
 
-@main.command()
-@keys_argument(graph.DrawFeatures)
-@with_experiment
+@step_of_several(graph.DrawFeatures)
 def features(artifacts: tuple[graph.DrawFeatures, ...], experiment: Experiment) -> None:
     """Compute the student's features of random regions of the few-shot images of the protocol's classes."""
     from ..data.splits import read_split, read_zhou, select_and_relabel
     from ..features.lookup_build import build_student_lookup
     from ..features.region_store import find_store
 
-    student = _loaded(experiment.backbone(), experiment)
+    student = load(experiment.backbone(), experiment)
     for artifact in artifacts:
         used, folder = sources(artifact, experiment), experiment.image_folder(artifact.dataset)
         split, settings = read_split(used["split"]), experiment.settings(artifact.protocol)
@@ -81,16 +69,14 @@ def features(artifacts: tuple[graph.DrawFeatures, ...], experiment: Experiment) 
         build_student_lookup(_build(artifact, experiment, student, items, drawn, store))
 
 
-@main.command()
-@key_argument(graph.TestFeatures)
-@with_experiment
+@step(graph.TestFeatures)
 def test_features(artifact: graph.TestFeatures, experiment: Experiment) -> None:
     """Compute the student's features of the test images."""
     from ..data.splits import read_split
     from ..features.lookup_build import build_student_lookup
 
     items = read_split(sources(artifact, experiment)["split"]).test
-    student = _loaded(experiment.backbone(), experiment)
+    student = load(experiment.backbone(), experiment)
     build_student_lookup(_build(artifact, experiment, student, items))
 
 
@@ -102,7 +88,7 @@ def _teacher(artifact: graph.Lookup, experiment: Experiment):
     used = sources(artifact, experiment)
     split, stored = read_split(used["split"]), used.get("regions")
     drawn = experiment.regions_named(artifact.region_set)
-    teacher = _loaded(experiment.config.backbones.teacher, experiment)
+    teacher = load(experiment.config.backbones.teacher, experiment)
     store = open_store(stored and stored.parent, split.train, drawn, teacher.size)
     return _build(artifact, experiment, teacher, split.train, drawn, store), split.class_names(split.labels)
 
@@ -118,18 +104,8 @@ def _build(artifact: graph.Artifact, experiment: Experiment, backbone, items, re
         encoder=frozen_encoder(backbone, used.get("prompt", used.get("boosting"))),
         regions=regions,
         config=experiment.config.lookup,
-        folder=_folder(artifact, experiment),
+        folder=(experiment.results / artifact.path).parent,
         store=store,
         workers=experiment.config.jobs.loader_workers,
         inputs=used.recorded(),
     )
-
-
-def _loaded(model: BackboneConfig, experiment: Experiment):
-    from ..clip.backbone import load_backbone
-
-    return load_backbone(model, prepare(experiment), experiment.config.precision)
-
-
-def _folder(artifact: graph.Artifact, experiment: Experiment) -> Path:
-    return (experiment.results / artifact.path).parent

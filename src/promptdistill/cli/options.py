@@ -1,62 +1,50 @@
-"""What the pipeline's commands share: a configuration file, and keys of what they make."""
+"""What the commands share: their group, a configuration file, and keys of what they make."""
 
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ..artifacts import Sources
+from ..config.models import BackboneConfig
+from ..errors import UserError
 from ..experiment import Experiment
 from ..graph import Artifact
 
 PATH = click.Path(path_type=Path)
 
 
-class ArtifactType(click.ParamType):
-    """The key of one kind of artifact, such as base_to_novel/dtd/coop/16/1."""
+class Group(click.Group):
+    """Prints a UserError as one sentence instead of a traceback."""
 
-    def __init__(self, artifact: type[Artifact]) -> None:
-        self.artifact = artifact
-        self.name = artifact.rule
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Artifact:
-        """Read the key."""
-        return value if isinstance(value, Artifact) else self.artifact.parse(value)
-
-
-def key_argument(artifact: type[Artifact]) -> Callable:
-    """One key: the command takes `artifact`."""
-    return click.argument("artifact", metavar="KEY", type=ArtifactType(artifact))
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand; exit with status 1 on a UserError, or a file that cannot be used."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            said = str(error)
+        except OSError as error:
+            said = f"{error.filename} cannot be used: {error.strerror}." if error.filename else f"{error}."
+        click.echo(f"promptdistill: {said}", err=True)
+        sys.exit(1)
 
 
-def keys_argument(artifact: type[Artifact]) -> Callable:
-    """One key or more, which share a process: the command takes `artifacts`."""
-    kind = ArtifactType(artifact)
-    return click.argument("artifacts", metavar="KEY...", type=kind, nargs=-1, required=True)
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="promptdistill")
+def main() -> None:
+    """Prompt learning for vision-language models with distillation."""
 
 
 def config_options(command: Callable) -> Callable:
     """Options that name the configuration; the command takes `config_file` and `config_dir`."""
-    for option in (
-        click.option(
-            "--config-dir",
-            type=PATH,
-            default=Path("config"),
-            show_default=True,
-            help="Folder of the entries of data sets and methods.",
-        ),
-        click.option(
-            "--config",
-            "config_file",
-            type=PATH,
-            default=Path("config/config.yaml"),
-            show_default=True,
-            help="The experiment's configuration.",
-        ),
-    ):
-        command = option(command)
-    return command
+    folder, option = Path("config"), functools.partial(click.option, type=PATH, show_default=True)
+    about = "The experiment's configuration."
+    entries = option("--config-dir", default=folder, help="Folder of the entries of data sets and methods.")
+    file = option("--config", "config_file", default=folder / "config.yaml", help=about)
+    return file(entries(command))
 
 
 def with_experiment(command: Callable) -> Callable:
@@ -70,27 +58,51 @@ def with_experiment(command: Callable) -> Callable:
     return with_options
 
 
-def prepare(experiment: Experiment):
-    """Set the number of threads; return the torch device."""
+def step(artifact: type[Artifact]) -> Callable:
+    """A subcommand that makes one artifact: the function takes `artifact` and the `experiment`."""
+    argument = click.argument("artifact", metavar="KEY", callback=lambda _, __, key: artifact.parse(key))
+    return lambda command: main.command()(argument(with_experiment(command)))
+
+
+def step_of_several(artifact: type[Artifact]) -> Callable:
+    """A subcommand that makes one artifact or more in a process: the function takes `artifacts`."""
+    read = functools.partial(map, artifact.parse)
+    several = {"metavar": "KEY...", "nargs": -1, "required": True}
+    argument = click.argument("artifacts", callback=lambda _, __, keys: tuple(read(keys)), **several)
+    return lambda command: main.command()(argument(with_experiment(command)))
+
+
+def load(model: BackboneConfig, experiment: Experiment):
+    """A backbone on the experiment's device; sets the number of threads, too."""
     import torch
 
-    from ..clip.backbone import resolve_device
+    from ..clip.backbone import load_backbone, resolve_device
 
     torch.set_num_threads(experiment.config.jobs.threads)
     torch.backends.cudnn.allow_tf32 = False  # convolutions in full single precision, as on a CPU
-    return resolve_device(experiment.config.device)
+    return load_backbone(model, resolve_device(experiment.config.device), experiment.config.precision)
 
 
-def sources(artifact: Artifact, experiment: Experiment):
+def own_files(experiment: Experiment, method: str, dataset: str, class_names: list[str]) -> dict[str, Any]:
+    """What a method reads for the classes of a data set, by the names in its entry."""
+    from ..files import read_for_classes
+
+    files = experiment.method_files(method, dataset)
+    return {name: read_for_classes(path, class_names) for name, path in files.items()}
+
+
+def sources(artifact: Artifact, experiment: Experiment) -> Sources:
     """The files that an artifact is made from, by name; those that only say when to start are left out."""
-    from ..artifacts import Sources
-
     inputs = {
         name: experiment.results / made[0].path
         for name, made in artifact.inputs(experiment).items()
         if len(made) == 1 and name != "parts"
     }
-    own = {
-        name: paths[0] for name, paths in artifact.files(experiment).items() if name != "weights" and paths
-    }
+    files = artifact.files(experiment)
+    own = {name: paths[0] for name, paths in files.items() if name != "weights" and paths}
     return Sources(experiment.roots, **inputs, **own)
+
+
+def as_json(used: Sources) -> dict[str, dict]:
+    """Files as they are now, as headers list what something was made from."""
+    return {name: one.model_dump() for name, one in used.recorded().items()}

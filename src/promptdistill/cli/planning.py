@@ -6,8 +6,7 @@ import click
 
 from ..errors import UserError
 from ..experiment import Experiment
-from .group import main
-from .options import PATH, with_experiment
+from .options import PATH, main, with_experiment
 
 _TFLOPS = 10.0  # about half of what an A100 can do at most in float32 (19.5)
 

@@ -51,7 +51,8 @@ class Architecture:
 @cache
 def read_architecture(model: str) -> Architecture:
     """The shape of an open_clip model, or of a miniature one; UserError for an unknown name."""
-    folders = (MODELS, _open_clip_folder() / "model_configs")
+    open_clip = Path(importlib.util.find_spec("open_clip").origin)  # a dependency, so it is there
+    folders = (MODELS, open_clip.with_name("model_configs"))
     files = {path.stem: path for folder in folders for path in folder.glob("*.json")}
     if model not in files:
         hint = did_you_mean(model, list(files))
@@ -63,21 +64,19 @@ def read_architecture(model: str) -> Architecture:
             f"{model} has no causal CLIP text tower, so it takes no text prompts: "
             "use one of open_clip's CLIP models, such as ViT-B-16 or RN50."
         )
-    height, width = _pair(vision.get("image_size", 224))
+    size, image = _pair(vision.get("image_size", 224)), None
+    if "timm_model_name" not in vision and isinstance(vision.get("layers"), int):  # a list for a ResNet
+        patch = _pair(vision["patch_size"])
+        patches = (size[0] // patch[0]) * (size[1] // patch[1])
+        image = ImageTower(**_sizes(vision), patches=patches, patch_pixels=patch[0] * patch[1])
     return Architecture(
         name=model,
-        image=_image_tower(vision, height, width),
+        image=image,
         text=Tower(**_sizes(text)),
         vocabulary=text.get("vocab_size", _VOCABULARY),
         dim=content["embed_dim"],
-        size=(height, width),
+        size=size,
     )
-
-
-def _open_clip_folder() -> Path:
-    spec = importlib.util.find_spec("open_clip")
-    assert spec is not None and spec.origin is not None, "open_clip is a dependency"
-    return Path(spec.origin).parent
 
 
 def _pair(value: int | list[int]) -> tuple[int, int]:
@@ -88,15 +87,3 @@ def _sizes(tower: dict[str, Any]) -> dict[str, int]:
     width = tower["width"]
     ratio = tower.get("mlp_ratio", _MLP_RATIO)
     return {"width": width, "layers": tower["layers"], "hidden": int(width * ratio)}
-
-
-def _image_tower(vision: dict[str, Any], height: int, width: int) -> ImageTower | None:
-    """None for timm's towers and ResNets, whose layers are a list."""
-    if "timm_model_name" in vision or not isinstance(vision.get("layers"), int):
-        return None
-    patch_height, patch_width = _pair(vision["patch_size"])
-    return ImageTower(
-        **_sizes(vision),
-        patches=(height // patch_height) * (width // patch_width),
-        patch_pixels=patch_height * patch_width,
-    )

@@ -1,37 +1,25 @@
 """A plan: jobs, hours and disk of every stage of an experiment, and its downloads."""
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from pydantic import computed_field
 
+from ..config.entries import load_dataset
 from ..config.experiment import digest
 from ..experiment import Experiment, weights_files
 from ..graph import AblationTable, Artifact, Lookup, Receipt, everything, targets
 from ..validation import Strict
-from .disk import bytes_of
-from .downloads import Downloads, downloads
-from .sizes import UnknownError
 from .throughput import Measured, Throughput
-from .work import Work, work_of
+from .work import UnknownError, bytes_of, work_of
 
-STAGES = (
-    "data",
-    "splits",
-    "regions",
-    "teacher tuning",
-    "lookup",
-    "boosting",
-    "features",
-    "adapting",
-    "evaluation",
-    "metrics",
-    "tables",
-    "tracking",
-)
+# Those that compute with models, among all, in order.
+_COMPUTE = ("teacher tuning", "lookup", "boosting", "features", "adapting", "evaluation")
+STAGES = ("data", "splits", "regions", *_COMPUTE, "metrics", "tables", "tracking")
 _ABLATION = "ablation"
-_COMPUTE = ("teacher tuning", "lookup", "boosting", "features", "adapting", "evaluation", _ABLATION)
-_HOUR = 3600
 
 
 class Stage(Strict):
@@ -58,6 +46,19 @@ class Basis(Strict):
 
     machines: list[str]
     not_measured: list[str]
+
+
+class Downloads(Strict):
+    """Bytes whose number is known, and what is beside them.
+
+    `unknown` names files without a known size, `by_hand` data sets without an address, `drawn` those that the
+    miniature generator draws.
+    """
+
+    bytes: int
+    unknown: list[str]
+    by_hand: list[str]
+    drawn: list[str]
 
 
 class Plan(Strict):
@@ -106,7 +107,7 @@ def plan(experiment: Experiment, measured: list[Measured], tflops: float) -> Pla
     made = everything(targets(experiment), experiment)
     there = set(made)
     more = [artifact for artifact in ablation_artifacts(experiment) if artifact not in there]
-    count = _Count(experiment, *_throughputs(measured), tflops)
+    count = _Count(experiment, *(Throughput.of(measured, on_gpu) for on_gpu in (False, True)), tflops)
     stages = [count.stage(name, [artifact for artifact in made if artifact.stage == name]) for name in STAGES]
     ablation = count.stage(_ABLATION, more) if more else None
     datasets = sorted(artifact.dataset for artifact in made if isinstance(artifact, Receipt))
@@ -115,9 +116,9 @@ def plan(experiment: Experiment, measured: list[Measured], tflops: float) -> Pla
         stages=stages,
         ablation=ablation,
         rules=jobs_by_rule(made, experiment),
-        basis=count.basis(count.throughput),
-        gpu_basis=count.basis(count.gpu_throughput),
-        tflops=None if count.gpu_throughput else tflops,
+        basis=count.basis(count.cpu),
+        gpu_basis=count.basis(count.gpu),
+        tflops=None if count.gpu else tflops,
         downloads=downloads(datasets, experiment.config_dir),
         weights=_weights(made, experiment),
         unknown=sorted(count.unknown),
@@ -142,69 +143,63 @@ def jobs_by_rule(artifacts: list[Artifact], experiment: Experiment) -> dict[str,
     return dict(sorted(Counter(rule for rule, *_ in jobs).items()))
 
 
-def _throughputs(measured: list[Measured]) -> tuple[Throughput | None, Throughput | None]:
-    """That of what was measured elsewhere, and that on a GPU; None where nothing was."""
-    parts = ([row for row in measured if row.on_gpu is on_gpu] for on_gpu in (False, True))
-    return tuple(Throughput(rows) if rows else None for rows in parts)
-
-
 @dataclass
 class _Count:
     """Counts stages, and gathers what they compute and what could not be counted."""
 
     experiment: Experiment
-    throughput: Throughput | None
-    gpu_throughput: Throughput | None
+    cpu: Throughput | None
+    gpu: Throughput | None
     tflops: float
     computed: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
 
     def stage(self, name: str, artifacts: list[Artifact]) -> Stage:
         """What making some artifacts takes."""
-        works, known = self._works(artifacts)
+        counted = [self._known(work_of, artifact) for artifact in artifacts]
+        works = [work for own in counted for work in own or []]
         self.computed |= {work.what for work in works}
-        computes = name in _COMPUTE and (known or bool(works))
+        flops = hours = gpu_hours = None
+        if name in (*_COMPUTE, _ABLATION) and (works or None not in counted):
+            flops = sum(work.flops * work.times for work in works)
+            hours = self.cpu and self.cpu.hours(works)
+            gpu_hours = self.gpu.hours(works) if self.gpu else flops / (self.tflops * 1e12) / 3600
         return Stage(
             name=name,
             jobs=sum(jobs_by_rule(artifacts, self.experiment).values()),
-            flops=sum(work.flops * work.times for work in works) if computes else None,
-            hours=self._hours(works, self.throughput) if computes and self.throughput else None,
-            gpu_hours=self._hours(works, self.gpu_throughput) if computes else None,
-            disk_bytes=self._bytes(artifacts),
+            flops=flops,
+            hours=hours,
+            gpu_hours=gpu_hours,
+            disk_bytes=sum(self._known(bytes_of, artifact) or 0 for artifact in artifacts),
         )
 
     def basis(self, throughput: Throughput | None) -> Basis | None:
         """What the hours of a throughput rest on."""
-        if throughput is None:
+        return throughput and Basis(
+            machines=throughput.machines, not_measured=sorted(self.computed - set(throughput.measured))
+        )
+
+    def _known(self, count: Callable[[Artifact, Experiment], Any], artifact: Artifact) -> Any:
+        """A count of an artifact; None where it is not known."""
+        try:
+            return count(artifact, self.experiment)
+        except UnknownError as error:
+            self.unknown.add(str(error))
             return None
-        not_measured = self.computed - set(throughput.measured)
-        return Basis(machines=throughput.machines, not_measured=sorted(not_measured))
 
-    def _works(self, artifacts: list[Artifact]) -> tuple[list[Work], bool]:
-        """What artifacts take to compute, as far as is known, and whether all of it is."""
-        works, known = [], True
-        for artifact in artifacts:
-            try:
-                works += list(work_of(artifact, self.experiment))
-            except UnknownError as error:
-                self.unknown.add(str(error))
-                known = False
-        return works, known
 
-    def _bytes(self, artifacts: list[Artifact]) -> int:
-        total = 0
-        for artifact in artifacts:
-            try:
-                total += bytes_of(artifact, self.experiment)
-            except UnknownError as error:
-                self.unknown.add(str(error))
-        return total
-
-    def _hours(self, works: list[Work], throughput: Throughput | None) -> float:
-        """At a measured throughput, or at the assumed rate of a GPU."""
-        if throughput is None:
-            return sum(work.flops * work.times for work in works) / (self.tflops * 1e12) / _HOUR
-        return sum(throughput.seconds(work.what, work.flops) * work.times for work in works) / _HOUR
+def downloads(datasets: Iterable[str], config_dir: Path) -> Downloads:
+    """The files of the originals, or of the mirror where there is no original, as if none were here yet."""
+    entries = {name: load_dataset(name, config_dir) for name in datasets}
+    sources = {name: entry.sources or entry.fallback for name, entry in entries.items()}
+    files = [(name, source) for name, own in sources.items() for source in own]
+    drawn = [name for name, entry in entries.items() if entry.miniature]
+    return Downloads(
+        bytes=sum(source.size or 0 for _, source in files),
+        unknown=[f"{name}/{source.name}" for name, source in files if source.size is None],
+        by_hand=[name for name, own in sources.items() if not own and name not in drawn],
+        drawn=drawn,
+    )
 
 
 def _weights(artifacts: list[Artifact], experiment: Experiment) -> list[str]:

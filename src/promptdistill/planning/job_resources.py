@@ -5,6 +5,7 @@ Bounds on the safe side, and no part of any result.  A transformer of width w ha
 Memory and time are those of ViT-B/16, scaled by these two numbers.
 """
 
+from contextlib import suppress
 from functools import cache
 
 from ..config.models import BackboneConfig
@@ -47,8 +48,7 @@ def _layers(tower: Tower) -> int:
 @cache
 def _plain_vit(model: str) -> Architecture:
     """The shape of a model; that of the reference for a ResNet, and for what open_clip does not ship."""
-    try:
-        shape = read_architecture(model)
-    except UserError:
-        return read_architecture(REFERENCE)
-    return shape if shape.image else read_architecture(REFERENCE)
+    with suppress(UserError):
+        if (shape := read_architecture(model)).image:
+            return shape
+    return read_architecture(REFERENCE)

@@ -16,17 +16,21 @@ def show(plan: Plan, console: Console) -> None:
     for stage in plan.stages:
         table.add_row(*_cells(plan, stage).values())
     console.print(table)
-    for line in ("", *_ablation(plan), *_notes(plan)):
+    lines = _notes(plan)
+    if plan.ablation:
+        cells = _cells(plan, plan.ablation)
+        amounts = [f"{cell} {heading}" for heading, cell in cells.items() if cell and heading != "stage"]
+        lines = [f"`snakemake ablation` takes, beyond these: {', '.join(amounts)}.", "", *lines]
+    for line in ("", *lines):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _cells(plan: Plan, stage: Stage) -> dict[str, str]:
     """A stage's row, by the headings of the columns: no hours where all steps were measured on a GPU."""
-    flops = None if stage.flops is None else stage.flops / 1e15
     return {
         "stage": stage.name,
         "jobs": f"{stage.jobs:,}",
-        "PFLOP": _number(flops),
+        "PFLOP": _number(stage.flops and stage.flops / 1e15),
         **({"hours": _number(stage.hours)} if plan.basis else {}),
         "GPU hours": _number(stage.gpu_hours),
         "disk": decimal(stage.disk_bytes) if stage.disk_bytes else "",
@@ -40,32 +44,19 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.01 or not value else "< 0.01"
 
 
-def _ablation(plan: Plan) -> list[str]:
-    """What `snakemake ablation` adds to the table, if anything."""
-    if plan.ablation is None:
-        return []
-    cells = _cells(plan, plan.ablation)
-    amounts = [f"{cell} {heading}" for heading, cell in cells.items() if cell and heading != "stage"]
-    return [f"`snakemake ablation` takes, beyond these: {', '.join(amounts)}.", ""]
-
-
 def _notes(plan: Plan) -> list[str]:
-    gpu = _basis(plan.gpu_basis) if plan.gpu_basis else _assumption(plan)
+    assumed = (
+        f"at {plan.tflops or 0:g} TFLOP/s achieved, which is assumed (--tflops): nothing was measured on a "
+        "GPU. Steps of few images may reach less, bfloat16 more."
+    )
     notes = [
         *([f"hours: {_basis(plan.basis)}"] if plan.basis else []),
-        f"GPU hours: {gpu}",
+        f"GPU hours: {_basis(plan.gpu_basis) if plan.gpu_basis else assumed}",
         "Not in hours: loading images and models, and the start of every job's process, some seconds each.",
         "disk: lookups, looked-up features and stored regions; not data sets, prompts and predictions.",
         _downloads(plan),
     ]
     return notes + [f"Not known, so missing above: {what}." for what in plan.unknown]
-
-
-def _assumption(plan: Plan) -> str:
-    return (
-        f"at {plan.tflops:g} TFLOP/s achieved, which is assumed (--tflops): nothing was measured on a GPU. "
-        "Steps of few images may reach less, bfloat16 more."
-    )
 
 
 def _basis(basis: Basis) -> str:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from ..errors import UserError
 from ..validation import Strict, validate
-from .work import ENCODE
+from .work import ENCODE, Work
 
 SHIPPED = Path(__file__).with_name("measured.csv")
 
@@ -50,12 +50,12 @@ def read_measured(path: Path = SHIPPED) -> list[Measured]:
     Raises UserError if the file or a column is missing, a value is no number, or no row is left.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = [row for row in csv.DictReader(stream) if row.get("way", "ours") == "ours"]
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     except (FileNotFoundError, UnicodeDecodeError):
         raise UserError(
             f"{path} is not a CSV file of measured steps: benchmarks/steps.py writes one."
         ) from None
+    rows = [row for row in rows if row.get("way", "ours") == "ours"]
     if not rows:
         raise UserError(f"{path} has no row of measured steps: benchmarks/steps.py writes some.")
     return [validate(Measured, row, f"{path}, row {number}") for number, row in enumerate(rows, start=1)]
@@ -75,10 +75,20 @@ class Throughput:
         for row in sorted(rows, key=lambda row: row.gflop):
             self._points.setdefault(row.method, []).append((log(row.gflop * 1e9), log(row.seconds)))
 
+    @classmethod
+    def of(cls, rows: list[Measured], on_gpu: bool) -> "Throughput | None":
+        """That of what was measured on a GPU, or elsewhere; None where nothing was."""
+        own = [row for row in rows if row.on_gpu is on_gpu]
+        return cls(own) if own else None
+
     @property
     def measured(self) -> list[str]:
         """The methods that were measured, and `encode`."""
         return list(self._points)
+
+    def hours(self, works: list[Work]) -> float:
+        """Hours that all of some works take."""
+        return sum(self.seconds(work.what, work.flops) * work.times for work in works) / 3600
 
     def seconds(self, what: str, flops: float) -> float:
         """Seconds of one step of a method, or of one encoding, of so many operations."""

@@ -1,16 +1,21 @@
-"""What cascading on boosting prompts gains, over data sets."""
+"""What cascading on boosting prompts gains, over data sets, and how a method's variants compare with it."""
 
 from typing import Any
 
 import pandas as pd
 from scipy.stats import wilcoxon
 
+from ..config.entries import Variant
 from ..protocols.base import Metric
 from ..run import split_method
-from .request import Request
+from .request import AVERAGE, Request
+from .summary import seed_averages
 
 COLUMNS = "method title metric shots gain wins ties losses datasets p".split()
-DECIMALS = 2  # as displayed: what looks equal counts as equal
+VARIANT_COLUMNS = (
+    "method title group metric mean std seeds transductive difference difference_std wins ties losses runs p"
+).split()
+REFERENCE = "As it is"  # the group of the method itself among its variants
 
 
 def gains(cells: pd.DataFrame, request: Request) -> pd.DataFrame:
@@ -55,25 +60,65 @@ def _compare(plain: pd.DataFrame, cascaded: pd.DataFrame, request: Request) -> l
         {
             "metric": name,
             "gain": shown(after[name]) - shown(before[name]),
-            **wins_ties_losses(plain[name], cascaded[name], metric),
+            **_tested(plain[name], cascaded[name], metric),
             "datasets": len(both),
-            "p": p_value(cascaded[name] - plain[name]),
         }
         for metric in request.metrics
         for name in [metric.name]
     ]
 
 
-def shown(value: float) -> float:
-    """A number as a reader sees it, rounded to two decimals."""
-    return round(float(value), DECIMALS)
+def differences(
+    runs: pd.DataFrame, cells: pd.DataFrame, request: Request, variants: dict[str, Variant]
+) -> pd.DataFrame:
+    """One row per variant and metric: the average over data sets, and its difference from the method's.
+
+    `runs` and `cells` are a base-to-novel summary (`summary.select`, `summary.summarise`) of the method,
+    which `request.titles` names first, and of its variants.  Columns: VARIANT_COLUMNS.  `mean` and
+    `difference` are of numbers as displayed; `difference_std` is the sample standard deviation over seeds of
+    the differences of the same seed; `wins`, `ties`, `losses` and the Wilcoxon test's `p` are over `runs`
+    pairs of the same data set and seed.  Where seeds are missing nothing is compared.
+    """
+    records = cells[cells["dataset"] == AVERAGE].to_dict("records")
+    averages = {(record["method"], record["metric"]): record for record in records}
+    by_method = dict(list(runs.groupby("method")))
+    reference = next(iter(request.titles))
+    rows = []
+    for method in request.titles:
+        for metric in request.metrics:
+            own, usual = (averages.get((name, metric.name)) for name in (method, reference))
+            if own is None:
+                continue
+            group = variants[method].group if method in variants else REFERENCE
+            row = own | {"group": group, "difference": float("nan")}
+            if method != reference and usual and not (own["partial"] or usual["partial"]):
+                row |= _paired(by_method[reference], by_method[method], metric, request)
+                row["difference"] = shown(own["mean"]) - shown(usual["mean"])
+            rows.append(row)
+    return pd.DataFrame(rows, columns=VARIANT_COLUMNS)
 
 
-def wins_ties_losses(before: pd.Series, after: pd.Series, metric: Metric) -> dict[str, int]:
-    """How often `after` is better than, equal to and worse than `before`; both have the same index."""
-    better = before - after if metric.lower_is_better else after - before
+def _paired(usual: pd.DataFrame, own: pd.DataFrame, metric: Metric, request: Request) -> dict[str, Any]:
+    """What the pairs of runs of one data set and seed say of one metric."""
+    name = metric.name
+    before, after = (runs.set_index(["dataset", "seed"])[name].map(shown) for runs in (usual, own))
+    both = before.index.intersection(after.index)
+    by_seed = [seed_averages(runs, request).set_index("seed")[name] for runs in (usual, own)]
     return {
-        "wins": int((better > 0).sum()),
-        "ties": int((better == 0).sum()),
-        "losses": int((better < 0).sum()),
+        "difference_std": (by_seed[1] - by_seed[0]).std(),
+        **_tested(before.loc[both], after.loc[both], metric),
+        "runs": len(both),
     }
+
+
+def shown(value: float) -> float:
+    """A number as a reader sees it, rounded to two decimals: what looks equal counts as equal."""
+    return round(float(value), 2)
+
+
+def _tested(before: pd.Series, after: pd.Series, metric: Metric) -> dict[str, Any]:
+    """How often `after` is better than, equal to and worse than `before` (of the same index), and the p."""
+    points = after - before
+    better = -points if metric.lower_is_better else points
+    counts = {"wins": better > 0, "ties": better == 0, "losses": better < 0}
+    return {**{name: int(found.sum()) for name, found in counts.items()}, "p": p_value(points)}

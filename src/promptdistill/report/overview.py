@@ -9,21 +9,25 @@ from ..files import write_json, write_text
 from ..protocols import TABLES
 from .request import AVERAGE
 
-NEEDED = {"dataset", "method", "shots", "metric", "mean"}
+_NEEDED = {"dataset", "method", "shots", "metric", "mean"}
 
 
-def averages(tables: list[Path]) -> pd.DataFrame:
-    """The averages over data sets of some tables' CSV files: table, method, metric, mean (percent), headline.
-
-    A metric of trainings on several numbers of shots is named with each, "accuracy_4shots".  Raises
-    UserError for a file that is missing or is not a table.
-    """
-    return pd.concat([_averages_of(path) for path in tables], ignore_index=True)
+def read_table(path: Path) -> pd.DataFrame:
+    """The numbers of a table's CSV file; UserError if it is missing or is not a table."""
+    try:
+        cells = pd.read_csv(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: make this table first.") from None
+    except (ValueError, UnicodeDecodeError):
+        cells = pd.DataFrame()
+    if not _NEEDED.issubset(cells.columns):
+        raise UserError(f"{path} is not a table of this program, or is damaged: make it again.")
+    return cells
 
 
 def write_overview(tables: list[Path], metrics: Path, plot: Path) -> None:
     """Write the averages as JSON, table -> method -> metric -> mean, and the headlines among them as CSV."""
-    rows = averages(tables)
+    rows = pd.concat([_averages(path) for path in tables], ignore_index=True)
     nested: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows.itertuples():
         nested.setdefault(row.table, {}).setdefault(row.method, {})[row.metric] = row.mean
@@ -34,15 +38,9 @@ def write_overview(tables: list[Path], metrics: Path, plot: Path) -> None:
     write_text(plot, bars.to_csv(index=False))
 
 
-def _averages_of(path: Path) -> pd.DataFrame:
-    try:
-        cells = pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: make this table first.") from None
-    except (ValueError, UnicodeDecodeError):
-        cells = pd.DataFrame()
-    if not NEEDED.issubset(cells.columns):
-        raise UserError(f"{path} is not a table of this pipeline, or is damaged: make it again.")
+def _averages(path: Path) -> pd.DataFrame:
+    """A table's averages; a metric of several numbers of shots is named with each, "accuracy_4shots"."""
+    cells = read_table(path)
     own = cells[(cells["dataset"] == AVERAGE) & cells["mean"].notna()]
     several = own.loc[own["shots"] > 0, "shots"].nunique() > 1
     suffix = "_" + own["shots"].astype(str) + "shots" if several else ""

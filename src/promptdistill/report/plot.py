@@ -1,7 +1,7 @@
 """Tables as pictures."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib
@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from ..files import atomic
+from ..protocols.base import Metric
 from ..run import split_method
-from .ablation import COMPARED
 from .request import AVERAGE, Request
+from .tables import COMPARED
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -29,7 +30,7 @@ def write_plot(cells: pd.DataFrame, request: Request, path: Path) -> None:
 
 
 def write_ablation_plot(rows: pd.DataFrame, request: Request, path: Path) -> None:
-    """Draw a method's variants (`ablation.differences`) as PNG: points gained or lost, group by group."""
+    """Draw a method's variants (`gains.differences`) as PNG: points gained or lost, group by group."""
     compared = rows[rows["difference"].notna()]
     labels = compared[["group", "method", "title"]].drop_duplicates("method")
     figure, axes = plt.subplots(figsize=(8.5, 1.4 + 0.3 * len(labels)), layout="constrained")
@@ -52,7 +53,7 @@ def write_ablation_plot(rows: pd.DataFrame, request: Request, path: Path) -> Non
     axes.set_yticks(positions, labels["title"])
     axes.invert_yaxis()
     axes.set_xlabel("points above or below the method as it is (± deviation over seeds)")
-    figure.legend(ncols=2, loc="outside upper center", frameon=False, fontsize=9)
+    _legend(figure, *axes.get_legend_handles_labels(), 2)
     _tidy(axes)
     axes.grid(axis="x", color="#e4e4e4", linewidth=0.7)
     _save(figure, path)
@@ -80,9 +81,7 @@ def _bars(cells: pd.DataFrame, request: Request) -> Figure:
         axes.set_ylim(max(0, 10 * np.floor(cells["mean"].min() / 10) - 10), 100)
         axes.set_ylabel(request.headline.axis)
         _tidy(axes)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    columns = max(3, int(inches // _LEGEND_INCHES))
-    figure.legend(handles, labels, ncols=columns, loc="outside upper center", frameon=False, fontsize=9)
+    _legend(figure, *grid[0, 0].get_legend_handles_labels(), max(3, int(inches // _LEGEND_INCHES)))
     return figure
 
 
@@ -97,44 +96,39 @@ def _bar_groups(
             own["mean"],
             width,
             yerr=own["std"],
-            color=_shade(method, methods),
+            # The method's colour, light for the plain form.
+            color=plt.get_cmap("tab20")(2 * _family(method, methods) + (not split_method(method)[1])),
             label=request.titles[method],
             error_kw={"elinewidth": 0.8, "ecolor": "#444"},
         )
-    axes.set_xticks(
-        range(len(groups)), [re.sub(r"_| (?=\(|of)", "\n", request.heading(name)) for name in groups]
-    )
+    labels = [re.sub(r"_| (?=\(|of)", "\n", request.heading(name)) for name in groups]
+    axes.set_xticks(range(len(groups)), labels)
 
 
-@dataclass(frozen=True)
-class _Curve:
-    """What lines run over: `cells` have `x`, `ticks` its marks with their labels."""
+def _curve(cells: pd.DataFrame, request: Request) -> tuple[pd.DataFrame, dict[float, str]]:
+    """The cells that lines run over, with a column `x`, and the ticks of x with their labels.
 
-    cells: pd.DataFrame
-    ticks: dict[float, str]
-    along: str
-    axis: str
-
-
-def _curve(cells: pd.DataFrame, request: Request) -> _Curve:
-    """The headline over the number of shots, or the points of the curve over the sessions."""
+    They are the headline over the number of shots, or the points of the curve over the sessions.
+    """
     if request.table.curve == "sessions":
-        points = [metric for metric in request.metrics if not metric.in_table]
-        x = {metric.name: index for index, metric in enumerate(points, 1)}
+        x = {metric.name: index for index, metric in enumerate(_points(request), 1)}
         own = cells[cells["metric"].isin(x)]
-        ticks = {index: str(index) for index in x.values()}
-        return _Curve(own.assign(x=own["metric"].map(x)), ticks, "session", points[0].axis)
+        return own.assign(x=own["metric"].map(x)), {index: str(index) for index in x.values()}
     own = cells[cells["metric"] == request.headline.name]
     shots = [*([0] if (own["shots"] == 0).any() else []), *sorted(request.shots)]
-    x = {number: _log2(number, request) for number in shots}
-    ticks = {x[number]: str(number) for number in shots}
-    own = own.assign(x=own["shots"].map(x))
-    return _Curve(own, ticks, "training images per class", request.headline.axis)
+    # Logarithmic; 0 stands one below the least.
+    x = {k: float(np.log2(k)) if k else float(np.log2(min(request.shots))) - 1 for k in shots}
+    return own.assign(x=own["shots"].map(x)), {x[k]: str(k) for k in shots}
+
+
+def _points(request: Request) -> list[Metric]:
+    """The metrics that are points of a curve."""
+    return [metric for metric in request.metrics if not metric.in_table]
 
 
 def _lines(cells: pd.DataFrame, request: Request) -> Figure:
     """A panel for the average and each data set, one line a method."""
-    curve = _curve(cells, request)
+    curve, ticks = _curve(cells, request)
     panels = [name for name in (AVERAGE, *request.shown) if (cells["dataset"] == name).any()]
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
@@ -144,36 +138,23 @@ def _lines(cells: pd.DataFrame, request: Request) -> Figure:
     size = (inches, 2.7 * rows + 0.25 * legend_rows)
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for axes, name in zip(grid.flat, panels, strict=False):
-        _panel(axes, curve, name, request)
-        axes.set_title(
-            request.heading(name).replace("_", " "),
-            fontsize=10,
-            fontweight="bold" if name == AVERAGE else None,
-        )
+        _panel(axes, curve[curve["dataset"] == name], request)
+        axes.set_xticks(list(ticks), list(ticks.values()))
+        title = request.heading(name).replace("_", " ")
+        axes.set_title(title, fontsize=10, fontweight="bold" if name == AVERAGE else None)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
-    figure.supylabel(curve.axis, fontsize=10)
-    figure.supxlabel(curve.along, fontsize=10)
-    handles = {
-        label: handle
-        for axes in grid.flat
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
+    sessions = request.table.curve == "sessions"
+    figure.supylabel(_points(request)[0].axis if sessions else request.headline.axis, fontsize=10)
+    figure.supxlabel("session" if sessions else "training images per class", fontsize=10)
+    legends = [axes.get_legend_handles_labels() for axes in grid.flat]
+    handles = {label: handle for own in legends for handle, label in zip(*own, strict=True)}
     order = [title for title in request.titles.values() if title in handles]
-    figure.legend(
-        [handles[title] for title in order],
-        order,
-        ncols=legend_columns,
-        loc="outside upper center",
-        frameon=False,
-        fontsize=9,
-    )
+    _legend(figure, [handles[title] for title in order], order, legend_columns)
     return figure
 
 
-def _panel(axes: Axes, curve: _Curve, dataset: str, request: Request) -> None:
-    methods = list(request.titles)
-    cells = curve.cells[curve.cells["dataset"] == dataset]
+def _panel(axes: Axes, cells: pd.DataFrame, request: Request) -> None:
     for method, title in request.titles.items():
         own = cells[cells["method"] == method].sort_values("x")
         if own.empty:
@@ -183,7 +164,7 @@ def _panel(axes: Axes, curve: _Curve, dataset: str, request: Request) -> None:
             own["x"],
             own["mean"],
             yerr=own["std"],
-            color=_colour(method, methods),
+            color=plt.get_cmap("tab10")(_family(method, request.titles)),
             linestyle="none" if untrained and len(own) == 1 else "-" if split_method(method)[1] else "--",
             linewidth=1.4,
             marker="*" if untrained else "o",
@@ -191,28 +172,16 @@ def _panel(axes: Axes, curve: _Curve, dataset: str, request: Request) -> None:
             elinewidth=0.8,
             label=title,
         )
-    axes.set_xticks(list(curve.ticks), list(curve.ticks.values()))
     _tidy(axes)
 
 
-def _log2(shots: int, request: Request) -> float:
-    """The logarithm of shots to the base of two, and for 0 one less than for the least."""
-    return float(np.log2(shots)) if shots else float(np.log2(min(request.shots))) - 1
+def _family(method: str, methods: Iterable[str]) -> int:
+    """The index of a colour that a method shares with its cascaded form."""
+    return list(dict.fromkeys(split_method(name)[0] for name in methods)).index(split_method(method)[0]) % 10
 
 
-def _family(method: str, methods: list[str]) -> int:
-    """An index that a method shares with its cascaded form."""
-    return list(dict.fromkeys(split_method(name)[0] for name in methods)).index(split_method(method)[0])
-
-
-def _colour(method: str, methods: list[str]) -> tuple[float, ...]:
-    return plt.get_cmap("tab10")(_family(method, methods) % 10)
-
-
-def _shade(method: str, methods: list[str]) -> tuple[float, ...]:
-    """The method's colour, light for the plain form."""
-    dark = split_method(method)[1]
-    return plt.get_cmap("tab20")(2 * (_family(method, methods) % 10) + (0 if dark else 1))
+def _legend(figure: Figure, handles: list, labels: list[str], columns: int) -> None:
+    figure.legend(handles, labels, ncols=columns, loc="outside upper center", frameon=False, fontsize=9)
 
 
 def _tidy(axes: Axes) -> None:

@@ -14,7 +14,7 @@ from .request import Request
 
 
 class TableFile(Strict):
-    """A CSV file of a table, by its name, and the SHA-256 of the bytes that it had."""
+    """A CSV file of a table, by its name, and its SHA-256."""
 
     path: str
     sha256: str
@@ -23,10 +23,9 @@ class TableFile(Strict):
 class TableRecord(Strict):
     """The content of TABLE_record.json.
 
-    `configuration` is the whole experiment's, with every default, as the version had it that made the table;
-    `config_sha256` its hash.  `commit` and `versions` are those of the table's making.  `files` are
-    the table's CSV files; `inputs` the files of metrics, "metrics/METHOD", and of published numbers.
-    `source` is the data set trained on, where others are tested.
+    `configuration` is the whole experiment's, with every default; `commit` and `versions` are those of the
+    table's making.  `files` are the table's CSV files; `inputs` the files of metrics, "metrics/METHOD", and
+    of published numbers.  `source` is the data set trained on, where others are tested.
     """
 
     table: str

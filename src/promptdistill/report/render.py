@@ -10,8 +10,8 @@ import pandas as pd
 from ..config.entries import Variant
 from ..files import write_text
 from ..provenance import commit, versions
-from . import ablation, plot, tables
-from .gains import gains
+from . import plot, tables
+from .gains import differences, gains
 from .request import Request
 from .summary import seeds_of, select, summarise
 
@@ -45,40 +45,30 @@ def write_table(
     output: Path,
     *,
     published: Path | None = None,
-    note: str = "",
-    config_hash: str = "",
+    **foot: str,
 ) -> list[Path]:
     """Make a table from metrics (one dict a run) and write it under `output`, a path without ending.
 
-    Writes `output`.csv (the summary), _seeds.csv, _gains.csv, .md, .html, .tex and .png, and
-    returns the CSV files.  Raises UserError if the metrics or the published numbers do not serve.
+    Writes `output`.csv (the summary), _seeds.csv, _gains.csv, .md, .html, .tex and .png, and returns the CSV
+    files.  `foot`: a `note` and the `config_hash`, which stand under it.  Raises UserError if the metrics or
+    the published numbers do not serve.
     """
     runs = select(metrics, request)
     cells = summarise(runs, request, published)
     gained = gains(cells, request)
     plot.write_plot(cells, request, beside(output, ".png"))
-    page = tables.build(cells, gained, request, note=note, provenance=provenance(runs, config_hash))
+    page = tables.build(cells, gained, request)._replace(**_foot(runs, **foot))
     return _write(page, {"": cells, "_seeds": seeds_of(runs, request), "_gains": gained}, output)
 
 
 def write_ablation(
-    metrics: list[dict[str, Any]],
-    request: Request,
-    variants: dict[str, Variant],
-    output: Path,
-    *,
-    note: str = "",
-    config_hash: str = "",
+    metrics: list[dict[str, Any]], request: Request, variants: dict[str, Variant], output: Path, **foot: str
 ) -> list[Path]:
-    """Compare a method, the first of `request`, with its variants, from metrics (one dict a run).
-
-    Writes `output`.csv, _seeds.csv, .md, .html, .tex and .png, and returns the CSV files.
-    Raises UserError if the metrics do not serve.
-    """
+    """Compare a method, the first of `request`, with its variants: as `write_table`, without _gains.csv."""
     runs = select(metrics, request)
-    rows = ablation.differences(runs, summarise(runs, request), request, variants)
+    rows = differences(runs, summarise(runs, request), request, variants)
     plot.write_ablation_plot(rows, request, beside(output, ".png"))
-    page = ablation.build(rows, request, note=note, provenance=provenance(runs, config_hash))
+    page = tables.build_ablation(rows, request)._replace(**_foot(runs, **foot))
     return _write(page, {"": rows, "_seeds": seeds_of(runs, request)}, output)
 
 
@@ -95,10 +85,8 @@ def _write(page: tables.Page, frames: dict[str, pd.DataFrame], output: Path) -> 
 def forms(page: tables.Page, picture: bytes) -> dict[str, str]:
     """The table as "md", "html" (one page with the PNG `picture` in it) and "tex"."""
     content = {"page": page, "flag": tables.FLAG, "picture": base64.b64encode(picture).decode()}
-    return {
-        ending: _TEMPLATES.get_template(f"table.{ending}.j2").render(content)
-        for ending in ("md", "html", "tex")
-    }
+    templates = {ending: _TEMPLATES.get_template(f"table.{ending}.j2") for ending in ("md", "html", "tex")}
+    return {ending: template.render(content) for ending, template in templates.items()}
 
 
 def beside(output: Path, ending: str) -> Path:
@@ -106,22 +94,17 @@ def beside(output: Path, ending: str) -> Path:
     return output.with_name(output.name + ending)
 
 
-def provenance(runs: pd.DataFrame, config_hash: str) -> str:
-    """What a table was made with, as text: student, configuration, commit and packages."""
+def _foot(runs: pd.DataFrame, note: str = "", config_hash: str = "") -> dict[str, str]:
+    """The note, and what a table was made with: student, configuration, commit and packages."""
     student, weights = runs[["student", "student_sha256"]].iloc[0]
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
     made = f"configuration {config_hash[:12]}, commit {commit()}"
-    return f"Student {student} ({weights[:12]}); {made}; {packages}."
+    return {"note": note, "provenance": f"Student {student} ({weights[:12]}); {made}; {packages}."}
 
 
 def tex(text: str) -> str:
     """`text` with everything escaped that means something to LaTeX."""
     return text.translate(_TEX)
-
-
-def _pipes(text: str) -> str:
-    """Text for a cell of a Markdown table."""
-    return text.replace("|", r"\|")
 
 
 _TEMPLATES = jinja2.Environment(
@@ -132,4 +115,4 @@ _TEMPLATES = jinja2.Environment(
     keep_trailing_newline=True,
     undefined=jinja2.StrictUndefined,
 )
-_TEMPLATES.filters |= {"tex": tex, "pipes": _pipes}
+_TEMPLATES.filters |= {"tex": tex, "pipes": lambda text: text.replace("|", r"\|")}

@@ -10,7 +10,6 @@ from ..protocols import TABLES, protocol_of
 from ..protocols.base import Metric, Table
 
 AVERAGE = "average"  # stands where a data set's name would
-ABLATION = "base_to_novel"  # the table whose runs a method and its variants are compared by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +61,8 @@ class Request:
             raise UserError(
                 f"The configuration does not compare {method} with its variants: add it under ablation."
             )
-        variants = variants_of(method, experiment.config_dir)
-        titles = {name: variant.title for name, variant in variants.items()}
-        return cls.of(experiment, ABLATION, {method: experiment.title(method), **titles})
+        titles = {name: own.title for name, own in variants_of(method, experiment.config_dir).items()}
+        return cls.of(experiment, "base_to_novel", {method: experiment.title(method), **titles})
 
     def __post_init__(self) -> None:
         if AVERAGE in self.shown:

@@ -1,4 +1,4 @@
-"""From one row a run to one row a cell: means over seeds, averages over data sets."""
+"""From one row a run to one row a cell: means over seeds, averages over data sets, published numbers."""
 
 from collections.abc import Iterable
 from numbers import Real
@@ -9,7 +9,6 @@ import pandas as pd
 
 from ..errors import UserError
 from ..files import read_json
-from . import published as published_numbers
 from .request import AVERAGE, Request
 
 KEYS = (
@@ -47,8 +46,7 @@ def select(metrics: list[dict[str, Any]], request: Request) -> pd.DataFrame:
             f"The metrics hold no {request.protocol} result of these data sets, methods, shots "
             "and seeds: nothing to tabulate."
         )
-    _require_one_student(runs)
-    _require_distinct(runs)
+    _require_consistent(runs)
     frame = pd.DataFrame(runs)
     return frame.astype({"seed": "Int64", "shots": int} | dict.fromkeys(request.names, float))
 
@@ -60,7 +58,9 @@ def summarise(runs: pd.DataFrame, request: Request, published: Path | None = Non
     deviation over `seeds` runs, missing for one; `partial` says that there are fewer seeds than asked
     for.  The average is over `request.datasets` and the seeds that all of them have.  The mean of a metric
     with parts follows from the parts' means (HM: from mean base and mean novel accuracy); its deviation is
-    that of the seeds' own.
+    that of the seeds' own.  `difference` is ours minus `published`, in points; both are missing where
+    nothing is comparable, and where seeds are missing.  `outside` says that the difference is more than two
+    of our standard deviations over seeds; it is false where there is no deviation.
     """
     rows = []
     for dataset in (*request.shown, AVERAGE):
@@ -70,7 +70,7 @@ def summarise(runs: pd.DataFrame, request: Request, published: Path | None = Non
                 own = seed_averages(own, request) if dataset == AVERAGE else own[own["dataset"] == dataset]
                 rows += _cells(own, dataset, method, shots, request)
     cells = pd.DataFrame(rows, columns=COLUMNS[: COLUMNS.index("published")])
-    return published_numbers.compare(cells, published, request, runs["student"].iloc[0])
+    return _compare(cells, published, request, runs["student"].iloc[0])
 
 
 def seeds_of(runs: pd.DataFrame, request: Request) -> pd.DataFrame:
@@ -88,17 +88,13 @@ def _belongs(row: dict[str, Any], request: Request) -> bool:
         and row["dataset"] in request.shown
         and row["method"] in request.titles
         and (row["shots"] == 0 or (row["shots"] in request.shots and row["seed"] in request.seeds))
-        and (request.source is None or _is_transferred(row, request))
+        # Of transfer, besides: methods that learn nothing, and those that learn from a target's own images.
+        and (
+            request.source is None
+            or row["source"] in (None, request.source)
+            or (row["source"] == row["dataset"] and row["unlabelled"])
+        )
     )
-
-
-def _is_transferred(row: dict[str, Any], request: Request) -> bool:
-    """Whether a run of transfer is from the source asked for.
-
-    Others are methods that learn nothing, and those that learn from a target's own unlabelled images.
-    """
-    own = row["source"] == row["dataset"] and row["unlabelled"]
-    return own or row["source"] in (None, request.source)
 
 
 def _checked(row: dict[str, Any], request: Request) -> dict[str, Any]:
@@ -113,23 +109,18 @@ def _checked(row: dict[str, Any], request: Request) -> dict[str, Any]:
     return row
 
 
-def _require_one_student(runs: list[dict[str, Any]]) -> None:
-    first = runs[0]
+def _require_consistent(runs: list[dict[str, Any]]) -> None:
+    """UserError unless the runs are of one student, and each of them stands there once."""
+    others = [run for run in runs if run["student_sha256"] != runs[0]["student_sha256"]]
+    if others:
+        pair = (f"{r['student']} ({r['student_sha256']}, {r['predictions']})" for r in (runs[0], others[0]))
+        raise UserError(f"The metrics mix two students, {' and '.join(pair)}: make one table of each.")
+    seen: dict[tuple, dict[str, Any]] = {}
     for run in runs:
-        if run["student_sha256"] != first["student_sha256"]:
-            one, other = (f"{r['student']} ({r['student_sha256']}, {r['predictions']})" for r in (first, run))
-            raise UserError(f"The metrics mix two students, {one} and {other}: make one table of each.")
-
-
-def _require_distinct(runs: list[dict[str, Any]]) -> None:
-    seen: dict[tuple, str] = {}
-    for run in runs:
-        key = (run["dataset"], run["method"], run["shots"], run["seed"])
-        if key in seen:
-            raise UserError(
-                f"The metrics hold one run twice, from {seen[key]} and {run['predictions']}: drop one."
-            )
-        seen[key] = run["predictions"]
+        first = seen.setdefault((run["dataset"], run["method"], run["shots"], run["seed"]), run)
+        if first is not run:
+            files = f"{first['predictions']} and {run['predictions']}"
+            raise UserError(f"The metrics hold one run twice, from {files}: drop one.")
 
 
 def seed_averages(own: pd.DataFrame, request: Request) -> pd.DataFrame:
@@ -165,3 +156,54 @@ def _cells(
 def strongest(marks: Iterable[str | None]) -> str | None:
     """The strongest of some marks of `TRANSDUCTIVE`; None where there is none."""
     return max(set(marks) & set(TRANSDUCTIVE), key=TRANSDUCTIVE.index, default=None)
+
+
+def _compare(cells: pd.DataFrame, path: Path | None, request: Request, student: str) -> pd.DataFrame:
+    """`cells` with the columns published, difference and outside; missing where nothing is compared."""
+    if path is None:
+        return cells.assign(published=float("nan"), difference=float("nan"), outside=None)
+    metrics = [metric.name for metric in request.metrics if metric.in_table]
+    known = read_published(path, metrics)
+    # The numbers of the same backbone, of averages over the same data sets, of the same source.
+    model, _, weights = student.partition(":")
+    same = known["backbone"] == f"{model.removesuffix('-quickgelu')}:{weights}"
+    if "averaged" in known:
+        averaged = known["averaged"].map(lambda names: set(str(names).split()) == set(request.datasets))
+        same &= (known["dataset"] != AVERAGE) | averaged
+    if "trained_on" in known:
+        same &= known["trained_on"].isna() | (known["trained_on"] == request.source)
+    known = known[same]
+    keys = ["dataset", "method", "shots", "metric"]
+    if known.duplicated(keys).any():
+        twice = known[known.duplicated(keys)].iloc[0]
+        raise UserError(f"{path} gives {twice['method']} on {twice['dataset']} twice: drop one row.")
+    cells = cells.merge(known[[*keys, "published"]], how="left", on=keys)
+    cells["published"] = cells["published"].mask(cells["partial"].astype(bool))
+    cells["difference"] = cells["mean"] - cells["published"]
+    outside = (cells["difference"].abs() > 2 * cells["std"]).astype(object)
+    return cells.assign(outside=outside.where(cells["published"].notna(), None))
+
+
+def read_published(path: Path, metrics: list[str]) -> pd.DataFrame:
+    """Published numbers, one row a metric: the file's other columns, `metric` and `published` (percent).
+
+    The file has the columns method, dataset, shots, backbone ("MODEL:WEIGHTS") and the metrics.  Two more
+    may be there: `averaged`, the data sets that an average is over, and `trained_on`, the source of a
+    transfer.  Raises UserError if the file or a column is missing, or a number is not one.
+    """
+    needed = ["method", "dataset", "shots", "backbone", *metrics]
+    try:
+        table = pd.read_csv(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: name a CSV file of published numbers, or none.") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
+        raise UserError(f"{path} is not a CSV file of published numbers.") from None
+    missing = [name for name in needed if name not in table]
+    if missing:
+        raise UserError(f"{path} lacks the columns {', '.join(missing)} of published numbers: add them.")
+    try:
+        table = table.astype({"shots": int} | dict.fromkeys(metrics, float))
+    except ValueError as error:
+        raise UserError(f"{path}: shots and metrics must be numbers ({error}).") from None
+    others = [name for name in table.columns if name not in metrics]
+    return table.melt(others, metrics, var_name="metric", value_name="published")

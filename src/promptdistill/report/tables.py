@@ -1,13 +1,12 @@
 """A table as text, before it takes a form: blocks of rows of cells, and the legend under them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from ..protocols.base import Metric
-from .gains import shown
+from .gains import REFERENCE, shown
 from .request import AVERAGE, Request
 from .summary import strongest
 
@@ -18,10 +17,10 @@ MARKS_MEAN = {
     "class names": "‡ The method knew the names of all classes of the data set, and saw no image of it.",
 }
 FLAG = "⚑"
+COMPARED = ("novel", "hm")  # metrics whose difference between a method and its variants is shown
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """A published number beside a cell, and ours minus it."""
 
     value: str
@@ -29,8 +28,7 @@ class Published:
     outside: bool
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """One number as text; all empty where there is no result."""
 
     value: str = ""
@@ -40,16 +38,14 @@ class Cell:
     published: Published | None = None
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One method."""
 
     title: str
     cells: list[Cell]
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """Rows under one heading; as many cells in a row as columns."""
 
     title: str
@@ -57,8 +53,7 @@ class Block:
     rows: list[Row]
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """All that a table's page shows."""
 
     title: str
@@ -66,12 +61,11 @@ class Page:
     blocks: list[Block]
     gains: Block | None
     legend: list[str]
-    note: str
-    provenance: str
+    note: str = ""
+    provenance: str = ""
 
 
-@dataclass(frozen=True)
-class _Column:
+class _Column(NamedTuple):
     """Where the numbers of a column stand in the summary; any number of shots if none is given."""
 
     title: str
@@ -80,7 +74,7 @@ class _Column:
     shots: int | None = None
 
 
-def build(cells: pd.DataFrame, gained: pd.DataFrame, request: Request, *, note: str, provenance: str) -> Page:
+def build(cells: pd.DataFrame, gained: pd.DataFrame, request: Request) -> Page:
     """Lay out a summary (`summary.summarise`) and its gains (`gains.gains`) as a table.
 
     Every method asked for has a row in every block; a cell without a result is empty.  The average's
@@ -88,23 +82,16 @@ def build(cells: pd.DataFrame, gained: pd.DataFrame, request: Request, *, note: 
     """
     blocks = [_block(title, columns, cells, request) for title, columns in _layout(cells, request)]
     gain_block = _gain_block(gained, request)
+    seeds = f"seeds {', '.join(map(str, request.seeds))}."
+    shots = f"{request.shots[0]} labelled images per class (fewer where a class has fewer)"
+    trainings = seeds.capitalize() if request.table.columns == "shots" else f"{shots}; {seeds}"
     return Page(
         title=request.table.title,
-        about=f"{request.table.about} {_trainings(request)}",
+        about=f"{request.table.about} {trainings}",
         blocks=blocks,
         gains=gain_block,
         legend=[*_legend(cells, blocks, request), *(_gain_legend(gained) if gain_block else [])],
-        note=note,
-        provenance=provenance,
     )
-
-
-def _trainings(request: Request) -> str:
-    """Which trainings the numbers are of, as a sentence."""
-    seeds = f"seeds {', '.join(map(str, request.seeds))}."
-    if request.table.columns == "shots":
-        return seeds.capitalize()
-    return f"{request.shots[0]} labelled images per class (fewer where a class has fewer); {seeds}"
 
 
 def _layout(cells: pd.DataFrame, request: Request) -> list[tuple[str, list[_Column]]]:
@@ -113,73 +100,50 @@ def _layout(cells: pd.DataFrame, request: Request) -> list[tuple[str, list[_Colu
         names = (*request.shown, AVERAGE)
         return [("", [_Column(request.heading(name), name, request.headline) for name in names])]
     averaged = [AVERAGE] if (cells["dataset"] == AVERAGE).any() else []
-    return [(request.heading(name), _columns(name, cells, request)) for name in (*averaged, *request.shown)]
-
-
-def _columns(dataset: str, cells: pd.DataFrame, request: Request) -> list[_Column]:
-    if request.table.columns == "metrics":
-        return [_Column(metric.heading, dataset, metric) for metric in request.columns]
-    untrained = [0] if (cells["shots"] == 0).any() else []
+    kinds: list[tuple] = [(metric.heading, metric, None) for metric in request.columns]
+    if request.table.columns == "shots":
+        untrained = [0] if (cells["shots"] == 0).any() else []
+        kinds = [(f"K = {shots}", request.headline, shots) for shots in (*untrained, *request.shots)]
     return [
-        _Column(f"K = {shots}", dataset, request.headline, shots) for shots in (*untrained, *request.shots)
+        (request.heading(name), [_Column(heading, name, *kind) for heading, *kind in kinds])
+        for name in (*averaged, *request.shown)
     ]
 
 
 def _block(title: str, columns: list[_Column], cells: pd.DataFrame, request: Request) -> Block:
-    found = [_found(column, cells) for column in columns]
-    ranks = [_ranks(own, column.metric) for own, column in zip(found, columns, strict=True)]
+    made = [_cells(column, cells, request) for column in columns]
     rows = []
     for method, name in request.titles.items():
-        records = [column.get(method) for column in found]
-        mark = "" if request.table.columns == "datasets" else _mark(*records)
-        texts = [
-            _cell(record, rank.get(method), request) for record, rank in zip(records, ranks, strict=True)
-        ]
-        rows.append(Row(f"{name} {mark}".rstrip(), texts))
+        own = cells[(cells["method"] == method) & (cells["dataset"] == columns[0].dataset)]
+        mark = "" if request.table.columns == "datasets" else _mark(own["transductive"])
+        rows.append(Row(f"{name} {mark}".rstrip(), [column.get(method, Cell()) for column in made]))
     return Block(title, [column.title for column in columns], rows)
 
 
-def _found(column: _Column, cells: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """The summary's row of each method in one column."""
+def _cells(column: _Column, cells: pd.DataFrame, request: Request) -> dict[str, Cell]:
+    """The cell of each method in one column; of several means that are whole, the two best have a rank."""
     own = cells[(cells["dataset"] == column.dataset) & (cells["metric"] == column.metric.name)]
     if column.shots is not None:
         own = own[own["shots"] == column.shots]
-    return {row["method"]: row for row in own.to_dict("records")}
+    means = {row.method: shown(row.mean) for row in own[~own["partial"].astype(bool)].itertuples()}
+    best = sorted(set(means.values()), reverse=not column.metric.lower_is_better)[:2]
+    ranks = {mean: rank for rank, mean in enumerate(best, 1) if len(means) > 1}
+    return {
+        row.method: Cell(
+            value=f"{row.mean:.2f}{deviation(row.std)}",
+            rank=ranks.get(means.get(row.method)),
+            mark=_mark([row.transductive]) if request.table.columns == "datasets" else "",
+            note=f"{row.seeds} of {len(request.seeds)} seeds" if row.partial else "",
+            published=None
+            if pd.isna(row.published)
+            else Published(f"{row.published:.2f}", signed(row.difference), bool(row.outside)),
+        )
+        for row in own.itertuples()
+    }
 
 
-def _ranks(column: dict[str, dict[str, Any]], metric: Metric) -> dict[str, int]:
-    """1 for the best methods as displayed, 2 for the next; none where nothing is compared."""
-    means = {method: shown(row["mean"]) for method, row in column.items() if not row["partial"]}
-    best = sorted(set(means.values()), reverse=not metric.lower_is_better)[:2]
-    if len(means) < 2:
-        return {}
-    return {method: best.index(mean) + 1 for method, mean in means.items() if mean in best}
-
-
-def _mark(*records: dict[str, Any] | None) -> str:
-    return MARKS.get(strongest(record["transductive"] for record in records if record), "")
-
-
-def _cell(record: dict[str, Any] | None, rank: int | None, request: Request) -> Cell:
-    if record is None:
-        return Cell()
-    return Cell(
-        value=f"{record['mean']:.2f}{deviation(record['std'])}",
-        rank=rank,
-        mark=_mark(record) if request.table.columns == "datasets" else "",
-        note=f"{record['seeds']} of {len(request.seeds)} seeds" if record["partial"] else "",
-        published=_published(record),
-    )
-
-
-def _published(record: dict[str, Any]) -> Published | None:
-    if pd.isna(record["published"]):
-        return None
-    return Published(
-        value=f"{record['published']:.2f}",
-        difference=signed(record["difference"]),
-        outside=bool(record["outside"]),
-    )
+def _mark(transductive: Iterable[str | None]) -> str:
+    return MARKS.get(strongest(transductive), "")
 
 
 def deviation(std: float) -> str:
@@ -255,3 +219,46 @@ def _gain_legend(gained: pd.DataFrame) -> list[str]:
             f"with n = {most} it cannot be less than {2.0 ** (1 - most):.2g}."
         )
     return sentences
+
+
+def build_ablation(rows: pd.DataFrame, request: Request) -> Page:
+    """Lay out `gains.differences` as a table: a block for the method and one for each group of variants."""
+    title = next(iter(request.titles.values()))
+    blocks = [
+        _variant_block(group, rows[rows["group"] == group], request) for group in rows["group"].unique()
+    ]
+    seeds = ", ".join(str(seed) for seed in request.seeds)
+    return Page(
+        title=f"Ablation: {title}",
+        about=f"{request.table.about} Average over {', '.join(request.datasets)}; "
+        f"{request.shots[0]} labelled images per class; seeds {seeds}.",
+        blocks=blocks,
+        gains=None,
+        legend=[
+            f"Differences from {title}, in points, ± their standard deviation over seeds; "
+            "wins/ties/losses over pairs of runs of one data set and seed.",
+            "p: two-sided paired Wilcoxon signed-rank test over these pairs. Seeds of one data set are not "
+            "independent, and many variants are compared: a small p is a hint, no proof.",
+            *(MARKS_MEAN[mark] for mark in rows["transductive"].dropna().unique()),
+        ],
+    )
+
+
+def _variant_block(group: str, rows: pd.DataFrame, request: Request) -> Block:
+    compared = [] if group == REFERENCE else [metric for metric in request.columns if metric.name in COMPARED]
+    lines = []
+    for method in rows["method"].unique():
+        own = rows[rows["method"] == method].set_index("metric")
+        means = [own.loc[metric.name] for metric in request.columns]
+        cells = [Cell(f"{row['mean']:.2f}{deviation(row['std'])}") for row in means]
+        cells += [_difference(own.loc[metric.name]) for metric in compared]
+        mark = MARKS.get(own["transductive"].iloc[0], "")
+        lines.append(Row(f"{own['title'].iloc[0]} {mark}".rstrip(), cells))
+    columns = [metric.heading for metric in request.columns]
+    return Block(group, [*columns, *(f"Δ {metric.heading}" for metric in compared)], lines)
+
+
+def _difference(row: pd.Series) -> Cell:
+    if pd.isna(row["difference"]):
+        return Cell()
+    return Cell(signed(row["difference"]) + deviation(row["difference_std"]), note=won(row))

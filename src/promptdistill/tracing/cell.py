@@ -1,7 +1,7 @@
 """A run, or one cell of a table with the runs behind it, and what each of them was made from."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -11,20 +11,29 @@ from ..evaluation.metrics import read_metrics
 from ..experiment import Experiment
 from ..graph import Metrics
 from ..protocols import PROTOCOLS, protocol_of
-from ..report.record import TableRecord, read_record, record_path
+from ..report.record import read_record, record_path
 from ..report.request import AVERAGE
 from ..run import RunKey
+from ..tracking.store import PREDICTIONS, Store, few_retries, store_of
 from ..validation import Strict, did_you_mean
 from .files import Files, TracedFile, every
-from .runs import ImportedRuns, mlflow_runs
+
+
+class ImportedRuns(NamedTuple):
+    """Key -> id of the imported run that counts, and SHA-256 of its predictions (None: it was not kept).
+
+    `why_none` says in a sentence why there are none, if known.
+    """
+
+    by_key: dict[str, tuple[str, str | None]]
+    why_none: str | None = None
 
 
 class TracedRun(Strict):
     """One run, its metrics in percent, the file that these stand in, and its predictions.
 
-    `predictions` is None where the metrics are others than those of the table, whose rows say where other
-    numbers come from.  `mlflow` is the id of the run that was imported, None if none was; `mlflow_fits` says
-    whether it was imported with these predictions, None where that cannot be compared.
+    `predictions` is None where the metrics are others than those of the table.  `mlflow` is the id of the
+    imported run, if any; `mlflow_fits`: it has these predictions, None where that cannot be compared.
     """
 
     key: str
@@ -38,9 +47,8 @@ class TracedRun(Strict):
 class Cell(Strict):
     """One cell of a table, and what the record of the table says.
 
-    `values` holds the mean and standard deviation of each metric, as in the table; `record` is the path of
-    the table's record, `configuration` the whole experiment's, `commit` and `versions` those that the table
-    was made with.
+    `values` holds the mean and standard deviation of each metric; `record` is the path of the table's record,
+    which the configuration, commit and versions are from.
     """
 
     table: str
@@ -75,15 +83,13 @@ class Trace(Strict):
 def trace_run(key: RunKey, experiment: Experiment) -> Trace:
     """Follow the metrics of a run down to the data's split; UserError if there are none."""
     path = experiment.results / Metrics(key.protocol, key.method).path
-    rows, _ = read_metrics(path)
-    row = next((row for row in rows if row["key"] == str(key)), None)
+    row = next((row for row in read_metrics(path)[0] if row["key"] == str(key)), None)
     if row is None:
         raise UserError(
             f"{path} has no run {key}: run the workflow first, or name the configuration that has it."
         )
-    files, imported = Files(experiment.roots), mlflow_runs(experiment.results)
-    run = _traced(key, _values(row, key, experiment), files.at("metrics", path), files, imported)
-    return Trace(cell=None, no_mlflow=imported.why_none, runs=[run])
+    files = Files(experiment.roots)
+    return _trace(None, {key: row}, files.at("metrics", path), files, experiment)
 
 
 def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config_dir: Path) -> Trace:
@@ -93,7 +99,12 @@ def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config
     if its files are not those of the folder that the workflow ran in.
     """
     record, experiment = read_record(table, config_dir)
-    _require_results(record, experiment, table)
+    paths = [experiment.roots.locate(used) for used in record.inputs.values()]
+    if not any(path.exists() for path in paths):
+        raise UserError(
+            f"No file of metrics that {table} was made from is here, such as {paths[0]}: paths count from "
+            "the folder that the workflow ran in, so trace in that folder."
+        )
     files = Files(experiment.roots)
     own = [
         files.at("table", table.with_name(file.path), file.sha256)
@@ -106,52 +117,70 @@ def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config
     cells, seeds = (pd.read_csv(file.path, dtype={"seed": "Int64"}) for file in own)
     if "dataset" not in cells:  # an ablation has averages alone
         cells = cells.assign(dataset=AVERAGE, shots=record.shots[0])
-    shots = _shots(cells, dataset, method, shots, table)
-    chosen = (cells["dataset"] == dataset) & (cells["method"] == method) & (cells["shots"] == shots)
+    chosen = _chosen(cells, dataset, method, shots, table)
     cell = Cell(
         table=table.name.removesuffix(".csv"),
         dataset=dataset,
         method=method,
-        shots=shots,
-        values={
-            row["metric"]: (row["mean"], None if pd.isna(row["std"]) else row["std"])
-            for row in cells[chosen].to_dict("records")
-        },
+        shots=int(chosen["shots"].iloc[0]),
+        values={row.metric: (row.mean, None if pd.isna(row.std) else row.std) for row in chosen.itertuples()},
         record=str(record_path(table)),
         files=own,
         **record.model_dump(include={"config_sha256", "configuration", "commit", "versions"}),
     )
     datasets = record.datasets if dataset == AVERAGE else [dataset]
-    rows = seeds[seeds["dataset"].isin(datasets) & (seeds["method"] == method) & (seeds["shots"] == shots)]
+    rows = seeds[seeds["dataset"].isin(datasets) & (seeds["method"] == method)]
+    rows = rows[rows["shots"] == cell.shots]
     # An average is over the seeds that all data sets have.
     rows = rows[rows.groupby("seed", dropna=False)["dataset"].transform("nunique") == len(datasets)]
-    metrics = files.input("metrics", record.inputs[f"metrics/{method}"])
-    imported = mlflow_runs(experiment.results)
-    runs = []
+    by_key = {}
     for row in rows.to_dict("records"):
         seed = None if pd.isna(row["seed"]) else int(row["seed"])
-        key = RunKey(protocol_of(record.table).name, row["dataset"], method, shots, seed)
-        runs.append(_traced(key, _values(row, key, experiment), metrics, files, imported))
-    return Trace(cell=cell, no_mlflow=imported.why_none, runs=runs)
+        by_key[RunKey(protocol_of(record.table).name, row["dataset"], method, cell.shots, seed)] = row
+    metrics = files.input("metrics", record.inputs[f"metrics/{method}"])
+    return _trace(cell, by_key, metrics, files, experiment)
 
 
-def _require_results(record: TableRecord, experiment: Experiment, table: Path) -> None:
-    """UserError if none of the results that a table was made from is here."""
-    paths = [experiment.roots.locate(used) for used in record.inputs.values()]
-    if not any(path.exists() for path in paths):
-        raise UserError(
-            f"No file of metrics that {table} was made from is here, such as {paths[0]}: paths count from "
-            "the folder that the workflow ran in, so trace in that folder."
-        )
+def mlflow_runs(results: Path) -> ImportedRuns:
+    """The runs of a folder of results, in its own store or that which MLFLOW_TRACKING_URI names.
+
+    A store that does not answer is not an error here: all else of a trace lies on disk.
+    """
+    store = store_of(results)
+    if store.database is not None and not store.database.is_file():
+        return ImportedRuns({})
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - MLflow takes seconds
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    from ..tracking.importing import open_experiment  # noqa: PLC0415
+
+    try:
+        with few_retries():
+            runs = open_experiment(store).current()
+    except UserError as error:  # there is no such experiment, or it was deleted
+        return ImportedRuns({}, str(error))
+    except (MlflowException, SQLAlchemyError, ImportError) as error:  # the last: of a database's driver
+        return ImportedRuns({}, f"{store} did not answer: {_cause(error, store)}.")
+    return ImportedRuns({key: (run.info.run_id, run.data.tags.get(PREDICTIONS)) for key, run in runs.items()})
 
 
-def _shots(cells: pd.DataFrame, dataset: str, method: str, shots: int | None, table: Path) -> int:
-    """The number of shots of a cell; UserError where there is none, or more than one to choose from."""
+def _cause(error: BaseException | None, store: Store) -> str:
+    """What the system said, such as "Connection refused", or else the first line of the error."""
+    said = str(error).strip().splitlines()[0]
+    while error is not None:
+        said = (isinstance(error, OSError) and error.strerror) or said
+        error = error.__cause__ or error.__context__
+    return said.replace(store.uri, store.shown).rstrip(".")
+
+
+def _chosen(cells: pd.DataFrame, dataset: str, method: str, shots: int | None, table: Path) -> pd.DataFrame:
+    """The rows of one cell; UserError where there is none, or several numbers of shots to choose from."""
     for column, value in (("dataset", dataset), ("method", method)):
         known = list(dict.fromkeys(cells[column]))
         if value not in known:
             raise UserError(f"{table} has no {column} {value!r}{did_you_mean(value, known)}.")
-    found = cells[(cells["dataset"] == dataset) & (cells["method"] == method)]["shots"].unique().tolist()
+    own = cells[(cells["dataset"] == dataset) & (cells["method"] == method)]
+    found = own["shots"].unique().tolist()
     if not found:
         raise UserError(f"{table} has no number of {method} on {dataset}.")
     if shots is None and len(found) > 1:
@@ -160,26 +189,26 @@ def _shots(cells: pd.DataFrame, dataset: str, method: str, shots: int | None, ta
     if shots not in (None, *found):
         listed = " and ".join(map(str, found))
         raise UserError(f"{table} has no {method} on {dataset} with {shots} shots, but with {listed}.")
-    return found[0] if shots is None else shots
+    return own if shots is None else own[own["shots"] == shots]
 
 
-def _values(row: dict[str, Any], key: RunKey, experiment: Experiment) -> dict[str, float]:
-    """The metrics of a run that tables show."""
-    metrics = PROTOCOLS[key.protocol].metrics(experiment.settings(key.protocol))
-    return {metric.name: row[metric.name] for metric in metrics if metric.in_table}
-
-
-def _traced(
-    key: RunKey, values: dict[str, float], metrics: TracedFile, files: Files, imported: ImportedRuns
-) -> TracedRun:
+def _trace(
+    cell: Cell | None, rows: dict[RunKey, dict], metrics: TracedFile, files: Files, experiment: Experiment
+) -> Trace:
+    """The trace of some runs, whose rows hold the metrics that tables show."""
     header = files.header(Path(metrics.path)) if metrics.fits else None
-    predictions = header and header[INPUTS].get(str(key))
-    there = imported.by_key.get(str(key))
-    return TracedRun(
-        key=str(key),
-        values=values,
-        mlflow=there and there.id,
-        mlflow_fits=there.predictions == predictions.sha256 if there and predictions else None,
-        metrics=metrics,
-        predictions=predictions and files.walk(files.input("predictions", predictions)),
-    )
+    imported, runs = mlflow_runs(experiment.results), []
+    for key, row in rows.items():
+        shown = PROTOCOLS[key.protocol].metrics(experiment.settings(key.protocol))
+        predictions = header and header[INPUTS].get(str(key))
+        run_id, imported_from = imported.by_key.get(str(key), (None, None))
+        run = TracedRun(
+            key=str(key),
+            values={metric.name: row[metric.name] for metric in shown if metric.in_table},
+            mlflow=run_id,
+            mlflow_fits=imported_from == predictions.sha256 if run_id and predictions else None,
+            metrics=metrics,
+            predictions=predictions and files.walk(files.input("predictions", predictions)),
+        )
+        runs.append(run)
+    return Trace(cell=cell, no_mlflow=imported.why_none, runs=runs)

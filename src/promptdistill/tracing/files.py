@@ -1,7 +1,7 @@
 """One walk from any artifact to all files behind it, by what the headers of artifacts say."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +23,8 @@ class TracedFile(Strict):
     """One file of a trace, and the files that it was made from.
 
     `what` is its name among the inputs of what was made from it.  `recorded` is the SHA-256 that is noted
-    there, None where none is; `found` that of the file that lies here now, None if there is none.  `facts`
-    are what the file says of itself.  A file that is not the recorded one has neither facts nor inputs: what
-    it says belongs to another result.
+    there, if any; `found` that of the file that lies here now, if any.  `facts` are what it says of itself; a
+    file that is not the recorded one has neither facts nor inputs: they belong to another result.
     """
 
     what: str
@@ -63,20 +62,17 @@ def every(tops: Iterable[TracedFile]) -> list[TracedFile]:
     return list(found.values())
 
 
-@dataclass(frozen=True, slots=True)
 class Files:
     """The files below some folders as they are now; each is hashed, read and followed once."""
 
-    roots: Roots
-    _hashes: dict[Path, str | None] = field(default_factory=dict)
-    _headers: dict[Path, dict[str, Any] | None] = field(default_factory=dict)
-    _inputs: dict[Path, list[TracedFile]] = field(default_factory=dict)
+    def __init__(self, roots: Roots) -> None:
+        self.roots = roots
+        self._hash = cache(lambda path: sha256(path) if path.is_file() else None)
+        self._header, self._inputs = cache(_header), cache(self._inputs_of)
 
     def at(self, what: str, path: Path, recorded: str | None = None) -> TracedFile:
         """A file, compared with what was recorded of it and not followed."""
-        if path not in self._hashes:
-            self._hashes[path] = sha256(path) if path.is_file() else None
-        return TracedFile(what=what, path=str(path), recorded=recorded, found=self._hashes[path])
+        return TracedFile(what=what, path=str(path), recorded=recorded, found=self._hash(path))
 
     def input(self, what: str, used: Input) -> TracedFile:
         """A file that something was made from, not followed."""
@@ -88,30 +84,24 @@ class Files:
         if header is None:  # another file, or one of the user's own that says nothing of itself
             return file
         facts = {key: value for key, value in header.items() if key not in (INPUTS, _ROWS, *_BESIDE)}
-        return file.model_copy(update={"facts": facts, "inputs": self._inputs_of(Path(file.path), header)})
+        return file.model_copy(update={"facts": facts, "inputs": self._inputs(Path(file.path))})
 
     def header(self, path: Path) -> dict[str, Any] | None:
         """What a file says of itself, its inputs under INPUTS; None if it says nothing that can be read."""
-        if path not in self._headers:
-            try:
-                self._headers[path] = read_header(path)
-            except UserError:
-                self._headers[path] = None
-        return self._headers[path]
+        return self._header(path)
 
-    def _inputs_of(self, path: Path, header: dict[str, Any]) -> list[TracedFile]:
-        if path not in self._inputs:
-            beside = [self.at(what, path.with_name(name), own) for what, name, own in _beside(header)]
-            used = [self.walk(self.input(name, one)) for name, one in header[INPUTS].items()]
-            self._inputs[path] = [*beside, *used]
-        return self._inputs[path]
+    def _inputs_of(self, path: Path) -> list[TracedFile]:
+        header, found = self._header(path), []
+        for key, what in _BESIDE.items():
+            listed = header.get(key) or []
+            for one in [listed] if isinstance(listed, dict) else listed:
+                name = one.get("file") or one.get("path") or CLASSIFIER
+                found.append(self.at(what, path.with_name(name), one["sha256"]))
+        return found + [self.walk(self.input(name, one)) for name, one in header[INPUTS].items()]
 
 
-def _beside(header: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """What, name and SHA-256 of the files that belong to an artifact and lie beside it."""
-    found = []
-    for key, what in _BESIDE.items():
-        listed = header.get(key) or []
-        for one in [listed] if isinstance(listed, dict) else listed:
-            found.append((what, one.get("file") or one.get("path") or CLASSIFIER, one["sha256"]))
-    return found
+def _header(path: Path) -> dict[str, Any] | None:
+    try:
+        return read_header(path)
+    except UserError:
+        return None

@@ -22,12 +22,11 @@ def show(trace: Trace, console: Console) -> None:
     """Print a trace, and under it whether all its files are those that were recorded."""
     console.print(_tree(trace))
     files = trace.all_files()
-    wrong = [file for file in files if not file.fits]
+    wrong = sum(not file.fits for file in files)
     if wrong:
-        verdict = Text(f"{len(wrong)} of {len(files)} files: not what this number was made from.", "bold red")
+        console.print(Text(f"{wrong} of {len(files)} files: not what this number was made from.", "bold red"))
     else:
-        verdict = Text(f"All {len(files)} files are those that this number was made from.", "green")
-    console.print(verdict)
+        console.print(Text(f"All {len(files)} files are those that this number was made from.", "green"))
 
 
 def _tree(trace: Trace) -> Tree:
@@ -39,34 +38,33 @@ def _tree(trace: Trace) -> Tree:
     else:
         predictions = trace.runs[0].predictions
         versions = predictions.facts.get("versions", {}) if predictions else {}
-        tree = Tree(Text(f"predicted with {_packages(versions)}" if versions else "one run"))
+        tree = Tree(Text(f"predicted with {_named(versions)}" if versions else "one run"))
     if trace.no_mlflow:
         tree.add(Text(f"no MLflow runs: {trace.no_mlflow}", "yellow"))
     for run in trace.runs:
         branch = tree.add(_run_line(run, trace))
-        _add(branch, run.metrics, versions, shown)
-        if run.predictions:
-            _add(branch, run.predictions, versions, shown)
+        for file in filter(None, (run.metrics, run.predictions)):
+            _add(branch, file, versions, shown)
     return tree
 
 
 def _of_cell(cell: Cell) -> Tree:
-    values = ", ".join(
-        f"{name} {mean:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
-        for name, (mean, deviation) in cell.values.items()
-    )
+    texts = [
+        f"{mean:.2f}" + (f" ± {std:.2f}" if std is not None else "") for mean, std in cell.values.values()
+    ]
+    values = _named(dict(zip(cell.values, texts, strict=True)))
     tree = Tree(Text(f"{cell.table}: {cell.method} on {cell.dataset}, {cell.shots} shots: {values}", "bold"))
     tree.add(Text(f"configuration {cell.config_sha256[:_DIGITS]} (whole in {cell.record})"))
-    tree.add(Text(f"table made at commit {cell.commit}, with {_packages(cell.versions)}"))
+    tree.add(Text(f"table made at commit {cell.commit}, with {_named(cell.versions)}"))
     return tree
 
 
-def _packages(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
+def _named(values: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _run_line(run: TracedRun, trace: Trace) -> Text:
-    values = ", ".join(f"{name} {value:.2f}" for name, value in run.values.items())
+    values = _named({name: f"{value:.2f}" for name, value in run.values.items()})
     nothing = " (no seed: nothing is learned)" if RunKey.parse(run.key).seed is None else ""
     line = Text(f"{run.key}{nothing}: {values}")
     return line if trace.no_mlflow else line.append(" (").append(*_imported(run)).append(")")
@@ -116,5 +114,5 @@ def _line(file: TracedFile, versions: dict[str, str], again: bool) -> Text:
     own = file.facts.get("versions", {})
     others = {name: version for name, version in own.items() if versions.get(name) != version}
     if others:
-        line.append(f"  made with {_packages(others)}")
+        line.append(f"  made with {_named(others)}")
     return line.append("  (inputs as above)", "dim") if again else line

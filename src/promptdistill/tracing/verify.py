@@ -2,26 +2,14 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from .. import graph
 from ..artifacts import INPUTS
 from ..errors import UserError
 from ..evaluation.metrics import metrics_of
 from ..experiment import Experiment
-from ..graph import (
-    AblationTable,
-    Artifact,
-    LookupPart,
-    Metrics,
-    Overview,
-    Predictions,
-    Table,
-    Tracking,
-    everything,
-    targets,
-)
 from ..progress import progress
 from ..protocols import PROTOCOLS
 from ..report.record import record_path
@@ -37,8 +25,7 @@ _SAID = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verified:
+class Verified(NamedTuple):
     """What was looked at, and a line for everything that is wrong."""
 
     files: int
@@ -52,64 +39,52 @@ class Verified:
         return f"{self.files} files and the metrics of {runs}: {len(self.faults) or 'none'} wrong."
 
 
-@dataclass
-class _Faults:
-    """What is wrong with files, and what was made from them."""
-
-    kinds: dict[str, str] = field(default_factory=dict)
-    users: dict[str, list[str]] = field(default_factory=dict)
-
-    def add(self, path: str, kind: str, user: str | None = None) -> None:
-        """A file that is damaged is so whatever was made from it, so what is noted first stays."""
-        self.kinds.setdefault(path, kind)
-        users = self.users.setdefault(path, [])
-        if user is not None and user not in users:
-            users.append(user)
-
-    def lines(self) -> list[str]:
-        """One for each file."""
-        return [f"{path}: {_SAID[kind]}{_used_by(self.users[path])}" for path, kind in self.kinds.items()]
-
-
-def _used_by(users: list[str]) -> str:
-    more = f" and {len(users) - _USERS} more" if len(users) > _USERS else ""
-    return f" (used by {', '.join(users[:_USERS])}{more})" if users else ""
-
-
 def verify(experiment: Experiment, run: RunKey | None = None) -> Verified:
     """Look at all results of an experiment, or of one run, and at all that they were made from.
 
     Every file is hashed once.  UserError if there is nothing yet.
     """
-    files, faults = Files(experiment.roots), _Faults()
-    made = _made(experiment, run)
-    tops = []
+    files, made = Files(experiment.roots), _made(experiment, run)
+    tops, damaged = [], []
     with progress(len(made), "verifying", "result") as bar:
         for path, artifact in made.items():
             top = files.at("result", path)
             if files.header(path) is None:
-                faults.add(top.path, "damaged")
+                damaged.append(top.path)
             # Of a file of metrics, other runs' predictions are not asked for.
-            tops.append(top if run and isinstance(artifact, Metrics) else files.walk(top))
+            tops.append(top if run and isinstance(artifact, graph.Metrics) else files.walk(top))
             bar.update()
     found = every(tops)
-    metrics = [path for path, artifact in made.items() if isinstance(artifact, Metrics)]
+    metrics = [path for path, artifact in made.items() if isinstance(artifact, graph.Metrics)]
     rows = list(_rows(metrics, run, files))
-    if not rows and not any(isinstance(artifact, Predictions) for artifact in made.values()):
+    if not rows and not any(isinstance(artifact, graph.Predictions) for artifact in made.values()):
         raise UserError(
             f"{experiment.results} has no results of {run or 'this experiment'}: run the workflow first."
         )
     used = [(used, file.path) for file in found for used in file.inputs]
     used += [(predictions, str(path)) for path, _, predictions in rows]
     unfit = [(file, user) for file, user in used if not file.fits]
-    replaced = _replaced(unfit)
-    for file, user in unfit:
-        if user not in replaced:
-            faults.add(file.path, _fault(file), user)
     rows = [row for row in rows if row[2].fits]
     wrong = [line for row in rows for line in _differences(*row, experiment)]
     paths = {file.path for file in found}
-    return Verified(files=len(paths), runs=len(rows), faults=[*faults.lines(), *wrong])
+    return Verified(files=len(paths), runs=len(rows), faults=[*_faults(damaged, unfit), *wrong])
+
+
+def _faults(damaged: list[str], unfit: list[tuple[TracedFile, str]]) -> Iterator[str]:
+    """A line for each file: those that say nothing of themselves, and `unfit`, with what recorded them."""
+    replaced = _replaced(unfit)
+    kinds = dict.fromkeys(damaged, "damaged")  # whatever was made from them
+    users: dict[str, dict[str, None]] = {}
+    for file, user in unfit:
+        if user not in replaced:
+            # Only a manifest knows what its shards hold.
+            kind = "damaged" if file.what in ("shard", "classifier") else "replaced"
+            kinds.setdefault(file.path, "missing" if file.state == "missing" else kind)
+            users.setdefault(file.path, {})[user] = None
+    for path, kind in kinds.items():
+        first, more = [*users.get(path, ())][:_USERS], len(users.get(path, ())) - _USERS
+        named = ", ".join(first) + (f" and {more} more" if more > 0 else "")
+        yield f"{path}: {_SAID[kind]}" + (f" (used by {named})" if named else "")
 
 
 def _replaced(unfit: list[tuple[TracedFile, str]]) -> set[str]:
@@ -131,31 +106,24 @@ def _replaced(unfit: list[tuple[TracedFile, str]]) -> set[str]:
     return {path for path in users if is_wrong(path)}
 
 
-def _made(experiment: Experiment, run: RunKey | None) -> dict[Path, Artifact]:
+def _made(experiment: Experiment, run: RunKey | None) -> dict[Path, graph.Artifact]:
     """The files with a header that are there, those first that others are made from."""
     if run:
-        own = everything([Predictions(*run)], experiment)
-        artifacts = [Metrics(run.protocol, run.method), *own]
+        artifacts = [
+            graph.Metrics(run.protocol, run.method),
+            *graph.everything([graph.Predictions(*run)], experiment),
+        ]
     else:
-        ablations = map(AblationTable, experiment.ablations)
-        artifacts = everything([*targets(experiment), *ablations], experiment)
-    paths = {_with_header(one, experiment.results): one for one in reversed(artifacts)}
-    return {path: one for path, one in paths.items() if path and path.is_file()}
-
-
-def _with_header(artifact: Artifact, results: Path) -> Path | None:
-    if isinstance(artifact, Table | AblationTable):
-        return record_path((results / artifact.path).with_suffix(""))
-    if isinstance(artifact, LookupPart | Overview | Tracking):
-        return None
-    return results / artifact.path
-
-
-def _fault(file: TracedFile) -> str:
-    """What is wrong with a file that does not fit: only a manifest knows what its shards hold."""
-    if file.state == "missing":
-        return "missing"
-    return "damaged" if file.what in ("shard", "classifier") else "replaced"
+        ablations = map(graph.AblationTable, experiment.ablations)
+        artifacts = graph.everything([*graph.targets(experiment), *ablations], experiment)
+    made = {}
+    for artifact in reversed(artifacts):
+        path = experiment.results / artifact.path
+        if isinstance(artifact, graph.Table | graph.AblationTable):
+            path = record_path(path.with_suffix(""))
+        if path.is_file() and not isinstance(artifact, graph.LookupPart | graph.Overview | graph.Tracking):
+            made[path] = artifact
+    return made
 
 
 def _rows(

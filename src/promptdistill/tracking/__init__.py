@@ -1,8 +1,8 @@
 """Results in MLflow.
 
-`content` says what a run holds, `store` where runs go, `mlflow_experiment` which runs there count,
-`importing` brings new ones, `compare` lays runs side by side.  What a number was made from is for `tracing`.
-MLflow takes seconds to import, so only the commands that need them import the last three.
+`content` says what a run holds, `store` where runs go, `importing` brings new ones and says which count,
+`compare` lays runs side by side.  What a number was made from is for `tracing`.  MLflow takes seconds to
+import, so only the commands that need them import the last two.
 """
 
 import os

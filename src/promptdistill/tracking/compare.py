@@ -12,7 +12,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from rich.table import Table
 
 from ..errors import UserError
-from .mlflow_experiment import open_experiment, plain_errors
+from .importing import open_experiment, plain_errors
 from .store import Store, few_retries
 
 _ABSENT = "-"
@@ -29,14 +29,11 @@ def find_runs(names: tuple[str, ...], store: Store) -> list[Run]:
         )
     with plain_errors(store), few_retries():
         client = MlflowClient(tracking_uri=store.uri)
-        current = {} if all(map(_is_id, names)) else open_experiment(store).current()
+        keys = [name for name in names if not re.fullmatch(r"[0-9a-f]{32}", name)]
+        current = open_experiment(store).current() if keys else {}
         return [
-            _by_id(name, client, store) if _is_id(name) else _by_key(name, current, store) for name in names
+            _by_key(name, current, store) if name in keys else _by_id(name, client, store) for name in names
         ]
-
-
-def _is_id(name: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{32}", name) is not None
 
 
 def _by_id(run_id: str, client: MlflowClient, store: Store) -> Run:
@@ -70,7 +67,12 @@ def comparison(runs: list[Run], *, everything: bool) -> Table:
     table.caption = f"{equal} parameters are equal: --all shows them." if equal else None
     for column in table.columns:
         column.overflow = "fold"  # a hash or a key is no use with its end cut off
-    _section(table, "Run", _details(runs))
+    details = {
+        "id": [run.info.run_id for run in runs],
+        "imported": [_time(run.info.end_time) for run in runs],
+        "duration": [_duration(run) for run in runs],
+    }
+    _section(table, "Run", details)
     _section(table, "Parameters", shown)
     _section(table, "Metrics", _rows([run.data.metrics for run in runs], _number))
     if everything:
@@ -98,24 +100,12 @@ def _text(values: list[str | None]) -> list[str]:
 
 def _number(values: list[float | None]) -> list[str]:
     """Values to six digits, all after the first with the difference to it."""
-    first, *others = values
-    return [
-        _ABSENT if first is None else f"{first:.6g}",
-        *(
-            _ABSENT
-            if value is None
-            else f"{value:.6g}" + ("" if first is None else f" ({value - first:+.4g})")
-            for value in others
-        ),
-    ]
-
-
-def _details(runs: list[Run]) -> dict[str, list[str]]:
-    return {
-        "id": [run.info.run_id for run in runs],
-        "imported": [_time(run.info.end_time) for run in runs],
-        "duration": [_duration(run) for run in runs],
-    }
+    first = values[0]
+    texts = _text([value if value is None else f"{value:.6g}" for value in values])
+    for index, value in enumerate(values[1:], 1):
+        if first is not None and value is not None:
+            texts[index] += f" ({value - first:+.4g})"
+    return texts
 
 
 def _time(milliseconds: int | None) -> str:

@@ -17,6 +17,7 @@ from ..experiment import Experiment
 from ..files import read_json, sha256, sha256_of_json
 from ..graph import Table, Tracking
 from ..protocols import PROTOCOLS, TABLES, protocol_of
+from ..report.overview import read_table
 from ..report.request import AVERAGE
 from ..run import RunKey
 from ..tracing.files import Files
@@ -94,21 +95,12 @@ def contents(experiment: Experiment) -> list[Content]:
     return list(found.values())
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: make this table first.") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
-        raise UserError(f"{path} is not a table of this program, or is damaged: make it again.") from None
-
-
 def _table(table: Table, experiment: Experiment) -> Content:
     """A table's own run: its averages over data sets, and its files."""
     path, layout = (experiment.results / table.path).with_suffix(""), TABLES[table.table]
-    cells = _read_csv(path.with_suffix(".csv"))
+    cells = read_table(path.with_suffix(".csv"))
     complete = cells[(cells["dataset"] == AVERAGE) & ~cells["partial"].astype(bool)]
-    curves = _curve_names(experiment, protocol_of(table.table).name)
+    metrics = _metrics(experiment, protocol_of(table.table).name)
     return Content(
         key=table_key(table.table),
         table=table.table,
@@ -116,30 +108,30 @@ def _table(table: Table, experiment: Experiment) -> Content:
             "datasets": ", ".join(name for name in cells["dataset"].unique() if name != AVERAGE),
             "methods": ", ".join(cells["method"].unique()),
         },
-        points=[_average(cell, layout.curve, curves) for cell in complete.to_dict("records")],
+        points=[_average(cell, layout.curve, metrics) for cell in complete.to_dict("records")],
         tags={"mlflow.note.content": f"{layout.title}. {layout.about}"},
         files={f"{path.name}{ending}": Path(f"{path}{ending}") for ending in _TABLE_FORMS},
     )
 
 
-def _average(cell: dict[str, Any], curve: str | None, curves: set[str]) -> Point:
+def _average(cell: dict[str, Any], curve: str | None, metrics: dict[str, bool]) -> Point:
     """One average; a point of a curve over shots or sessions, where the table has one."""
-    point = _point(cell["metric"], cell["mean"], curves)
+    point = _point(cell["metric"], cell["mean"], metrics)
     # MLflow takes no other signs in the name of a metric, such as the plus of +caspl.
     method = re.sub(r"[^\w.-]", "-", cell["method"], flags=re.ASCII)
     step = cell["shots"] if curve == "shots" else point.step
     return Point(f"average/{point.name}/{method}", point.value, step)
 
 
-def _curve_names(experiment: Experiment, protocol: str) -> set[str]:
-    """The metrics of a protocol that are points of a curve."""
+def _metrics(experiment: Experiment, protocol: str) -> dict[str, bool]:
+    """Name of each metric of a protocol -> whether it stands in tables, and is no point of a curve."""
     metrics = PROTOCOLS[protocol].metrics(experiment.settings(protocol))
-    return {metric.name for metric in metrics if not metric.in_table}
+    return {metric.name: metric.in_table for metric in metrics}
 
 
-def _point(metric: str, value: float, curves: set[str]) -> Point:
-    """A metric; one of `curves`, such as accuracy_3, is the point of "accuracy" at step 3."""
-    numbered = re.fullmatch(r"(\w*?)_?(\d+)", metric) if metric in curves else None
+def _point(metric: str, value: float, metrics: dict[str, bool]) -> Point:
+    """A metric; a point of a curve, such as accuracy_3, is that of "accuracy" at step 3."""
+    numbered = None if metrics.get(metric, True) else re.fullmatch(r"(\w*?)_?(\d+)", metric)
     return Point(numbered[1], value, int(numbered[2])) if numbered else Point(metric, value)
 
 
@@ -149,7 +141,11 @@ def _result(table: str, row: dict[str, Any], used: Input, files: Files, experime
     path, predictions = _require("predictions", used, files, "the metrics")
     inputs = predictions[INPUTS]
     prompt, points, own, seconds = None, [], {}, 0.0
-    params = _params(row, predictions)
+    params = {
+        **{name: row[name] for name in ("method", "dataset", "protocol", "shots", "student")},
+        "student_sha256": row["student_sha256"][:_SHORT],
+        **_flat("versions", predictions["versions"]),
+    }
     if "prompt" in inputs:
         file, prompt = _require("prompt", inputs["prompt"], files, f"{path}")
         measured = _measured(key._replace(dataset=row["source"]), experiment)
@@ -161,14 +157,13 @@ def _result(table: str, row: dict[str, Any], used: Input, files: Files, experime
             boosting, header = _require("boosting prompt", prompt[INPUTS]["boosting"], files, f"{file}")
             params |= _flat("boosting", header["hyperparameters"])
             own[f"boosting/{boosting.name}"] = boosting
-    curves = _curve_names(experiment, key.protocol)
-    names = (metric.name for metric in PROTOCOLS[key.protocol].metrics(experiment.settings(key.protocol)))
+    metrics = _metrics(experiment, key.protocol)
     transductive = {"promptdistill.transductive": row["transductive"]} if row["transductive"] else {}
     return Content(
         key=row["key"],
         table=table,
         params={name: str(value) for name, value in params.items()},
-        points=[*(_point(name, row[name], curves) for name in names), *points],
+        points=[*(_point(name, row[name], metrics) for name in metrics), *points],
         tags={PREDICTIONS: used.sha256} | transductive,
         files=own,
         datasets=_datasets(row["dataset"], inputs["split"], prompt),
@@ -185,15 +180,6 @@ def _require(what: str, used: Input, files: Files, maker: str) -> tuple[Path, di
     if header is None:
         raise UserError(f"{file.path} is not the {what} that {maker} came from: run the workflow again.")
     return Path(file.path), header
-
-
-def _params(row: dict[str, Any], predictions: dict[str, Any]) -> dict[str, Any]:
-    """What every run was made with, one of a method that learns nothing, too."""
-    return {
-        **{name: row[name] for name in ("method", "dataset", "protocol", "shots", "student")},
-        "student_sha256": row["student_sha256"][:_SHORT],
-        **_flat("versions", predictions["versions"]),
-    }
 
 
 def _params_of_training(prompt: dict[str, Any]) -> dict[str, Any]:
@@ -248,7 +234,6 @@ def _datasets(dataset: str, split: Input, prompt: dict[str, Any] | None) -> list
     if prompt is None:
         return [tested]
     used = prompt[INPUTS]["split"]
-    trained = DatasetUse(prompt["dataset"], used.path, used.sha256, "training")
-    if (trained.name, trained.split_sha256) == (tested.name, tested.split_sha256):
+    if (prompt["dataset"], used.sha256) == (dataset, split.sha256):
         return [replace(tested, context="training and testing")]  # MLflow keeps one input a data set
-    return [trained, tested]
+    return [DatasetUse(prompt["dataset"], used.path, used.sha256, "training"), tested]

@@ -75,11 +75,10 @@ def user() -> str:
 @contextmanager
 def few_retries() -> Iterator[None]:
     """Let a server that cannot be reached be noticed in seconds, where MLflow would try for minutes."""
-    if _RETRIES in os.environ:
-        yield
-        return
-    os.environ[_RETRIES] = "2"
+    own = os.environ.get(_RETRIES)
+    os.environ[_RETRIES] = own or "2"
     try:
         yield
     finally:
-        del os.environ[_RETRIES]
+        if own is None:
+            del os.environ[_RETRIES]

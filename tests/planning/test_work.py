@@ -12,7 +12,7 @@ from promptdistill.features.lookup_build import (
     frozen_encoder,
 )
 from promptdistill.features.region_build import store_regions
-from promptdistill.planning.disk import lookup_bytes, stored_bytes
+from promptdistill.planning.work import lookup_bytes, stored_bytes
 
 
 def payload(folder):
@@ -43,13 +43,13 @@ def test_a_teachers_lookup(build, student):
     names = ["star", "ring", "heart", "moon"]
     build_teacher_lookup(build, "a photo of a {}.", names)
     classifier = len(names) * student.feature_dim * 4
-    planned = lookup_bytes(len(build.items), 3, student.feature_dim, number=2) + classifier
+    planned = lookup_bytes(len(build.items) * 3, student.feature_dim, number=2) + classifier
     assert payload(build.folder) == planned
 
 
 def test_a_students_features(build, student):
     build_student_lookup(build)
-    assert payload(build.folder) == lookup_bytes(len(build.items), 3, student.feature_dim, number=4)
+    assert payload(build.folder) == lookup_bytes(len(build.items) * 3, student.feature_dim, number=4)
 
 
 @pytest.mark.parametrize("max_gb", [1, 1e-6])
@@ -57,5 +57,5 @@ def test_stored_regions(tiny, student, tmp_path, max_gb):
     """Also where they are too large to be kept."""
     folder, split = tiny
     store_regions(split.train, folder, Regions(count=3), student.size, max_gb, tmp_path)
-    assert payload(tmp_path) == stored_bytes(len(split.train), 3, student.size, max_gb)
+    assert payload(tmp_path) == stored_bytes(len(split.train) * 3, student.size, max_gb)
     assert (payload(tmp_path) > 0) == (max_gb == 1)
