@@ -20,7 +20,8 @@ PACKAGE = Path(__file__).parent
 def closure(*modules: str) -> frozenset[str]:
     """These modules, and all of this package that they import, wherever in the file, step by step.
 
-    A package does not count for what is imported from a module in it, unless it has code of its own.  What is
+    Of a command's module (`cli.…`) the text alone counts: what it takes from the configuration, artifacts
+    name as parameters.  A package does not count for what is imported from a module in it, unless it has code of its own.  What is
     imported by a computed name, such as a method, has to be among `modules`.
     """
     found: set[str] = set()
@@ -29,7 +30,8 @@ def closure(*modules: str) -> frozenset[str]:
         module = waiting.pop()
         if module not in found:
             found.add(module)
-            used = (_imported(module, one) for one in _read(module).imports)
+            leaf = module.startswith("cli.")
+            used = (_imported(module, one) for one in (() if leaf else _read(module).imports))
             waiting.extend(one for one in used if one is not None)
             waiting.extend(package for package in _packages(module) if _read(package).does_something)
     return frozenset(found)

@@ -125,6 +125,11 @@ class Experiment:
             raise UserError(f"The configuration does not run {protocol}: add it under protocols.")
         return self.protocols[protocol]
 
+    def protocol_parameters(self, protocol: str) -> dict[str, Any]:
+        """What of a protocol's settings its trainings and tests depend on."""
+        settings = self.settings(protocol)
+        return PROTOCOLS[protocol].parameters(settings)
+
     def session_count(self, protocol: str) -> int:
         """How many stretches a training of a protocol has."""
         return PROTOCOLS[protocol].session_count(self.settings(protocol))
@@ -147,7 +152,8 @@ class Experiment:
 
     def source(self, protocol: str) -> str | None:
         """The data set that is trained on, where others are tested."""
-        return PROTOCOLS[protocol].source(self.settings(protocol))
+        settings = self.settings(protocol)
+        return PROTOCOLS[protocol].source(settings)
 
     def trained_on(self, protocol: str, dataset: str, method: str | None = None) -> str:
         """The data set whose images a prompt that is tested on `dataset` was learned from.
@@ -316,6 +322,8 @@ def _whole(method: str, key: str, value: object) -> int:
 def _check(experiment: Experiment) -> None:
     """UserError if what a configuration names does not exist, or does not fit together."""
     config = experiment.config
+    for method in known_names(experiment.config_dir / "methods"):  # a faulty entry is said before it is used
+        experiment.method(method)
     if config.published and not Path(config.published).is_dir():
         raise UserError(f"published: there is no folder {config.published}.")
     tested = [dataset for table in experiment.tables for dataset in experiment.tested(table)]

@@ -104,7 +104,7 @@ class Artifact:
 
 
 def _fits(name: str, text: str) -> bool:
-    return text.isdecimal() and int(text) >= (name == "shots") if name in _NUMBERS else bool(text)
+    return text.isascii() and text.isdecimal() and int(text) >= (name in ("shots", "parts")) if name in _NUMBERS else bool(text)
 
 
 def _value(name: str, text: Any) -> Any:
@@ -123,7 +123,7 @@ class Receipt(Artifact):
     """A data set was fetched, drawn or recognised."""
 
     stage, rule, pattern = "data", "data", "data/{dataset}.json"
-    code, depends = ("data.download", "data.receipt"), ("entry", "data_root")
+    code, depends = ("cli.data", "data.download", "data.receipt"), ("entry", "data_root")
     dataset: str
 
     def modules(self, experiment: Experiment) -> tuple[str, ...]:
@@ -136,7 +136,7 @@ class Split(Artifact):
     """A data set's split, checked against its files."""
 
     stage, rule, pattern = "splits", "split", "splits/{dataset}/split.json"
-    code, depends = ("data.published",), ("entry", "data_root")
+    code, depends = ("cli.data", "data.published"), ("entry", "data_root")
     dataset: str
 
     def inputs(self, experiment: Experiment) -> Inputs:
@@ -148,7 +148,7 @@ class Draw(Artifact):
     """Few shots of every class."""
 
     stage, rule, pattern = "splits", "draw", "splits/{dataset}/{shots}/{seed}.json"
-    code = ("data.splits",)
+    code = ("cli.data", "data.splits")
     dataset: str
     shots: int
     seed: int
@@ -168,7 +168,7 @@ class StoredRegions(Artifact):
     """
 
     stage, rule, pattern = "regions", "regions", "regions/{dataset}/{region_set}/manifest.json"
-    code, depends = ("features.region_build",), ("region_set", "student", "max_gb")
+    code, depends = ("cli.features", "features.region_build"), ("region_set", "student", "max_gb")
     dataset: str
     region_set: str
 
@@ -185,7 +185,7 @@ class Lookup(Artifact):
     """A teacher's answers for random regions of every training image."""
 
     stage, rule, pattern = "lookup", "lookup", "lookup/{dataset}/{teacher}/{region_set}/manifest.json"
-    code = ("features.lookup_build",)
+    code = ("cli.features", "features.lookup_build")
     depends = ("machine", "teacher", "template", "region_set", "shards", "dtype")
     dataset: str
     teacher: str
@@ -232,7 +232,7 @@ class LookupPart(Lookup):
 class StudentFeatures(Artifact):
     """The student's image features that no training changes."""
 
-    stage, code = "features", ("features.lookup_build",)
+    stage, code = "features", ("cli.features", "features.lookup_build")
     depends = ("machine", "student", "shards")
     dataset: str
     feature_kind: str
@@ -251,7 +251,7 @@ class DrawFeatures(StudentFeatures):
 
     rule = "features"
     pattern = "features/{dataset}/{feature_kind}/{region_set}/{protocol}/{shots}/{seed}/manifest.json"
-    depends, grouped = (*StudentFeatures.depends, "region_set"), True
+    depends, grouped = (*StudentFeatures.depends, "region_set", "protocol"), True
     region_set: str
     protocol: str
     shots: int
@@ -279,7 +279,7 @@ class BoostingPrompt(Artifact):
     """A boosting prompt, once a data set: it serves every method, every seed, and several protocols."""
 
     stage, rule, pattern = "boosting", "boost", "boosting/{dataset}/{boosting}.safetensors"
-    code, depends = ("training.stages", "methods.boosting"), _TRAINING
+    code, depends = ("cli.runs", "training.stages", "methods.boosting"), _TRAINING
     dataset: str
     boosting: str
 
@@ -339,7 +339,7 @@ class Prompt(OfRun):
 
     stage, rule = "adapting", "adapt"
     pattern = "adapting/{protocol}/{dataset}/{method}/{shots}/{seed}.safetensors"
-    code, depends = ("training.stages",), (*_TRAINING, "sessions")
+    code, depends = ("cli.runs", "training.stages"), (*_TRAINING, "protocol")
 
     def inputs(self, experiment: Experiment) -> Inputs:
         """Stored regions count where every step sees images; all else is what the method has use for."""
@@ -387,7 +387,7 @@ class Predictions(OfRun):
 
     stage, rule = "evaluation", "evaluate"
     pattern = "predictions/{protocol}/{dataset}/{method}/{shots}/{seed}.parquet"
-    code, depends = ("evaluation.predict",), ("machine", "student", "template", "sessions", "batch_size")
+    code, depends = ("cli.runs", "evaluation.predict"), ("machine", "student", "template", "protocol", "untrained", "batch_size")
 
     def inputs(self, experiment: Experiment) -> Inputs:
         """The prompt was learned here, or on the source."""
@@ -411,7 +411,7 @@ class Metrics(Artifact):
     """The accuracies of all runs of a method in a protocol: of one, if nothing is learned."""
 
     stage, rule, pattern = "metrics", "metrics", "metrics/{protocol}/{method}.json"
-    code = ("evaluation.metrics",)
+    code = ("cli.runs", "evaluation.metrics")
     protocol: str
     method: str
 
@@ -501,6 +501,12 @@ def _regions(own: BoostingPrompt | Prompt, experiment: Experiment) -> dict[str, 
     return None if whole else experiment.regions(*_training(own)).model_dump()
 
 
+def untrained_values(own: OfRun, experiment: Experiment) -> dict[str, Any]:
+    """The hyper-parameters of a method that learns nothing; those of others stand in their prompts."""
+    learns = experiment.method(own.method).learns_from != "nothing"
+    return {} if learns else experiment.hyperparameters(own.method, own.dataset, own.protocol)
+
+
 # What artifacts depend on, by the names in `depends`.
 _SETTINGS: dict[str, Callable[[Any, Experiment], Any]] = {
     # Results depend on the first two in their last bits.
@@ -522,9 +528,10 @@ _SETTINGS: dict[str, Callable[[Any, Experiment], Any]] = {
     "dtype": lambda _, experiment: experiment.config.lookup.dtype,
     "hyperparameters": lambda own, experiment: experiment.hyperparameters(*_training(own)),
     "regions": _regions,
-    "sessions": lambda own, experiment: experiment.session_count(own.protocol),
+    "protocol": lambda own, experiment: experiment.protocol_parameters(own.protocol),
+    "untrained": untrained_values,
     "batch_size": lambda _, experiment: experiment.config.jobs.eval_batch_size,
-    "configuration": lambda _, experiment: experiment.config.model_dump(),
+    "configuration": lambda _, experiment: experiment.config.model_dump(exclude_none=True),
     "titles": lambda own, experiment: [experiment.title(one) for one in experiment.methods_of(own.table)],
     "method_entry": lambda own, experiment: experiment.method(own.method).model_dump(),
 }

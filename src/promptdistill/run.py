@@ -34,7 +34,7 @@ class RunKey(NamedTuple):
         parts = text.split("/")
         if len(parts) == len(cls._fields) and all(parts):
             *names, shots, seed = parts
-            if shots.isdecimal() and (seed.isdecimal() or seed == NO_SEED):
+            if text.isascii() and shots.isdecimal() and (seed.isdecimal() or seed == NO_SEED):
                 return cls(*names, int(shots), None if seed == NO_SEED else int(seed))
         raise UserError(
             f"{text!r} is not a run: name protocol, data set, method, shots and seed, such as "

@@ -53,7 +53,13 @@ def with_experiment(command: Callable) -> Callable:
     @config_options
     @functools.wraps(command)
     def with_options(config_file: Path, config_dir: Path, **others: Any) -> Any:
-        return command(experiment=Experiment.read(config_file, config_dir), **others)
+        experiment = Experiment.read(config_file, config_dir)
+        experiment.refuse_old_results()
+        for artifact in (*others.get("artifacts", ()), *filter(None, [others.get("artifact")])):
+            for field, read in (("dataset", experiment.dataset), ("method", experiment.method)):
+                if name := getattr(artifact, field, None):
+                    read(name)
+        return command(experiment=experiment, **others)
 
     return with_options
 

@@ -13,8 +13,7 @@ from ..config.entries import variants_of
 from ..config.experiment import digest
 from ..errors import UserError
 from ..experiment import Experiment
-from ..graph import AblationTable, Overview, Table, Tracking
-from ..run import RunKey
+from ..graph import AblationTable, OfRun, Overview, Table, Tracking
 from .options import config_options, main, step, with_experiment
 
 _WIDE = 1000  # columns where there is no terminal: no line of a file is broken
@@ -48,7 +47,7 @@ def trace(
     elif cell is not None or shots is not None:
         raise UserError(f"{result} is a run, which has no cells: leave out --cell and --shots.")
     else:
-        traced = trace_run(RunKey.parse(result), Experiment.read(config_file, config_dir))
+        traced = trace_run(OfRun.parse(result).run, Experiment.read(config_file, config_dir))
     if as_json:
         click.echo(traced.model_dump_json(indent=1))
     else:
@@ -68,7 +67,7 @@ def verify(key: str | None, experiment: Experiment) -> None:
     """
     from ..tracing.verify import verify as check
 
-    found = check(experiment, RunKey.parse(key) if key else None)
+    found = check(experiment, OfRun.parse(key).run if key else None)
     for fault in found.faults:
         click.echo(fault)
     click.echo(found.summary)

@@ -25,6 +25,7 @@ def adapt(artifacts: tuple[graph.Prompt, ...], experiment: Experiment) -> None:
 
     They must be of one protocol, data set and method.
     """
+    _of_one_method(artifacts, experiment)
     _learn(artifacts, experiment)
 
 
@@ -45,7 +46,7 @@ def evaluate(artifacts: tuple[graph.Predictions, ...], experiment: Experiment) -
     from ..data.splits import read_split
     from ..evaluation import predict
 
-    first, config = _of_one_method(artifacts), experiment.config
+    first, config = _of_one_method(artifacts, experiment), experiment.config
     learns = experiment.method(first.method).learns_from != "nothing"
     for one in artifacts:
         if learns != (one.shots > 0 and one.seed is not None):
@@ -55,15 +56,19 @@ def evaluate(artifacts: tuple[graph.Predictions, ...], experiment: Experiment) -
     split = read_split(read[0]["split"])
     names = split.class_names(split.labels)
     backbone = load(experiment.backbone(), experiment)
+    protocol, settings = PROTOCOLS[first.protocol], experiment.settings(first.protocol)
+    sessions = protocol.sessions(split, settings) if learns else []
     tested = predict.EvaluationInputs(
         student=backbone,
         dataset=first.dataset,
         template=experiment.dataset(first.dataset).template,
         protocol=first.protocol,
+        sessions=[split.class_names(session.classes) for session in sessions],
         files=own_files(experiment, first.method, first.dataset, names),
     )
-    restored = [predict.restore_method(tested, first.method, {}, own) for own in read]
-    subsets = PROTOCOLS[first.protocol].subsets(split, experiment.settings(first.protocol))
+    values = graph.untrained_values(first, experiment)
+    restored = [predict.restore_method(tested, first.method, values, own) for own in read]
+    subsets = protocol.subsets(split, settings)
     frames = predict.predict(
         [methods for methods, _ in restored],
         subsets,
@@ -96,6 +101,8 @@ def metrics(artifact: graph.Metrics, experiment: Experiment) -> None:
     from ..evaluation.metrics import write_metrics
 
     paths = [experiment.results / one.path for one in artifact.inputs(experiment)["predictions"]]
+    if not paths:
+        raise UserError(f"The configuration does not test {artifact.method} in {artifact.protocol}.")
     protocol, output = PROTOCOLS[artifact.protocol], experiment.results / artifact.path
     write_metrics(paths, protocol, artifact.method, experiment.roots, output)
 
@@ -103,7 +110,7 @@ def metrics(artifact: graph.Metrics, experiment: Experiment) -> None:
 def _learn(artifacts: tuple[graph.Prompt, ...], experiment: Experiment) -> None:
     from ..training.stages import train_adapting, train_distilled
 
-    first = _of_one_method(artifacts)
+    first = artifacts[0]
     values = experiment.hyperparameters(first.method, first.dataset, first.protocol)
     learns_from = experiment.method(first.method).learns_from
     if learns_from == "nothing":
@@ -120,9 +127,14 @@ def _learn(artifacts: tuple[graph.Prompt, ...], experiment: Experiment) -> None:
         train_adapting(inputs, runs, first.method, values, first.protocol, sessions)
 
 
-def _of_one_method(artifacts: tuple[graph.OfRun, ...]) -> graph.OfRun:
-    """The first of some runs; UserError unless all are of one protocol, data set and method."""
+def _of_one_method(artifacts: tuple[graph.OfRun, ...], experiment: Experiment) -> graph.OfRun:
+    """The first of some runs; UserError unless all are of one protocol, data set and method that fit."""
     first, *others = artifacts
+    tables = {table.name for table in PROTOCOLS[first.protocol].tables}
+    if tables.isdisjoint(possible := experiment.method(first.method).applies_to):
+        raise UserError(
+            f"{first.method} cannot be applied to {first.protocol}, but to {', '.join(possible) or 'no table'}."
+        )
     for one in others:
         if one.run[:3] != first.run[:3]:
             raise UserError(

@@ -109,6 +109,10 @@ class Costs(Strict):
     )
 
 
+# What steps call the files that they read; a method's own need other names.
+_TAKEN = ("weights", "split", "draw", "prompt", "boosting", "answers", "features", "regions", "parts", "roots")
+
+
 class MethodEntry(_ByProtocol):
     """One method: the content of config/methods/NAME.yaml."""
 
@@ -142,6 +146,13 @@ class MethodEntry(_ByProtocol):
     variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Variant] = Field(
         {}, description="name -> variant: METHOD@NAME stands wherever METHOD does"
     )
+
+    @model_validator(mode="after")
+    def _own_names_of_files(self) -> "MethodEntry":
+        for name in self.files:
+            if name in _TAKEN:
+                raise ValueError(f"files.{name}: a step reads a file of that name already: choose another")
+        return self
 
     @model_validator(mode="after")
     def _variants_change_what_there_is(self) -> "MethodEntry":

@@ -116,4 +116,4 @@ class Config(Strict):
 
 def digest(config: Config) -> str:
     """SHA-256 of a configuration, for footnotes."""
-    return sha256_of_json(config.model_dump())
+    return sha256_of_json(config.model_dump(exclude_none=True))

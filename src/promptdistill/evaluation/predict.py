@@ -43,13 +43,15 @@ class ImageSource:
 class EvaluationInputs:
     """What a method is tested for: the model, the data set, and the protocol by name.
 
-    `files` are those that the method reads, by name.
+    `sessions` are the names of the classes that a prompt learned on this data set must know after each
+    stretch of its training, empty for any.  `files` are those that the method reads, by name.
     """
 
     student: Backbone
     dataset: str
     template: str
     protocol: str
+    sessions: list[list[str]] = field(default_factory=list)
     files: dict[str, Any] = field(default_factory=dict)
 
 
@@ -78,6 +80,11 @@ def restore_method(
         raise UserError(f"{path} and the boosting prompt do not belong together: delete it and run again.")
     if header.dataset == tested.dataset:
         require_made_from(path, header.inputs, split=sources.record("split"))
+        if tested.sessions and not header.unlabelled and header.sessions != tested.sessions:
+            raise UserError(
+                f"{path} was trained on other classes, or in other sessions, than {tested.protocol} asks for "
+                "now: train it again."
+            )
     after = [tensors_after(session, tensors, header) for session in range(len(header.sessions))]
     restored = [
         _with_prompt(tested, method, header.hyperparameters, class_names, sources, own)

@@ -16,6 +16,12 @@ _found = [module.PROTOCOL for module in _modules if hasattr(module, "PROTOCOL")]
 # Name -> protocol, in the order in which they are run and shown.
 PROTOCOLS: dict[str, Protocol] = {own.name: own for own in sorted(_found, key=lambda own: own.order)}
 
+for _own in PROTOCOLS.values():
+    # Features are stored by the data set they are of, so prompts of two sources must differ in kind.
+    assert type(_own).source is Protocol.source or _own.boosting == _own.name, (
+        f"{_own.name} has a source, so it needs boosting prompts of its own: boosting = {_own.name!r}"
+    )
+
 # Name -> table: what the protocols' results are shown in.  One protocol may serve several.
 TABLES: dict[str, Table] = {table.name: table for protocol in PROTOCOLS.values() for table in protocol.tables}
 

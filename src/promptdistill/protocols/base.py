@@ -153,6 +153,10 @@ class Protocol:
         """The data sets that a table shows, without the source; `datasets` are the experiment's."""
         return datasets
 
+    def parameters(self, settings: ProtocolSettings) -> dict[str, Any]:
+        """What of the settings trainings and tests depend on: a change makes them again."""
+        return settings.model_dump(exclude=set(ProtocolSettings.model_fields))
+
     def session_count(self, settings: ProtocolSettings) -> int:
         """How many stretches of training there are."""
         return 1

@@ -1,5 +1,7 @@
 """Transfer: train on a source, test other data sets and shifted variants without further training."""
 
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from ..run import DatasetName
@@ -53,6 +55,10 @@ class Transfer(Protocol):
     def source(self, settings: TransferSettings) -> str:
         """The data set to train on."""
         return settings.source
+
+    def parameters(self, settings: TransferSettings) -> dict[str, Any]:
+        """None: the source stands in every path, and another target changes no other one."""
+        return {}
 
     def tested(self, table: str, settings: TransferSettings, datasets: list[str]) -> list[str]:
         """The targets of that table."""

@@ -258,7 +258,7 @@ def _train(
         seed=header.seed,
         workers=inputs.workers,
         checkpoint=checkpoint_path(run.output, session),
-        fingerprint=sha256_of_json([header.model_dump(), session, code]),
+        fingerprint=sha256_of_json([header.model_dump(), session, images_sha256(items), code]),
     )
 
 
