@@ -16,7 +16,8 @@ BUSY = ("split", "track")
 def main() -> None:
     """One node a rule; rules that differ in the group of runs alone are one."""
     kinds = [kind for kind in vars(graph).values() if hasattr(kind, "rule") and hasattr(kind, "code")]
-    modules = {kind.rule: f"{kind.code[0].replace('.', '/')}.py" for kind in kinds}
+    working = {kind.rule: [name for name in kind.code if not name.startswith("cli.")] for kind in kinds}
+    modules = {rule: f"{names[0].replace('.', '/')}.py" for rule, names in working.items()}
     text = sys.stdin.read()
     names = {
         node: re.sub(r"_base_to_novel_\d+|_zero_shot", "", label)

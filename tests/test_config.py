@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptdistill.config.entries import load_method, method_title, variants_of
-from promptdistill.config.experiment import Config
+from promptdistill.config.schema import Config
 from promptdistill.errors import UserError
 from promptdistill.experiment import Experiment, JobGroup
 from promptdistill.methods import find_method, parse_hyperparameters

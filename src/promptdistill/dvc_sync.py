@@ -17,7 +17,7 @@ from dvc.exceptions import DownloadError, DvcException
 from dvc.repo import Repo
 from dvc.scm import SCMError
 
-from .config.experiment import Config
+from .config.schema import Config
 from .errors import UserError
 from .files import read_json
 from .validation import read_yaml, validate

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from .artifacts import Roots
 from .config.entries import DatasetConfig, MethodEntry, load_dataset, load_method, method_title, variants_of
-from .config.experiment import Config
 from .config.models import BackboneConfig, Regions
+from .config.schema import Config
 from .errors import UserError
 from .miniature import MODELS
 from .protocols import PROTOCOLS, protocol_named, protocol_of

@@ -9,7 +9,7 @@ from report_runs import few, halves, transfer
 
 from promptdistill.artifacts import Input, read_header
 from promptdistill.cli.results import ablation, overview, table
-from promptdistill.config.experiment import digest
+from promptdistill.config.schema import digest
 from promptdistill.errors import UserError
 from promptdistill.experiment import Experiment
 from promptdistill.files import read_json, sha256, write_json

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from made_up_results import EVERY_KIND, experiment_in, make_results
 
-from promptdistill.config.experiment import digest
+from promptdistill.config.schema import digest
 from promptdistill.files import write_json
 
 DATASETS = ["mini_patterns", "mini_emblems"]

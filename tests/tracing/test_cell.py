@@ -9,7 +9,7 @@ import pytest
 from made_up_results import CONFIG_DIR
 from rich.console import Console
 
-from promptdistill.config.experiment import digest
+from promptdistill.config.schema import digest
 from promptdistill.errors import UserError
 from promptdistill.files import sha256
 from promptdistill.run import RunKey

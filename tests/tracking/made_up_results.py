@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from promptdistill import graph
 from promptdistill.artifacts import CLASSIFIER, INPUTS, KEY, history_path
-from promptdistill.config.experiment import digest
+from promptdistill.config.schema import digest
 from promptdistill.evaluation.metrics import read_metrics, write_metrics
 from promptdistill.experiment import Experiment
 from promptdistill.files import sha256, write_json, write_text

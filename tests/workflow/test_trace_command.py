@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from running import copy_project, run_snakemake
 
 from promptdistill.cli import main
-from promptdistill.config.experiment import digest
+from promptdistill.config.schema import digest
 from promptdistill.experiment import Experiment
 from promptdistill.tracking.content import contents
 

@@ -4,7 +4,7 @@ import json
 import shlex
 
 from promptdistill.code import fingerprint
-from promptdistill.config.experiment import digest
+from promptdistill.config.schema import digest
 from promptdistill.files import write_text
 from promptdistill.planning import job_resources
 from promptdistill.run import NO_SEED

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from .. import graph
-from ..config.experiment import Config
+from ..config.schema import Config
 from ..experiment import Experiment
 from .options import PATH, as_json, main, sources, step
 

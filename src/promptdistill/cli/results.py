@@ -10,7 +10,7 @@ import click
 
 from ..artifacts import Sources
 from ..config.entries import variants_of
-from ..config.experiment import digest
+from ..config.schema import digest
 from ..errors import UserError
 from ..experiment import Experiment
 from ..graph import AblationTable, OfRun, Overview, Table, Tracking

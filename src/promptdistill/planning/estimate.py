@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import computed_field
 
 from ..config.entries import load_dataset
-from ..config.experiment import digest
+from ..config.schema import digest
 from ..experiment import Experiment, weights_files
 from ..graph import AblationTable, Artifact, Lookup, Receipt, everything, targets
 from ..validation import Strict

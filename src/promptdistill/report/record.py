@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ..artifacts import Inputs, Sources
-from ..config.experiment import digest
+from ..config.schema import digest
 from ..errors import UserError
 from ..experiment import Experiment
 from ..files import read_json, sha256, write_json
