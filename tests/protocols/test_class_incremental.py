@@ -118,9 +118,9 @@ def test_the_second_session_goes_on_from_the_first(inputs, tmp_path, method, val
 
 def test_no_image_of_an_earlier_session_is_seen(inputs, tmp_path, monkeypatch):
     seen = []
-    load = loop._load
+    load = loop.load_batches
     monkeypatch.setattr(
-        loop, "_load", lambda method, dataset, *a: seen.append(dataset.items) or load(method, dataset, *a)
+        loop, "load_batches", lambda dataset, *a: seen.append(dataset.items) or load(dataset, *a)
     )
     learn(inputs, tmp_path / "a.safetensors")
     names = [{item.class_name for item in items} for items in seen]
