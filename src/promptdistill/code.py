@@ -21,8 +21,8 @@ def closure(*modules: str) -> frozenset[str]:
     """These modules, and all of this package that they import, wherever in the file, step by step.
 
     Of a command's module (`cli.…`) the text alone counts: what it takes from the configuration, artifacts
-    name as parameters.  A package does not count for what is imported from a module in it, unless it has code of its own.  What is
-    imported by a computed name, such as a method, has to be among `modules`.
+    name as parameters.  A package does not count for what is imported from a module in it, unless it has
+    code of its own.  What is imported by a computed name, such as a method, has to be among `modules`.
     """
     found: set[str] = set()
     waiting = list(modules)

@@ -104,7 +104,11 @@ class Artifact:
 
 
 def _fits(name: str, text: str) -> bool:
-    return text.isascii() and text.isdecimal() and int(text) >= (name in ("shots", "parts")) if name in _NUMBERS else bool(text)
+    return (
+        text.isascii() and text.isdecimal() and int(text) >= (name in ("shots", "parts"))
+        if name in _NUMBERS
+        else bool(text)
+    )
 
 
 def _value(name: str, text: Any) -> Any:
@@ -387,7 +391,10 @@ class Predictions(OfRun):
 
     stage, rule = "evaluation", "evaluate"
     pattern = "predictions/{protocol}/{dataset}/{method}/{shots}/{seed}.parquet"
-    code, depends = ("cli.runs", "evaluation.predict"), ("machine", "student", "template", "protocol", "untrained", "batch_size")
+    code, depends = (
+        ("cli.runs", "evaluation.predict"),
+        ("machine", "student", "template", "protocol", "untrained", "batch_size"),
+    )
 
     def inputs(self, experiment: Experiment) -> Inputs:
         """The prompt was learned here, or on the source."""

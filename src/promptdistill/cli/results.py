@@ -166,9 +166,8 @@ def overview(experiment: Experiment) -> None:
     """Gather the averages of all tables, for `dvc metrics` and `dvc plots`."""
     from ..report.overview import write_overview
 
-    made = Overview().inputs(experiment)["tables"]
-    tables = [(experiment.results / one.path).with_suffix(".csv") for one in made]
-    metrics = experiment.results / Overview().path
+    results, made = experiment.results, Overview().inputs(experiment)["tables"]
+    tables, metrics = [(results / one.path).with_suffix(".csv") for one in made], results / Overview().path
     write_overview(tables, metrics, metrics.with_name("averages.csv"))
 
 

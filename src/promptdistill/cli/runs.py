@@ -133,7 +133,8 @@ def _of_one_method(artifacts: tuple[graph.OfRun, ...], experiment: Experiment) -
     tables = {table.name for table in PROTOCOLS[first.protocol].tables}
     if tables.isdisjoint(possible := experiment.method(first.method).applies_to):
         raise UserError(
-            f"{first.method} cannot be applied to {first.protocol}, but to {', '.join(possible) or 'no table'}."
+            f"{first.method} cannot be applied to {first.protocol}, but to "
+            f"{', '.join(possible) or 'no table'}."
         )
     for one in others:
         if one.run[:3] != first.run[:3]:

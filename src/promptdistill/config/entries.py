@@ -110,7 +110,18 @@ class Costs(Strict):
 
 
 # What steps call the files that they read; a method's own need other names.
-_TAKEN = ("weights", "split", "draw", "prompt", "boosting", "answers", "features", "regions", "parts", "roots")
+_TAKEN = (
+    "weights",
+    "split",
+    "draw",
+    "prompt",
+    "boosting",
+    "answers",
+    "features",
+    "regions",
+    "parts",
+    "roots",
+)
 
 
 class MethodEntry(_ByProtocol):

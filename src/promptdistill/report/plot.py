@@ -25,8 +25,7 @@ _BARS_IN_A_ROW = 110  # more are too thin to tell apart on a page
 
 def write_plot(cells: pd.DataFrame, request: Request, path: Path) -> None:
     """Draw a summary (`summary.summarise`) as PNG: lines over the table's curve, else bars."""
-    figure = _lines(cells, request) if request.table.curve else _bars(cells, request)
-    _save(figure, path)
+    _save((_lines if request.table.curve else _bars)(cells, request), path)
 
 
 def write_ablation_plot(rows: pd.DataFrame, request: Request, path: Path) -> None:

@@ -227,11 +227,10 @@ def build_ablation(rows: pd.DataFrame, request: Request) -> Page:
     blocks = [
         _variant_block(group, rows[rows["group"] == group], request) for group in rows["group"].unique()
     ]
-    seeds = ", ".join(str(seed) for seed in request.seeds)
     return Page(
         title=f"Ablation: {title}",
         about=f"{request.table.about} Average over {', '.join(request.datasets)}; "
-        f"{request.shots[0]} labelled images per class; seeds {seeds}.",
+        f"{request.shots[0]} labelled images per class; seeds {', '.join(map(str, request.seeds))}.",
         blocks=blocks,
         gains=None,
         legend=[

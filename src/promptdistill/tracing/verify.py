@@ -66,8 +66,8 @@ def verify(experiment: Experiment, run: RunKey | None = None) -> Verified:
     unfit = [(file, user) for file, user in used if not file.fits]
     rows = [row for row in rows if row[2].fits]
     wrong = [line for row in rows for line in _differences(*row, experiment)]
-    paths = {file.path for file in found}
-    return Verified(files=len(paths), runs=len(rows), faults=[*_faults(damaged, unfit), *wrong])
+    faults = [*_faults(damaged, unfit), *wrong]
+    return Verified(files=len({file.path for file in found}), runs=len(rows), faults=faults)
 
 
 def _faults(damaged: list[str], unfit: list[tuple[TracedFile, str]]) -> Iterator[str]:
