@@ -153,7 +153,7 @@ def test_top_logits(logits, k):
 def test_another_template_keeps_the_features(copy, tiny, random_student, monkeypatch):
     """Text features are one small file beside them."""
     shards = {path.name: path.read_bytes() for path in copy.glob("shard-*")}
-    monkeypatch.setattr(build, "_encode", None)  # nothing may be encoded
+    monkeypatch.setattr(build, "_encode", lambda *_: pytest.fail("nothing may be encoded"))
     build_in(copy, tiny, random_student, template="a drawing of a {}.")
     assert {path.name: path.read_bytes() for path in copy.glob("shard-*")} == shards
     assert RegionLookup(copy).manifest.classifier.template == "a drawing of a {}."
@@ -217,9 +217,9 @@ def test_an_interrupted_build_goes_on(damage, copy, tiny, random_student, monkey
     encoded = []
     encode = build._encode
 
-    def counting(build, start, *rest):
+    def counting(build, dtype, start, *rest):
         encoded.append(start)
-        return encode(build, start, *rest)
+        return encode(build, dtype, start, *rest)
 
     monkeypatch.setattr(build, "_encode", counting)
     build_in(copy, tiny, random_student)

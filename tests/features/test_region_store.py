@@ -108,26 +108,27 @@ def test_an_interrupted_build_goes_on(copy, tiny, monkeypatch):
     (copy / MANIFEST).unlink()
     path = copy / "shard-00002.safetensors"
     path.write_bytes(path.read_bytes()[:500])
-    cut = region_build._cut
-    made = []
-    monkeypatch.setattr(region_build, "_cut", lambda images, *rest: made.append(images) or cut(images, *rest))
+    cut = []
+    monkeypatch.setattr(
+        region_build, "AllRegions", lambda items, *rest: cut.append(items) or AllRegions(items, *rest)
+    )
     build_in(copy, tiny, workers=2)
-    assert [images.items for images in made] == [tiny[1].train[20:]]
+    assert cut == [tiny[1].train[20:]]
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
 
 
 def test_a_killed_change_of_the_store_leaves_none_that_is_mixed(copy, tiny, monkeypatch):
     """Other regions are cut into the same folder; killed in the middle, no manifest describes the mixture."""
     folder, split = tiny
-    cut, left = region_build._cut, iter(range(1))
+    left = iter(range(1))
 
     def cut_one(*given):
         if next(left, None) is None:
             raise KeyboardInterrupt
-        return cut(*given)
+        return AllRegions(*given)
 
     monkeypatch.setattr(region_build, "_SHARD_BYTES", 70_000)
-    monkeypatch.setattr(region_build, "_cut", cut_one)
+    monkeypatch.setattr(region_build, "AllRegions", cut_one)
     with pytest.raises(KeyboardInterrupt):
         store_regions(split.train, folder, Regions(count=3, seed=6), SIZE, 1.0, copy)
     assert not (copy / MANIFEST).exists()

@@ -60,13 +60,13 @@ def _class_items(image_folder: Path, folder: str, label: int, name: str) -> list
     return [Item(f"{folder}/{file}", label, name) for file in found]
 
 
-def _read_imagenet(path: Path, image_folder: Path) -> Split:
+def _read_imagenet(path: Path, _: Path) -> Split:
     """classnames.txt and images/{train,val}/<WordNet id>; val is the test set."""
     train, test = (
         [
             item
             for label, (wordnet_id, name) in enumerate(_imagenet_classes(path))
-            for item in _class_items(image_folder, f"{part}/{wordnet_id}", label, name)
+            for item in _class_items(path.parent / "images", f"{part}/{wordnet_id}", label, name)
         ]
         for part in ("train", "val")
     )
