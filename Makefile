@@ -2,6 +2,7 @@
 # make test   the tests
 # make results  every method in every protocol on the miniature benchmark, docs/results-miniature.md
 # make ablation  FDBPL and its variants on the miniature benchmark, docs/ablation.md
+# make class-incremental  the protocol's table and curve, docs/class-incremental.md
 # make pull   versioned results from the DVC remote, so that nothing reruns
 # make bench  ours against the published way, on ViT-B/16 and ViT-L/14 with random weights
 # They set up .venv first when it is missing or outdated.
@@ -11,7 +12,7 @@ CORES ?= all
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test results ablation pull bench lint format schema dag report compare-page clean
+.PHONY: demo test results ablation class-incremental pull bench lint format schema dag report compare-page clean
 
 demo: $(STAMP)
 	@. $(BIN)/activate && snakemake --cores $(CORES)
@@ -39,6 +40,14 @@ ablation: $(STAMP)
 		'Made by `make ablation` ([config/methods/fdbpl.yaml](../config/methods/fdbpl.yaml)).' \
 		'![Points gained or lost](ablation.png)' > docs/ablation.md
 	@sed 's/^#/##/' results/tables/ablation_fdbpl.md >> docs/ablation.md
+
+class-incremental: $(STAMP)
+	@. $(BIN)/activate && snakemake --cores $(CORES) --configfile config/class_incremental.yaml
+	@cp results/class_incremental/tables/class_incremental.png docs/class-incremental.png
+	@printf '# Class-incremental, on the miniature benchmark\n\n%s\n\n%s\n\n' \
+		'Made by `make class-incremental` ([config/class_incremental.yaml](../config/class_incremental.yaml)).' \
+		'![Accuracy by session](class-incremental.png)' > docs/class-incremental.md
+	@sed 's/^#/##/' results/class_incremental/tables/class_incremental.md >> docs/class-incremental.md
 
 pull: $(STAMP)
 	@. $(BIN)/activate && promptdistill pull
