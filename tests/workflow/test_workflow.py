@@ -259,7 +259,7 @@ def test_a_comment_in_a_data_set_entry_reruns_nothing_and_its_template_what_it_m
 
 
 def test_an_edited_picture_is_drawn_again(finished):
-    """The data rule runs, and draws: an edit to the drawing code is no mere change of time."""
+    """The data rule runs, and draws: an edit to the drawing code is not a mere change of time."""
     source = finished / "src/promptdistill/miniature/pictures.py"
     original = source.read_text()
     image = next((finished / "results/data/mini_patterns/images").rglob("*.png"))

@@ -3,6 +3,7 @@
 import json
 import shlex
 
+from promptdistill.artifacts import history_path
 from promptdistill.code import fingerprint
 from promptdistill.config.schema import digest
 from promptdistill.files import write_text
@@ -27,6 +28,11 @@ CONFIGURATION = shlex.join(["--config", str(CONFIGURATION_FILE), "--config-dir",
 def path(kind):
     """The path of a kind of artifact, with its wildcards."""
     return f"{RESULTS}/{kind.pattern}"
+
+
+def history(kind):
+    """The path of the loss curve beside a prompt."""
+    return str(history_path(Path(path(kind))))
 
 
 def of_runs(pattern, runs):

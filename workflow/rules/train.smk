@@ -6,7 +6,7 @@ rule boost:
         unpack(needs(graph.BoostingPrompt)),
     output:
         prompt=path(graph.BoostingPrompt),
-        history=path(graph.BoostingPrompt).replace(".safetensors", ".history.json"),
+        history=history(graph.BoostingPrompt),
     log:
         f"{RESULTS}/logs/boosting/{{dataset}}/{{boosting}}.log",
     benchmark:
@@ -30,7 +30,7 @@ rule tune_teacher:
         unpack(needs(graph.TeacherPrompt)),
     output:
         prompt=path(graph.TeacherPrompt),
-        history=path(graph.TeacherPrompt).replace(".safetensors", ".history.json"),
+        history=history(graph.TeacherPrompt),
     log:
         f"{RESULTS}/logs/teachers/{{protocol}}/{{dataset}}/{{method}}/{{shots}}/{{seed}}.log",
     benchmark:
@@ -58,7 +58,7 @@ for group in EXPERIMENT.job_groups:
             unpack(needs(graph.Prompt, group.runs)),
         output:
             prompts=of_runs(path(graph.Prompt), group.runs),
-            histories=of_runs(path(graph.Prompt).replace(".safetensors", ".history.json"), group.runs),
+            histories=of_runs(history(graph.Prompt), group.runs),
         log:
             f"{RESULTS}/logs/adapting/{{protocol}}/{{dataset}}/{{method}}/{group.index}.log",
         benchmark:

@@ -62,7 +62,7 @@ def features(artifacts: tuple[graph.DrawFeatures, ...], experiment: Experiment) 
         labels = [label for session in sessions for label in session.labels]
         items = select_and_relabel(read_zhou(used["draw"]).train, labels)
         drawn = experiment.regions_named(artifact.region_set)
-        # What another step has cut saves decoding.  It is no input: the features are the same without it.
+        # What another step has cut saves decoding.  It is not an input: the features are the same without it.
         stores = sorted(experiment.results.glob(graph.StoredRegions(artifact.dataset, "*").path))
         images = [folder / item.path for item in items]
         store = find_store(stores, split, drawn, student.size, images)

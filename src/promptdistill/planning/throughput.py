@@ -47,7 +47,7 @@ class Measured(Strict):
 def read_measured(path: Path = SHIPPED) -> list[Measured]:
     """Measured steps from a CSV file; of `benchmarks/steps.py`'s, those of our own way.
 
-    Raises UserError if the file or a column is missing, a value is no number, or no row is left.
+    Raises UserError if the file or a column is missing, a value is not a number, or no row is left.
     """
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))

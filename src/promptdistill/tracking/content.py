@@ -124,7 +124,7 @@ def _average(cell: dict[str, Any], curve: str | None, metrics: dict[str, bool]) 
 
 
 def _metrics(experiment: Experiment, protocol: str) -> dict[str, bool]:
-    """Name of each metric of a protocol -> whether it stands in tables, and is no point of a curve."""
+    """Name of each metric of a protocol -> whether it stands in tables, and is not a point of a curve."""
     metrics = PROTOCOLS[protocol].metrics(experiment.settings(protocol))
     return {metric.name: metric.in_table for metric in metrics}
 

@@ -134,7 +134,7 @@ def import_runs(contents: list[Content], store: Store) -> dict[str, Any]:
 def _write_changed(contents: list[Content], experiment: MlflowExperiment) -> dict[str, int]:
     """Write the runs that are not there with this content; how many were new, replaced and unchanged."""
     there = experiment.current()
-    # Who imported a run with what is no part of its content.
+    # Who imported a run with what is not part of its content.
     origin = {
         mlflow_tags.MLFLOW_USER: user(),
         mlflow_tags.MLFLOW_SOURCE_NAME: "promptdistill track",

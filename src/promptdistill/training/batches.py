@@ -9,7 +9,7 @@ from ..data.splits import Item
 from ..features.loading import RegionDataset, load
 from ..methods.base import Batch
 
-Pick = tuple[int, int]  # number of an image in the list, and of one of its regions
+Pick = tuple[int, int]  # index of an image in the list, and of one of its regions
 
 
 class PickedRegions(RegionDataset):
@@ -17,9 +17,9 @@ class PickedRegions(RegionDataset):
 
     def __getitem__(self, pick: Pick) -> tuple[torch.Tensor, int, int, int]:
         """uint8 pixels (3, H, W) of one region, the image's label, and the pick itself."""
-        number, crop = pick
-        pixels, _ = self.crops(number, [crop])
-        return pixels[0], self.items[number].label, number, crop
+        index, region = pick
+        pixels, _ = self.crops(index, [region])
+        return pixels[0], self.items[index].label, index, region
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -43,11 +43,7 @@ def picks_of_epoch(
     order = torch.randperm(images, generator=generator).tolist()
     chosen = [(epoch + seed - 1 + nth * regions // per_image) % regions for nth in range(per_image)]
     return [
-        [
-            (number, region)
-            for number in order[step * batch_size : (step + 1) * batch_size]
-            for region in chosen
-        ]
+        [(index, region) for index in order[step * batch_size : (step + 1) * batch_size] for region in chosen]
         for step in range(steps_per_epoch(images, batch_size))
     ]
 
@@ -65,5 +61,5 @@ def name_batches(items: list[Item], picks: list[list[Pick]]) -> Iterator[Batch]:
     """The picked regions without pixels, for methods that look their features up."""
     for batch in picks:
         images, regions = map(torch.tensor, zip(*batch, strict=True))
-        labels = torch.tensor([items[number].label for number, _ in batch])
+        labels = torch.tensor([items[index].label for index, _ in batch])
         yield Batch(pixels=None, labels=labels, images=images, regions=regions)
