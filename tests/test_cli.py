@@ -360,6 +360,33 @@ def test_a_learned_method_needs_its_own_prompt(ready):
     assert "is a prompt of coop for base_to_novel: it cannot be tested as kgcoop" in said
 
 
+def test_results_of_an_earlier_version(split):
+    """One sentence at any command, that says what to delete."""
+    Path("results/splits/own/2shots_seed1.json").write_text("{}")
+    said = sentence("draw", "own/2/1")
+    assert said.startswith("results was filled by an earlier version of this program")
+    assert said.endswith("move the folder away, or delete all in it but data, and run again.")
+
+
+def test_a_prompt_of_other_sessions_is_not_tested(split):
+    """Trained in two sessions of one class; a configuration of three asks for more than there are."""
+    rows = [[f"{label % 2}_{label // 2}.png", label, f"class {label}"] for label in range(4)]
+    write_split(rows)
+    step("split", "own")
+    run = "class_incremental/own/coop/1/1"
+    for sessions in (2, 4):
+        write_config(protocols={"class_incremental": {"sessions": sessions, "shots": 1, "seeds": [1]}})
+        if sessions == 2:
+            step("draw", "own/1/1")
+            step("regions", "own/2")
+            step("features", "own/plain/2/class_incremental/1/1")
+            step("test-features", "own/plain")
+            step("adapt", run)
+            step("evaluate", run)
+    said = sentence("evaluate", run)
+    assert "was trained on other classes, or in other sessions, than class_incremental asks for now" in said
+
+
 def test_weights_that_are_no_weights(split):
     Path("weights.safetensors").write_text("garbage")
     student = {"model": "ViT-B-32", "pretrained": "weights.safetensors"}

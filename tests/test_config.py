@@ -11,6 +11,7 @@ from promptdistill.config.entries import load_method, method_title, variants_of
 from promptdistill.config.schema import Config
 from promptdistill.errors import UserError
 from promptdistill.experiment import Experiment, JobGroup
+from promptdistill.graph import Predictions, Prompt
 from promptdistill.methods import find_method, parse_hyperparameters
 from promptdistill.protocols import PROTOCOLS
 from promptdistill.validation import merged, read_yaml
@@ -214,6 +215,17 @@ def test_names_that_are_no_set_of_regions(name, message):
         experiment().regions_named(name)
 
 
+def test_a_protocols_own_settings_are_parameters_of_what_it_trains_and_tests():
+    """Sessions are; the targets of transfer are not, since another one changes no other result."""
+    few, many = (experiment(protocols={"class_incremental": {"sessions": sessions}}) for sessions in (2, 3))
+    run = "class_incremental/mini_night/coop/16/1"
+    for kind in (Prompt, Predictions):
+        assert kind.parse(run).parameters(few) != kind.parse(run).parameters(many)
+    other = experiment(protocols={"transfer": {"cross_dataset": ["mini_night"]}})
+    prompt = Prompt.parse("transfer/mini_shapes/coop/16/1")
+    assert prompt.parameters(experiment()) == prompt.parameters(other)
+
+
 def test_overrides_of_one_protocol():
     """They come last, and other protocols do not see them."""
     protocols = {"few_shot": {"overrides": {"coop": {"lr": 7}}}}
@@ -272,6 +284,20 @@ def test_files_of_a_method(tmp_path):
     own = Experiment.checked(content, folder)
     assert own.method_files("coop+caspl", "mini_night") == {"descriptions": missing}
     assert own.method_files("kgcoop", "mini_night") == {}
+
+
+@pytest.mark.parametrize("name", ["weights", "prompt", "split"])
+def test_a_file_of_a_method_needs_a_name_of_its_own(tmp_path, name):
+    folder = entries(tmp_path, files={name: "descriptions/{dataset}.json"})
+    with pytest.raises(UserError, match=f"files.{name}: a step reads a file of that name already"):
+        load_method("coop", folder)
+
+
+def test_an_unused_faulty_entry_is_said(tmp_path):
+    folder = entries(tmp_path)
+    (folder / "methods/maple.yaml").write_text("titel: MaPLe")
+    with pytest.raises(UserError, match=r"maple\.yaml: .*unknown key titel"):
+        Experiment.checked(DEFAULT, folder)
 
 
 def test_which_table_has_which_rows_and_data_sets():
