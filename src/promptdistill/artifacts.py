@@ -65,7 +65,8 @@ class Roots:
         """The innermost of the folders that holds a path, and the path below it."""
         whole, folders = _normal(path), {_normal(getattr(self, root)): root for root in _ROOTS}
         for folder in whole.parents:
-            if folder in folders:
+            # Data sets are folders: a file among them, such as a receipt, is a result, wherever data lie.
+            if folder in folders and (folders[folder] != "data" or folder != whole.parent):
                 return folders[folder], whole.relative_to(folder).as_posix()
         return "elsewhere", path.as_posix()
 
