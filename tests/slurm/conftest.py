@@ -23,9 +23,17 @@ def cluster():
     if os.geteuid() != 0:
         absent("Slurm's daemons need root")
     if CONFIGURATION.exists():
-        absent("Slurm is configured already (tests/slurm/up.sh down takes away what it has put there)")
+        if not _left_behind():
+            absent("Slurm is configured already (tests/slurm/up.sh down takes away what it has put there)")
+        subprocess.run([HERE / "up.sh", "down"], check=True)
     try:
         subprocess.run([HERE / "up.sh"], check=True)
         yield
     finally:
         subprocess.run([HERE / "up.sh", "down"], check=True)
+
+
+def _left_behind():
+    """Whether the configuration is up.sh's, and its controller is gone: a killed run could not clean up."""
+    ours = "# Written by tests/slurm/up.sh" in CONFIGURATION.read_text()
+    return ours and subprocess.run(["pgrep", "-x", "slurmctld"], capture_output=True, check=False).returncode != 0
