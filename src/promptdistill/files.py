@@ -76,4 +76,4 @@ def sha256(path: Path) -> str:
 def sha256_of_json(value: Any) -> str:
     """Hexadecimal SHA-256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

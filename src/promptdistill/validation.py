@@ -1,12 +1,13 @@
 """Reading YAML and checking it against a schema; every fault becomes one sentence."""
 
 import difflib
+import os
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from .errors import UserError
 
@@ -17,6 +18,26 @@ class Strict(BaseModel):
     """A frozen model that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _folder(text: str) -> str:
+    """A path on this file system, normal, with ~ expanded; ValueError for what cannot be one."""
+    faults = {
+        "is empty": not text.strip(),
+        "is an address, not a folder": "://" in text,
+        "begins or ends with a space": text != text.strip(),
+        "has a line break or another sign that cannot be seen": not text.isprintable(),
+        "has a part of more than 255 bytes": any(len(part.encode()) > 255 for part in Path(text).parts),
+    }
+    if said := next((fault for fault, holds in faults.items() if holds), None):
+        raise ValueError(f"{text!r} {said}: give the path of a folder")
+    try:
+        return os.path.normpath(Path(text).expanduser())
+    except RuntimeError:
+        raise ValueError(f"{text!r} names the home of a user who is not here") from None
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
 
 
 def read_entry(schema: type[Model], path: Path) -> Model:

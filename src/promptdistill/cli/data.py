@@ -7,7 +7,7 @@ import click
 from .. import graph
 from ..config.schema import Config
 from ..experiment import Experiment
-from .options import PATH, as_json, main, sources, step
+from .options import PATH, main, sources, step
 
 
 @step(graph.Receipt)
@@ -24,7 +24,7 @@ def data(artifact: graph.Receipt, experiment: Experiment) -> None:
         datasets.write(entry.miniature, data_root / entry.folder)
     else:
         fetch(name, entry, data_root)
-    write_receipt(name, entry, experiment.roots, experiment.results / artifact.path)
+    write_receipt(entry, experiment.roots, artifact.made(experiment), experiment.results / artifact.path)
 
 
 @step(graph.Split)
@@ -36,7 +36,7 @@ def split(artifact: graph.Split, experiment: Experiment) -> None:
     entry = experiment.dataset(artifact.dataset)
     whole = read_published(entry, Path(experiment.config.data_root, entry.folder))
     check_files(whole, experiment.image_folder(artifact.dataset))
-    header = {"dataset": artifact.dataset, "inputs": as_json(sources(artifact, experiment))}
+    header = {"dataset": artifact.dataset, **sources(artifact, experiment).header()}
     write_split(whole, experiment.results / artifact.path, header)
 
 
@@ -47,7 +47,7 @@ def draw(artifact: graph.Draw, experiment: Experiment) -> None:
 
     used, facts = sources(artifact, experiment), vars(artifact)  # data set, shots and seed
     drawn = draw_few_shot(read_split(used["split"]), artifact.shots, artifact.seed)
-    write_draw(drawn, experiment.results / artifact.path, facts | {"inputs": as_json(used)})
+    write_draw(drawn, experiment.results / artifact.path, facts | used.header())
 
 
 @main.command()

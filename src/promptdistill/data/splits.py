@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from ..artifacts import KEY
+from ..artifacts import KEY, read_sealed, write_sealed
 from ..errors import UserError
-from ..files import read_json, write_json
+from ..files import read_json
 
 PARTS = ("train", "val", "test")
 
@@ -66,20 +66,21 @@ def base_count(classes: int) -> int:
 
 
 def read_split(path: Path) -> Split:
-    """Read a split that `write_split` wrote."""
-    split = read_zhou(path)
-    check_labels(split, path)
-    return split
+    """Read a split, or a draw, that `write_split` wrote; UserError if it was edited since."""
+    return _split(read_sealed(path), path)
 
 
 def write_split(split: Split, path: Path, header: dict[str, Any], parts: Sequence[str] = PARTS) -> None:
     """Write a split in the published JSON format, with one key more: what it was made from."""
-    write_json(path, {**{part: getattr(split, part) for part in parts}, KEY: header})
+    write_sealed(path, {**{part: getattr(split, part) for part in parts}, KEY: header})
 
 
 def read_zhou(path: Path) -> Split:
     """Read the published JSON format; UserError if the file is something else."""
-    content = read_json(path)
+    return _split(read_json(path), path)
+
+
+def _split(content: Any, path: Path) -> Split:
     try:
         return Split(**{part: _ITEMS.validate_python(content.get(part, [])) for part in PARTS})
     except (AttributeError, ValidationError):
