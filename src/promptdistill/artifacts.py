@@ -103,7 +103,7 @@ def read_header(path: Path) -> dict[str, Any]:
         return header
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: make it first.") from None
-    except (KeyError, TypeError, ValueError, AttributeError, OSError, ValidationError):
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, ValidationError, RecursionError):
         raise UserError(
             f"{path} does not say what it was made from: it is damaged, was made by an earlier version, or "
             "is another file. Delete it and run again."
