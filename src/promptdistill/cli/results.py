@@ -2,18 +2,18 @@
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..artifacts import Sources
+from ..artifacts import Sources, read_header
 from ..config.entries import variants_of
 from ..config.schema import digest
 from ..errors import UserError
 from ..experiment import Experiment
-from ..graph import AblationTable, OfRun, Overview, Table, Tracking
+from ..graph import AblationTable, OfRun, Overview, Split, Table, Tracking
 from .options import config_options, main, step, with_experiment
 
 _WIDE = 1000  # columns where there is no terminal: no line of a file is broken
@@ -188,7 +188,20 @@ def _make(artifact: Table | AblationTable, request: Any, experiment: Experiment,
         rows,
         request,
         output=(experiment.results / artifact.path).with_suffix(""),
-        note=experiment.config.note or "",
+        note=" ".join(filter(None, [experiment.config.note, *_doubts(request.shown, experiment)])),
         config_hash=digest(experiment.config),
     )
     write_record(files, request, experiment, Sources(experiment.roots, **metrics, **own))
+
+
+def _doubts(datasets: Iterable[str], experiment: Experiment) -> list[str]:
+    """What the data sets' splits say is doubtful about them, a sentence each."""
+    from ..data.receipt import WARNINGS
+
+    splits = {dataset: experiment.results / Split(dataset).path for dataset in datasets}
+    return [
+        f"{dataset}: {warning}."
+        for dataset, path in splits.items()
+        if path.is_file()
+        for warning in read_header(path).get(WARNINGS, [])
+    ]

@@ -4,19 +4,30 @@ from pathlib import Path
 
 from ..artifacts import INPUTS, Roots
 from ..config.entries import DatasetConfig
+from ..errors import UserError
 from ..files import write_json
+from .findings import findings
 from .published import read_published, split_file
-from .splits import PARTS
+from .splits import PARTS, check_files
+
+WARNINGS = "warnings"  # what is doubtful about the data set; left out where nothing is
 
 
-def write_receipt(name: str, dataset: DatasetConfig, roots: Roots, output: Path) -> None:
+def write_receipt(
+    name: str, dataset: DatasetConfig, roots: Roots, output: Path, *, strict: bool = False
+) -> list[str]:
     """Write the data set's counts, next to those of the published split, and its split file's hash.
 
     A folder may hold a subset of the published data set, so a difference in counts is not an error; it
-    stands in the receipt.
+    stands in the receipt, as do the returned warnings.  UserError if the split is malformed, an image is
+    missing, or there is a warning and the user is `strict`.
     """
     folder = roots.data / dataset.folder
-    split = read_published(dataset, folder)
+    image_folder = folder / dataset.images
+    split = check_files(read_published(dataset, folder), image_folder)
+    warnings = findings(dataset, split, image_folder)
+    if warnings and strict:
+        raise UserError(f"Data set {name}: {'; '.join(warnings)}.  Mend it, or do without strict: true.")
     write_json(
         output,
         {
@@ -28,5 +39,12 @@ def write_receipt(name: str, dataset: DatasetConfig, roots: Roots, output: Path)
             "images": {part: len(getattr(split, part)) for part in PARTS},
             "published_images": dataset.sizes,
             INPUTS: {"published split": roots.record(split_file(dataset, folder)).model_dump()},
-        },
+        }
+        | said(warnings),
     )
+    return warnings
+
+
+def said(warnings: list[str]) -> dict[str, list[str]]:
+    """How warnings stand in a receipt, and in the header of a split."""
+    return {WARNINGS: warnings} if warnings else {}
