@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from .. import graph
-from ..artifacts import read_header
 from ..config.schema import Config
 from ..errors import UserError
 from ..experiment import Experiment
@@ -38,14 +37,14 @@ def data(artifact: graph.Receipt, experiment: Experiment) -> None:
 def split(artifact: graph.Split, experiment: Experiment) -> None:
     """Check the split of the data set KEY against its files, and write it."""
     from ..data.published import read_published
-    from ..data.receipt import WARNINGS, said
+    from ..data.receipt import read_about, said
     from ..data.splits import check_files, write_split
 
     entry, used = experiment.dataset(artifact.dataset), sources(artifact, experiment)
     whole = read_published(entry, Path(experiment.config.data_root, entry.folder))
     whole = check_files(whole, experiment.image_folder(artifact.dataset))
-    warnings = read_header(used["receipt"]).get(WARNINGS, [])
-    header = {"dataset": artifact.dataset, "inputs": as_json(used)} | said(warnings)
+    header = {"dataset": artifact.dataset, "inputs": as_json(used)}
+    header |= said(read_about(used["receipt"]).warnings)
     write_split(whole, experiment.results / artifact.path, header)
 
 

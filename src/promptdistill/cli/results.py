@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..artifacts import Sources, read_header
+from ..artifacts import Sources
 from ..config.entries import variants_of
 from ..config.schema import digest
 from ..errors import UserError
@@ -196,12 +196,12 @@ def _make(artifact: Table | AblationTable, request: Any, experiment: Experiment,
 
 def _doubts(datasets: Iterable[str], experiment: Experiment) -> list[str]:
     """What the data sets' splits say is doubtful about them, a sentence each."""
-    from ..data.receipt import WARNINGS
+    from ..data.receipt import read_about
 
     splits = {dataset: experiment.results / Split(dataset).path for dataset in datasets}
     return [
         f"{dataset}: {warning}."
         for dataset, path in splits.items()
         if path.is_file()
-        for warning in read_header(path).get(WARNINGS, [])
+        for warning in read_about(path).warnings
     ]

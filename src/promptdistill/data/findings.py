@@ -45,10 +45,11 @@ def _of_images(split: Split, image_folder: Path) -> list[str]:
     for paths in _of_one_content(list(uses), image_folder):
         same = [use for path in paths for use in uses[path]]
         name = " = ".join(dict.fromkeys(item.path for _, item in same[:_NAMED]))
-        parts = Counter(part for part, _ in same)
+        counts = Counter(part for part, _ in same)
+        parts = [part for part in PARTS if counts[part]]
         if len(parts) > 1:
             doubts.setdefault(f"in {' and in '.join(parts)}", []).append(name)
-        for part in (part for part, count in parts.items() if count > 1):
+        for part in (part for part in parts if counts[part] > 1):
             doubts.setdefault(f"more than once in {part}", []).append(name)
         if len({item.label for _, item in same}) > 1:
             doubts.setdefault("under several labels", []).append(name)

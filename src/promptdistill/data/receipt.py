@@ -2,15 +2,24 @@
 
 from pathlib import Path
 
-from ..artifacts import INPUTS, Roots
+from pydantic import BaseModel
+
+from ..artifacts import INPUTS, Roots, read_header
 from ..config.entries import DatasetConfig
 from ..errors import UserError
 from ..files import write_json
+from ..validation import validate
 from .findings import findings
 from .published import read_published, split_file
 from .splits import PARTS, check_files
 
-WARNINGS = "warnings"  # what is doubtful about the data set; left out where nothing is
+
+class About(BaseModel):
+    """What is read of a receipt, or of the header of a split; warnings say what is doubtful, if anything."""
+
+    dataset: str
+    folder: str = ""
+    warnings: list[str] = []
 
 
 def write_receipt(
@@ -45,6 +54,11 @@ def write_receipt(
     return warnings
 
 
+def read_about(path: Path) -> About:
+    """Read a receipt, or the header of a split; UserError if it is missing or damaged."""
+    return validate(About, read_header(path), str(path))
+
+
 def said(warnings: list[str]) -> dict[str, list[str]]:
     """How warnings stand in a receipt, and in the header of a split."""
-    return {WARNINGS: warnings} if warnings else {}
+    return {"warnings": warnings} if warnings else {}
