@@ -143,7 +143,8 @@ class Receipt(Artifact):
     """A data set was fetched, drawn or recognised."""
 
     stage, rule, pattern = "data", "data", "data/{dataset}.json"
-    code, depends = ("cli.data", "data.download", "data.receipt"), ("entry", "data_root")
+    code = ("cli.data", "data.download", "data.receipt")
+    depends = ("entry", "data_root", "strict")
     dataset: str
 
     def modules(self, experiment: Experiment) -> tuple[str, ...]:
@@ -551,6 +552,7 @@ _SETTINGS: dict[str, Callable[[Any, Experiment], Any]] = {
     },
     "entry": lambda own, experiment: experiment.dataset(own.dataset).model_dump(),
     "data_root": lambda _, experiment: experiment.config.data_root,
+    "strict": lambda _, experiment: experiment.config.strict,
     "template": lambda own, experiment: experiment.dataset(own.dataset).template,
     "student": lambda own, experiment: experiment.backbone(getattr(own, "method", None)).model_dump(),
     "teacher": lambda _, experiment: experiment.config.backbones.teacher.model_dump(),

@@ -10,6 +10,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from .errors import UserError
+from .files import read_text
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -52,11 +53,12 @@ def _read_entry(schema: type[Model], path: Path, changed: int) -> Model:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; UserError names the file if it is missing or malformed."""
+    text = read_text(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(text)
+    except RecursionError:
+        raise UserError(f"{path} is not valid YAML: it is nested too deeply.") from None
+    except Exception as error:  # besides YAMLError, what Python says to values such as "!!int x"
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a mapping of keys to values.")

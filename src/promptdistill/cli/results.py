@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..config.entries import variants_of
 from ..config.schema import digest
 from ..errors import UserError
 from ..experiment import Experiment
-from ..graph import AblationTable, OfRun, Overview, Table, Tracking
+from ..graph import AblationTable, OfRun, Overview, Split, Table, Tracking
 from ..integrity import require
 from .options import config_options, main, sources_named, step, with_experiment
 
@@ -185,7 +185,20 @@ def _make(artifact: Table | AblationTable, request: Any, experiment: Experiment,
         rows,
         request,
         output=(experiment.results / artifact.path).with_suffix(""),
-        note=experiment.config.note or "",
+        note=" ".join(filter(None, [experiment.config.note, *_doubts(request.shown, experiment)])),
         config_hash=digest(experiment.config),
     )
     write_record(files, request, experiment, used)
+
+
+def _doubts(datasets: Iterable[str], experiment: Experiment) -> list[str]:
+    """What the data sets' splits say is doubtful about them, a sentence each."""
+    from ..data.receipt import read_about
+
+    splits = {dataset: experiment.results / Split(dataset).path for dataset in datasets}
+    return [
+        f"{dataset}: {warning}."
+        for dataset, path in splits.items()
+        if path.is_file()
+        for warning in read_about(path).warnings
+    ]

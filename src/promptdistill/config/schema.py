@@ -117,6 +117,11 @@ class Config(Strict):
         [], description="methods whose variants `snakemake ablation` compares, in base_to_novel"
     )
     jobs: Jobs = Jobs()
+    strict: bool = Field(
+        False,
+        description="whether what is otherwise a warning about a data set is an error: one image in two "
+        "parts, twice or under two labels, classes without images or with one name",
+    )
     published: Folder | None = Field(
         None, description="folder of published numbers, TABLE.csv, to stand beside ours of the same backbone"
     )

@@ -184,7 +184,8 @@ def _looked_up(
     if "answers" in run.sources:
         lookup = _answers(run.sources["answers"], inputs, inputs.template)
         rows = Rows(inputs.split.train, lookup.folder).of(items)
-        classes = [inputs.split.labels.index(label) for label in session.classes]
+        position = {label: index for index, label in enumerate(inputs.split.labels)}
+        classes = [position[label] for label in session.classes]
         found["teacher"] = LookupSubset(lookup, rows, inputs.regions.count, classes)
     if "features" in run.sources:
         # The lookup is of the images of all sessions, in the draw's order.
