@@ -54,6 +54,10 @@ def needs(kind, runs=None):
     def inputs(wildcards):
         found = {}
         for artifact in artifacts(kind, wildcards, runs):
+            # Snakemake's notes may be lost, or be of a folder that was renamed; what results say of themselves
+            # is always there.
+            if integrity.outdated(artifact, EXPERIMENT):
+                workflow.dag.forcefiles.add(f"{RESULTS}/{artifact.path}")
             for name, made in artifact.inputs(EXPERIMENT).items():
                 found.setdefault(name, {}).update({f"{RESULTS}/{one.path}": None for one in made})
             for name, files in artifact.files(EXPERIMENT).items():

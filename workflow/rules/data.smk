@@ -1,5 +1,7 @@
 # Fetch or draw a data set, or recognise its folder.
 rule data:
+    input:
+        unpack(needs(graph.Receipt)),
     output:
         path(graph.Receipt),
     log:
