@@ -14,11 +14,12 @@ min_version("9.10")
 
 CONFIG_DIR = Path(os.path.relpath(workflow.basedir)) / "config"
 
-# An experiment's own file replaces the default one as a whole; --config is laid over either.
-if not workflow.config_settings.configfiles:
-    config = merged(read_yaml(CONFIG_DIR / "config.yaml"), config)
-
 try:
+    # An experiment's own file replaces the default one as a whole; --config is laid over either.
+    if not workflow.config_settings.configfiles:
+        config = merged(read_yaml(CONFIG_DIR / "config.yaml"), config)
+    for file in workflow.config_settings.configfiles:
+        read_yaml(Path(file))  # says what Snakemake does not, such as a key that stands twice
     EXPERIMENT = Experiment.checked(config, CONFIG_DIR)
     EXPERIMENT.refuse_old_results()
 except UserError as error:

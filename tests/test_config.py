@@ -81,7 +81,11 @@ def test_wrong_experiments(own, message):
 def test_missing_and_malformed_files(tmp_path):
     with pytest.raises(UserError, match=r"none\.yaml does not exist"):
         read_yaml(tmp_path / "none.yaml")
-    for content, message in (("a: [", "is not valid YAML"), ("- a", "must hold a mapping")):
+    for content, message in (
+        ("a: [", "is not valid YAML"),
+        ("a: 1\nb: {c: 1,\n  c: 2}", "is not valid YAML: c stands twice, in lines 2 and 3"),
+        ("- a", "must hold a mapping"),
+    ):
         (tmp_path / "bad.yaml").write_text(content)
         with pytest.raises(UserError, match=message):
             read_yaml(tmp_path / "bad.yaml")

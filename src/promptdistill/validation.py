@@ -51,11 +51,25 @@ def _read_entry(schema: type[Model], path: Path, changed: int) -> Model:
     return validate(schema, read_yaml(path), str(path))
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML would drop the first without a word."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node, lines = super().compose_mapping_node(anchor), {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                if key.value in lines:
+                    raise yaml.YAMLError(f"{key.value} stands twice, in lines {lines[key.value]} and {line}")
+                lines[key.value] = line
+        return node
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; UserError names the file if it is missing or malformed."""
     text = read_text(path)
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _Loader)
     except RecursionError:
         raise UserError(f"{path} is not valid YAML: it is nested too deeply.") from None
     except Exception as error:  # besides YAMLError, what Python says to values such as "!!int x"
