@@ -1,5 +1,6 @@
 # images -> splits -> regions -> lookup -> boosting -> adapting -> predictions -> metrics -> tables -> MLflow
 import os
+import sys
 from pathlib import Path
 
 from snakemake.utils import min_version
@@ -7,6 +8,7 @@ from snakemake.utils import min_version
 from promptdistill import graph, integrity, running
 from promptdistill.errors import UserError
 from promptdistill.experiment import Experiment
+from promptdistill.files import refuse_full_disk
 from promptdistill.protocols import PROTOCOLS, TABLES
 from promptdistill.validation import merged, read_yaml
 
@@ -74,8 +76,17 @@ rule all:
 onstart:
     try:
         running.claim(EXPERIMENT.results)
+        refuse_full_disk(EXPERIMENT.results)
     except UserError as error:
         raise WorkflowError(str(error))
+
+
+# On a full disk there is no log to say it in.
+onerror:
+    try:
+        refuse_full_disk(EXPERIMENT.results)
+    except UserError as error:
+        print(f"promptdistill: {error}", file=sys.stderr)
 
 
 # After a run by hand, DVC is told what it made; `dvc repro` does so itself.

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 import unicodedata
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from typing import Any
 from .errors import UserError
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+_LITTLE = 2**20  # bytes of a disk that is as good as full
 
 
 @contextmanager
@@ -30,8 +34,21 @@ def atomic(path: Path) -> Iterator[Path]:
         yield partial
         partial.chmod(0o644)
         partial.replace(path)
+    except Exception:  # libraries say in many ways that a disk is full
+        refuse_full_disk(path.parent)
+        raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def refuse_full_disk(folder: Path) -> None:
+    """UserError if there is no room left where a folder lies."""
+    free = shutil.disk_usage(folder).free
+    if free < _LITTLE:
+        raise UserError(
+            f"The disk of {folder} is full ({free / 1e6:.1f} MB are free): make room, or name another folder "
+            "in the configuration; `promptdistill plan` says what an experiment needs."
+        )
 
 
 def write_text(path: Path, text: str) -> None:
