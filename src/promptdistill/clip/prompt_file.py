@@ -14,7 +14,7 @@ from ..config.models import BackboneConfig, Precision, Regions
 from ..errors import UserError
 from ..files import atomic
 from ..validation import Strict
-from .backbone import Backbone
+from .backbone import Backbone, require_finite
 from .prompts import DeepPrompt
 
 
@@ -52,13 +52,14 @@ class Header(Strict):
 def save_prompt(path: Path, learned: list[dict[str, Tensor]], header: Header) -> None:
     """Write a finished prompt, as it was after each session, atomically.
 
-    The bytes depend on tensors and header alone.
+    The bytes depend on tensors and header alone.  Raises UserError if a number is not finite.
     """
     tensors = {
         f"{_prefix(session, len(learned))}{name}": tensor.detach().cpu().contiguous()
         for session, own in enumerate(learned)
         for name, tensor in own.items()
     }
+    require_finite(tensors, f"{header.method} has diverged: the tokens that it learned", "lower its rates")
     with atomic(path) as partial:
         save_file(tensors, partial, metadata={KEY: json.dumps(header.model_dump())})
 
@@ -75,17 +76,19 @@ def tensors_after(session: int, tensors: dict[str, Tensor], header: Header) -> d
 
 
 def load_prompt(path: Path) -> tuple[dict[str, Tensor], Header]:
-    """Read a finished prompt; UserError if the file is missing, damaged or something else."""
+    """Read a finished prompt; UserError if the file is missing, damaged or something else, or not finite."""
     try:
         with safe_open(path, framework="pt") as file:
             header = Header.model_validate_json((file.metadata() or {})[KEY])
-            return {name: file.get_tensor(name).clone() for name in file.keys()}, header  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: train this prompt first.") from None
     except (SafetensorError, KeyError, ValidationError):
         raise UserError(
             f"{path} is not a prompt of this version, or is damaged: delete it and train again."
         ) from None
+    require_finite(tensors, f"{path}: its tensors", "delete it and train again")
+    return tensors, header
 
 
 def require_student(header: Header, student: Backbone, path: Path) -> None:

@@ -220,6 +220,12 @@ def _encoded(
 
 def _frame(items: list[Item], subset: str, logits: Tensor) -> pd.DataFrame:
     probabilities = logits.float().softmax(dim=1).cpu()
+    if not probabilities.isfinite().all():
+        row = int((~probabilities.isfinite()).any(dim=1).nonzero()[0])
+        raise UserError(
+            f"The scores of {items[row].path} are not finite numbers, so there is no prediction: train the "
+            "prompt again with lower rates, or use other weights of the model."
+        )
     labels = torch.tensor([item.label for item in items])
     best, prediction = probabilities.max(dim=1)
     return pd.DataFrame(
