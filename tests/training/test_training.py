@@ -280,9 +280,7 @@ def test_boosting_lowers_the_distance_to_the_teacher(inputs, boosting):
 def test_a_last_step_that_diverges(method, rate, inputs, tmp_path):
     """Its own loss is finite; what it does shows in no other step.  Nothing is saved."""
     output = tmp_path / "x.safetensors"
-    with pytest.raises(
-        UserError, match=r"has diverged in epoch 1, step 1: .*, warmup_lr"
-    ):
+    with pytest.raises(UserError, match=r"has diverged in epoch 1, step 1: .*, warmup_lr"):
         adapt(inputs, output, method, epochs=1, batch_size=8, warmup_lr=rate)
     assert not output.exists()
 
