@@ -28,7 +28,7 @@ def state(random_student):
 @pytest.fixture(scope="module")
 def archive(random_student, tmp_path_factory):
     path = tmp_path_factory.mktemp("archive") / "small.pt"
-    save_archive(random_student.model, 32, path)
+    save_archive(random_student.model, (1, 3, 32, 32), path)
     return path
 
 
@@ -41,7 +41,7 @@ def activations(backbone):
 def test_an_archive_of_openai(model, tmp_path):
     """Features are those of the same weights in a plain file, with QuickGELU, whatever the model's name."""
     random = _untrained("ViT-B-32", quick_gelu=True)
-    save_archive(random, 224, tmp_path / "ViT-B-32.pt")
+    save_archive(random, (1, 3, 224, 224), tmp_path / "ViT-B-32.pt")
     torch.save(half(random), tmp_path / "plain.pt")
     loaded, plain = load(tmp_path / "ViT-B-32.pt", model), load(tmp_path / "plain.pt", "ViT-B-32-quickgelu")
     assert activations(loaded) == {"QuickGELU"}
@@ -55,7 +55,7 @@ def test_an_archive_of_openai(model, tmp_path):
 
 def test_an_archive_of_a_resnet(tmp_path):
     random = _untrained("RN50", quick_gelu=True)
-    save_archive(random, 224, tmp_path / "RN50.pt")
+    save_archive(random, (1, 3, 224, 224), tmp_path / "RN50.pt")
     loaded = load(tmp_path / "RN50.pt", "RN50").model.state_dict()
     assert all(torch.equal(loaded[name], own.float()) for name, own in half(random).items() if own.dim())
 

@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -29,7 +29,7 @@ class Header(Strict):
     method: str  # with its suffix "+caspl"
     hyperparameters: dict
     dataset: str
-    sessions: list[list[str]]
+    sessions: Annotated[list[list[str]], Field(min_length=1)]
     template: str
     unlabelled: bool  # training saw all images and class names, and no label
     protocol: str | None = None
@@ -83,7 +83,7 @@ def load_prompt(path: Path) -> tuple[dict[str, Tensor], Header]:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: train this prompt first.") from None
-    except (SafetensorError, KeyError, ValidationError):
+    except (SafetensorError, OSError, KeyError, ValidationError):
         raise UserError(
             f"{path} is not a prompt of this version, or is damaged: delete it and train again."
         ) from None
@@ -108,4 +108,16 @@ def load_frozen(path: Path, student: Backbone) -> DeepPrompt:
     def block(tower: str) -> list[Tensor]:
         return [tensors[f"{tower}.{layer}"] for layer in range(sum(n.startswith(tower) for n in tensors))]
 
-    return DeepPrompt(block("text"), block("vision")).to(student.device).requires_grad_(False)
+    try:
+        prompt = DeepPrompt(block("text"), block("vision"))
+    except (KeyError, RuntimeError):  # a layer is missing, or holds no floating-point numbers
+        raise UserError(f"{path} holds no tokens layer by layer: delete it and train again.") from None
+    for tower, own in (("text", prompt.text), ("vision", prompt.vision)):
+        width, layers = (
+            (getattr(student, f"{tower}_{size}") for size in ("width", "layers")) if own else (0, 0)
+        )
+        if len(own) > layers or any(tokens.dim() != 2 or tokens.shape[1] != width for tokens in own):
+            raise UserError(
+                f"{path} holds no tokens for the {tower} tower of {student.config.model}: train again."
+            )
+    return prompt.to(student.device).requires_grad_(False)

@@ -58,9 +58,9 @@ def read_weights(path: Path) -> Weights:
 
 def _read(path: Path) -> object:
     """What a file holds, by what it begins with."""
+    with path.open("rb") as stream:
+        head = stream.read(9)
     try:
-        with path.open("rb") as stream:
-            head = stream.read(9)
         if head[8:] == b"{":  # behind the length of a safetensors header
             return load_file(path)
         if head.startswith(b"PK") and (tensors := _tensors_of_archive(path)) is not None:
@@ -68,8 +68,6 @@ def _read(path: Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise UserError(f"{path} is not a whole safetensors file ({error}): get it again.") from None
-    except OSError:
-        raise  # the system's own words
     except Exception as error:  # what a damaged or foreign file makes torch raise is not documented
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UserError(

@@ -119,7 +119,13 @@ def _with_prompt(
     if restored.prompt is not None:
         if not tensors:
             raise UserError(f"{method} is learned, so it is tested with a prompt: name a run with shots.")
-        restored.prompt.load_state_dict(tensors)
+        try:
+            restored.prompt.load_state_dict(tensors)
+        except RuntimeError:
+            raise UserError(
+                f"{sources['prompt']} does not hold what {method} learns with its hyper-parameters: delete "
+                "it and train again."
+            ) from None
     return restored.eval().requires_grad_(False)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -27,8 +27,8 @@ _SEAL = "seal_sha256"
 class Shard(Strict):
     """One file: images `start` … `stop` - 1."""
 
-    file: str
-    start: int
+    file: str = Field(pattern=r"^shard-\d{5,}\.safetensors$")
+    start: int = Field(ge=0)
     stop: int
     sha256: str
 
@@ -47,8 +47,14 @@ def read_manifest(schema: type[AnyManifest], folder: Path, what: str) -> AnyMani
     """The manifest of a folder; UserError if it is missing, or is not one of this version."""
     path = folder / MANIFEST
     try:
-        return schema.model_validate(read_json(path))
-    except ValidationError:
+        manifest = schema.model_validate(read_json(path))
+        stops = [0, *(shard.stop for shard in manifest.shards)]
+        if any(
+            not stop == shard.start < shard.stop for stop, shard in zip(stops, manifest.shards, strict=False)
+        ):
+            raise ValueError("the shards do not follow one another")
+        return manifest
+    except ValueError:
         raise UserError(
             f"{path} is not a manifest of {what}, or is one of an earlier version: delete it and run again."
         ) from None
@@ -131,12 +137,18 @@ def verify(path: Path, expected: str) -> None:
         )
 
 
-def mapped(path: Path, name: str) -> Tensor:
-    """A tensor of a shard, memory-mapped: only what is used is read."""
+def mapped(path: Path, name: str, *leading: int) -> Tensor:
+    """A tensor of a shard, memory-mapped: only what is used is read.
+
+    UserError if its first dimensions are not `leading`, or the file cannot be read.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            return file.get_tensor(name)
-    except (FileNotFoundError, SafetensorError):
+            tensor = file.get_tensor(name)
+        if tensor.shape[: len(leading)] != leading or tensor.dim() == len(leading):
+            raise ValueError(f"{name} is {tuple(tensor.shape)}")
+        return tensor
+    except (OSError, SafetensorError, ValueError):
         raise UserError(
             f"{path} is missing or damaged: delete it and the manifest beside it, and run again."
         ) from None

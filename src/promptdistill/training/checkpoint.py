@@ -1,5 +1,6 @@
 """Checkpoints of a training: everything that the next step depends on, never pickled."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ def save_checkpoint(
         momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
         if momentum is not None:
             tensors[f"momentum.{name}"] = momentum
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"fingerprint": fingerprint, "progress": json.dumps(progress)}
     with atomic(path) as partial:
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, partial, metadata)
+        save_file(tensors, partial, metadata | {"sha256": _sha256(metadata, tensors)})
 
 
 def load_checkpoint(
@@ -39,13 +41,24 @@ def load_checkpoint(
             if metadata.get("fingerprint") != fingerprint:
                 return None
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except (FileNotFoundError, SafetensorError):
+    except (OSError, SafetensorError):
+        return None
+    if metadata.pop("sha256", None) != _sha256(metadata, tensors):
         return None
     method.load_state_dict(_under("method.", tensors))
     parameters = dict(method.named_parameters())
     for name, momentum in _under("momentum.", tensors).items():
         optimizer.state[parameters[name]]["momentum_buffer"] = momentum.to(parameters[name].device)
     return json.loads(metadata["progress"])
+
+
+def _sha256(metadata: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of all that a checkpoint holds."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

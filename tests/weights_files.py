@@ -29,10 +29,10 @@ def half(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: own.half() if own.dim() > 1 else own for name, own in model.state_dict().items()}
 
 
-def save_archive(model: nn.Module, size: int, path: Path) -> None:
-    """Save a traced model as OpenAI's archives are, with matrices in half precision."""
+def save_archive(model: nn.Module, shape: tuple[int, ...], path: Path) -> None:
+    """Save a model, traced on pixels of a shape, as OpenAI's archives are: matrices in half precision."""
     with torch.no_grad():
-        whole, pixels = _Archived(deepcopy(model)).eval(), torch.zeros(1, 3, size, size)
+        whole, pixels = _Archived(deepcopy(model)).eval(), torch.zeros(shape)
         traced = torch.jit.trace(whole, pixels, check_trace=False)
     for parameter in traced.parameters():
         if parameter.dim() > 1:
