@@ -5,6 +5,7 @@ and containers alone, and the code of an archive is left out.
 """
 
 import io
+import pickletools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,10 @@ _SIZES = {"input_resolution", "context_length", "vocab_size"}
 
 # Of an archive: what a state dict consists of, too, beside data/0, data/1, …
 _READ = ("data.pkl", "byteorder", "version", ".data/version")
+
+
+_PICKLES = 5  # of torch's old form: a number, a version, the system, the objects, the names of their data
+_LONGEST_NAME = 1000
 
 
 class Weights(NamedTuple):
@@ -65,6 +70,8 @@ def _read(path: Path) -> object:
             return load_file(path)
         if head.startswith(b"PK") and (tensors := _tensors_of_archive(path)) is not None:
             return tensors
+        if not head.startswith(b"PK"):
+            _require_short_names(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise UserError(f"{path} is not a whole safetensors file ({error}): get it again.") from None
@@ -74,6 +81,15 @@ def _read(path: Path) -> object:
             f"{path} is damaged, or is not a file of weights ({reason}): get it again, or save the model's "
             "state dict as safetensors."
         ) from None
+
+
+def _require_short_names(path: Path) -> None:
+    """ValueError for a file of torch's old form with a name so long that torch's own message takes minutes."""
+    with path.open("rb") as stream:
+        for _ in range(_PICKLES):
+            for _, argument, _ in pickletools.genops(stream):  # which makes no object
+                if isinstance(argument, str) and len(argument) > _LONGEST_NAME:
+                    raise ValueError("a name in it is too long")
 
 
 class _Part:

@@ -46,8 +46,9 @@ AnyManifest = TypeVar("AnyManifest", bound=Manifest)
 def read_manifest(schema: type[AnyManifest], folder: Path, what: str) -> AnyManifest:
     """The manifest of a folder; UserError if it is missing, or is not one of this version."""
     path = folder / MANIFEST
+    content = read_json(path)
     try:
-        manifest = schema.model_validate(read_json(path))
+        manifest = schema.model_validate(content)
         stops = [0, *(shard.stop for shard in manifest.shards)]
         if any(
             not stop == shard.start < shard.stop for stop, shard in zip(stops, manifest.shards, strict=False)
