@@ -84,7 +84,7 @@ def _read(path: Path) -> object:
 
 
 def _require_short_names(path: Path) -> None:
-    """ValueError for a file of torch's old form with a name so long that torch's own message takes minutes."""
+    """ValueError for a file of torch's old form with a name so long that torch's message takes minutes."""
     with path.open("rb") as stream:
         for _ in range(_PICKLES):
             for _, argument, _ in pickletools.genops(stream):  # which makes no object
