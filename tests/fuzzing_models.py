@@ -70,7 +70,7 @@ def _prompt(folder: Path, **own: Any) -> Path:
 
 
 def _tested(path: Path) -> None:
-    tested = EvaluationInputs(student=_student(), dataset="other", template=TEMPLATE, protocol="few_shot")
+    tested = EvaluationInputs(student=_student(), dataset="other", template=TEMPLATE)
     roots = Roots(results=path.parent, data=path.parent / "data", config=path.parent / "config")
     restore_method(tested, "ivlp", {}, Sources(roots, prompt=path))
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from weights_files import half, save_archive
 
 from promptdistill.clip.backbone import _untrained, load_backbone, weights_sha256
 from promptdistill.config.models import BackboneConfig
 from promptdistill.errors import UserError
+from weights_files import half, save_archive
 
 
 def load(path, model="miniature-student"):

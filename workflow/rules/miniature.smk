@@ -19,7 +19,7 @@ rule miniature_pretrain:
     message:
         "pretraining the miniature {wildcards.model}"
     shell:
-        "promptdistill miniature pretrain {wildcards.model} --output {params.folder} 2> {log}"
+        "promptdistill miniature pretrain {wildcards.model} --output {params.folder} 2> {log:q}"
 
 
 # Some pictures of every miniature data set.
@@ -37,4 +37,4 @@ rule miniature_contact_sheet:
     message:
         "drawing the contact sheet"
     shell:
-        "promptdistill miniature contact-sheet --output {output} 2> {log}"
+        "promptdistill miniature contact-sheet --output {output} 2> {log:q}"

@@ -66,7 +66,7 @@ def _read(path: Path) -> object:
     with path.open("rb") as stream:
         head = stream.read(9)
     try:
-        if head[8:] == b"{":  # behind the length of a safetensors header
+        if path.suffix == ".safetensors" or head[8:] == b"{":  # behind the length of a header
             return load_file(path)
         if head.startswith(b"PK") and (tensors := _tensors_of_archive(path)) is not None:
             return tensors

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from ..errors import UserError
-from ..files import read_json
 from .request import AVERAGE, Request
 
 KEYS = (
@@ -19,18 +18,6 @@ TRANSDUCTIVE = ("class names", "images and class names")  # the stronger one las
 COLUMNS = (
     "dataset method title shots metric mean std seeds partial transductive published difference outside"
 ).split()
-
-
-def read_runs(path: Path, protocol: str, method: str) -> list[dict[str, Any]]:
-    """The rows of a file of metrics, one a run; UserError if it is missing or is not of this method."""
-    content = read_json(path)
-    made_for = isinstance(content, dict) and (content.get("protocol"), content.get("method"))
-    if made_for != (protocol, method) or not isinstance(content.get("runs"), list):
-        raise UserError(
-            f"{path} does not hold the metrics of {method} in {protocol}: delete it and make the "
-            "metrics again."
-        )
-    return content["runs"]
 
 
 def select(metrics: list[dict[str, Any]], request: Request) -> pd.DataFrame:

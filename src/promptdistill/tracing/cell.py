@@ -88,7 +88,7 @@ def trace_run(key: RunKey, experiment: Experiment) -> Trace:
         raise UserError(
             f"{path} has no run {key}: run the workflow first, or name the configuration that has it."
         )
-    files = Files(experiment.roots)
+    files = Files(experiment)
     return _trace(None, {key: row}, files.at("metrics", path), files, experiment)
 
 
@@ -105,7 +105,7 @@ def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config
             f"No file of metrics that {table} was made from is here, such as {paths[0]}: paths count from "
             "the folder that the workflow ran in, so trace in that folder."
         )
-    files = Files(experiment.roots)
+    files = Files(experiment)
     own = [
         files.at("table", table.with_name(file.path), file.sha256)
         for file in record.files

@@ -1,6 +1,5 @@
 """Checkpoints of a training: everything that the next step depends on, never pickled."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ..artifacts import is_whole, sealed
+from ..clip.prompt_file import tensor_bytes
 from ..files import atomic
 from ..methods.base import Method
 
@@ -25,7 +26,7 @@ def save_checkpoint(
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"fingerprint": fingerprint, "progress": json.dumps(progress)}
     with atomic(path) as partial:
-        save_file(tensors, partial, metadata | {"sha256": _sha256(metadata, tensors)})
+        save_file(tensors, partial, sealed(metadata, tensor_bytes(tensors)))
 
 
 def load_checkpoint(
@@ -41,24 +42,15 @@ def load_checkpoint(
             if metadata.get("fingerprint") != fingerprint:
                 return None
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError):
-        return None
-    if metadata.pop("sha256", None) != _sha256(metadata, tensors):
+        if not is_whole(metadata, tensor_bytes(tensors)):
+            return None
+    except (OSError, SafetensorError, TypeError):  # TypeError: of numbers that numpy does not know
         return None
     method.load_state_dict(_under("method.", tensors))
     parameters = dict(method.named_parameters())
     for name, momentum in _under("momentum.", tensors).items():
         optimizer.state[parameters[name]]["momentum_buffer"] = momentum.to(parameters[name].device)
     return json.loads(metadata["progress"])
-
-
-def _sha256(metadata: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:
-    """SHA-256 of all that a checkpoint holds."""
-    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
