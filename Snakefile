@@ -64,12 +64,6 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/miniature.smk"
 
 
-# Snakemake's notes may be lost, or be of a folder that was renamed since; what the results say of themselves is
-# always there.
-if workflow.is_main_process:
-    workflow.dag_settings.forcerun = {*workflow.dag_settings.forcerun, *integrity.outdated(EXPERIMENT)}
-
-
 rule all:
     default_target: True
     input:

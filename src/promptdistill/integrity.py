@@ -5,8 +5,10 @@ from pathlib import Path
 from .artifacts import INPUTS, MADE, Input, Made, read_header
 from .errors import UserError
 from .experiment import Experiment
-from .files import sha256
-from .graph import Artifact, everything, targets
+from .files import sha256, write_text
+from .graph import Artifact, Receipt
+
+_SEEN = Path(".snakemake/images")  # until when the images of a data set are known to be those of its receipt
 
 
 def require(artifact: Artifact, experiment: Experiment) -> None:
@@ -39,16 +41,11 @@ def made_otherwise(made: Made | None, artifact: Artifact, experiment: Experiment
     return None
 
 
-def outdated(experiment: Experiment) -> list[str]:
-    """The paths of all results that are there, and have to be made again for this configuration."""
-    if not experiment.results.is_dir():
-        return []
-    wanted = everything(targets(experiment), experiment)
-    return [f"{experiment.results}/{one.path}" for one in wanted if _outdated(one, experiment)]
+def outdated(artifact: Artifact, experiment: Experiment) -> bool:
+    """Whether an artifact is there, and has to be made again for this configuration.
 
-
-def _outdated(artifact: Artifact, experiment: Experiment) -> bool:
-    """What an artifact was made from counts where it is the user's own; the rest follows from that."""
+    What it was made from counts where it is the user's own; the rest follows from that.
+    """
     path = artifact.header_path and experiment.results / artifact.header_path
     if path is None or not path.is_file():
         return False
@@ -56,10 +53,28 @@ def _outdated(artifact: Artifact, experiment: Experiment) -> bool:
         header = read_header(path)
     except UserError:
         return True
+    if isinstance(artifact, Receipt) and _images_changed(path, artifact.dataset, experiment):
+        return True
     own = [used for used in header[INPUTS].values() if used.root != "results"]
     if any(_changed(experiment.roots.locate(used), used) for used in own):
         return True
     return made_otherwise(header[MADE], artifact, experiment) is not None
+
+
+def _images_changed(receipt: Path, dataset: str, experiment: Experiment) -> bool:
+    """Whether images changed since their receipt; their content is read where one is newer, once."""
+    from .data import receipt as receipts  # noqa: PLC0415 - reading images takes torch
+
+    changed = receipts.last_change(experiment.image_folder(dataset))
+    if changed is None or changed < receipt.stat().st_mtime_ns:
+        return False
+    known, seen = _SEEN / dataset, f"{sha256(receipt)} {changed}"
+    if known.is_file() and known.read_text() == seen:
+        return False
+    if not receipts.images_are(receipt, experiment.dataset(dataset), Path(experiment.config.data_root)):
+        return True
+    write_text(known, seen)
+    return False
 
 
 def _changed(source: Path, used: Input) -> bool:

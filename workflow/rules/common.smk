@@ -3,6 +3,8 @@
 import json
 import shlex
 
+from snakemake.settings.types import DeploymentMethod
+
 from promptdistill.artifacts import history_path
 from promptdistill.code import fingerprint
 from promptdistill.config.schema import digest
@@ -14,7 +16,10 @@ from promptdistill.tracking.store import store_of
 CONFIG = EXPERIMENT.config
 RESULTS = CONFIG.results  # in patterns of rules: it holds no braces
 GPUS = 0 if CONFIG.device == "cpu" else 1
-COMPUTE_ENV = "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
+# Named only where they are asked for: Snakemake evaluates them for every job.
+CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+CPU_ENV = "../../envs/cpu.yaml" if CONDA else None
+COMPUTE_ENV = "../../envs/cuda.yaml" if CONDA and GPUS else CPU_ENV
 STUDENT, TEACHER = CONFIG.backbones.student, CONFIG.backbones.teacher
 
 # The resolved configuration, --config included: every command reads it.  A file of its own for each content,
@@ -54,6 +59,10 @@ def needs(kind, runs=None):
     def inputs(wildcards):
         found = {}
         for artifact in artifacts(kind, wildcards, runs):
+            # Snakemake's notes may be lost, or be of a folder that was renamed; what results say of themselves
+            # is always there.
+            if integrity.outdated(artifact, EXPERIMENT):
+                workflow.dag.forcefiles.add(f"{RESULTS}/{artifact.path}")
             for name, made in artifact.inputs(EXPERIMENT).items():
                 found.setdefault(name, {}).update({f"{RESULTS}/{one.path}": None for one in made})
             for name, files in artifact.files(EXPERIMENT).items():

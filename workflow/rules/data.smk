@@ -1,5 +1,7 @@
 # Fetch or draw a data set, or recognise its folder.
 rule data:
+    input:
+        unpack(needs(graph.Receipt)),
     output:
         path(graph.Receipt),
     log:
@@ -7,7 +9,7 @@ rule data:
     benchmark:
         f"{RESULTS}/benchmarks/data/{{dataset}}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        CPU_ENV
     params:
         **job(graph.Receipt),
     message:
@@ -27,7 +29,7 @@ rule split:
     benchmark:
         f"{RESULTS}/benchmarks/splits/{{dataset}}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        CPU_ENV
     params:
         **job(graph.Split),
     message:
@@ -47,7 +49,7 @@ rule draw:
     benchmark:
         f"{RESULTS}/benchmarks/splits/{{dataset}}/{{shots}}/{{seed}}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        CPU_ENV
     params:
         **job(graph.Draw),
     message:

@@ -12,7 +12,7 @@ rule regions:
     benchmark:
         f"{RESULTS}/benchmarks/regions/{{dataset}}/{{region_set}}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        CPU_ENV
     threads: max(1, CONFIG.jobs.loader_workers)
     resources:
         mem_mb=8000,
@@ -94,7 +94,7 @@ for group in EXPERIMENT.job_groups:
             COMPUTE_ENV
         threads: CONFIG.jobs.threads
         resources:
-            **model(STUDENT, hours=2, turn=1),
+            **model(STUDENT, hours=2 * len(group.runs), turn=1),
         params:
             **job(graph.DrawFeatures, group.runs),
         message:

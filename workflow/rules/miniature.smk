@@ -9,7 +9,7 @@ rule miniature_pretrain:
     benchmark:
         f"{RESULTS}/benchmarks/miniature/{{model}}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        CPU_ENV
     threads: 2
     resources:
         mem_mb=6000,
@@ -31,7 +31,7 @@ rule miniature_contact_sheet:
     benchmark:
         f"{RESULTS}/benchmarks/miniature/contact_sheet.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        CPU_ENV
     params:
         depends=fingerprint("miniature.datasets"),
     message:

@@ -21,7 +21,7 @@ rule table:
     benchmark:
         f"{RESULTS}/benchmarks/tables/{{table}}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        CPU_ENV
     params:
         **job(graph.Table),
     message:
@@ -52,7 +52,7 @@ rule ablation_table:
     benchmark:
         f"{RESULTS}/benchmarks/tables/ablation_{{method}}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        CPU_ENV
     params:
         **job(graph.AblationTable),
     message:
@@ -78,7 +78,7 @@ rule overview:
     benchmark:
         f"{RESULTS}/benchmarks/tables/overview.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        CPU_ENV
     params:
         **job(graph.Overview),
     message:
@@ -99,7 +99,7 @@ rule track:
     benchmark:
         f"{RESULTS}/benchmarks/tracking.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        CPU_ENV
     params:
         **job(graph.Tracking),
         # Another server or experiment is to be filled, too.

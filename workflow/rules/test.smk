@@ -25,7 +25,7 @@ for name, constraints, runs in TESTS:
             COMPUTE_ENV
         threads: CONFIG.jobs.threads
         resources:
-            **model(STUDENT, hours=1, turn=1),
+            **model(STUDENT, hours=len(runs), turn=1),
         params:
             **job(graph.Predictions, runs),
         message:
@@ -45,7 +45,7 @@ rule metrics:
     benchmark:
         f"{RESULTS}/benchmarks/metrics/{{protocol}}/{{method}}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        CPU_ENV
     params:
         **job(graph.Metrics),
     message:

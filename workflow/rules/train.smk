@@ -71,7 +71,7 @@ for group in EXPERIMENT.job_groups:
             COMPUTE_ENV
         threads: CONFIG.jobs.threads
         resources:
-            **model(STUDENT, hours=6, turn=1),
+            **model(STUDENT, hours=6 * len(group.runs), turn=1),
         params:
             **job(graph.Prompt, group.runs),
         message:

@@ -1,5 +1,6 @@
 """The receipt of a data set: what was found in its folder."""
 
+from itertools import islice
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -13,13 +14,19 @@ from .images import content_sha256
 from .published import read_published, split_files
 from .splits import PARTS, check_files
 
+_MOST_FILES = 200_000  # whose times are looked at whenever the workflow starts
+
 
 class About(BaseModel):
-    """What is read of a receipt, or of the header of a split; warnings say what is doubtful, if anything."""
+    """What is read of a receipt, or of the header of a split; warnings say what is doubtful, if anything.
+
+    `content_sha256` is of all images, in the split's order.
+    """
 
     dataset: str
     folder: str = ""
     warnings: list[str] = []
+    content_sha256: str = ""
 
 
 def write_receipt(
@@ -59,6 +66,23 @@ def write_receipt(
 def read_about(path: Path) -> About:
     """Read a receipt, or the header of a split; UserError if it is missing or damaged."""
     return validate(About, read_header(path), str(path))
+
+
+def images_are(receipt: Path, dataset: DatasetConfig, data_root: Path) -> bool:
+    """Whether the images of a data set are still those of its receipt, by their content."""
+    folder = data_root / dataset.folder
+    split = read_published(dataset, folder)
+    return content_sha256(split.items, folder / dataset.images) == read_about(receipt).content_sha256
+
+
+def last_change(image_folder: Path) -> int | None:
+    """When an image was last added, changed or taken away, in ns; None for a large folder, or none."""
+    if not image_folder.is_dir():
+        return None
+    below = list(islice(image_folder.rglob("*"), _MOST_FILES + 1))
+    return (
+        None if len(below) > _MOST_FILES else max(path.stat().st_ctime_ns for path in [image_folder, *below])
+    )
 
 
 def said(warnings: list[str]) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from .. import graph
 from ..artifacts import INPUTS
+from ..data.receipt import images_are
 from ..errors import UserError
 from ..evaluation.metrics import metrics_of
 from ..experiment import Experiment
@@ -66,7 +67,7 @@ def verify(experiment: Experiment, run: RunKey | None = None) -> Verified:
     otherwise = {f"{file.path} {file.otherwise}": None for file in found if file.otherwise}
     rows = [row for row in rows if row[2].is_recorded]
     wrong = [line for row in rows for line in _differences(*row, experiment)]
-    faults = [*_faults(damaged, unfit), *otherwise, *wrong]
+    faults = [*_faults(damaged, unfit), *otherwise, *_images(made, experiment), *wrong]
     return Verified(files=len({file.path for file in found}), runs=len(rows), faults=faults)
 
 
@@ -121,6 +122,20 @@ def _made(experiment: Experiment, run: RunKey | None) -> dict[Path, graph.Artifa
         if artifact.header_path and (path := experiment.results / artifact.header_path).is_file():
             made[path] = artifact
     return made
+
+
+def _images(made: dict[Path, graph.Artifact], experiment: Experiment) -> Iterator[str]:
+    """A line for each data set whose images are others than those of its receipt."""
+    for path, artifact in made.items():
+        folder = isinstance(artifact, graph.Receipt) and experiment.image_folder(artifact.dataset)
+        if folder and folder.is_dir():  # results may have been pulled without pictures
+            try:
+                same = images_are(path, experiment.dataset(artifact.dataset), experiment.roots.data)
+                fault = None if same else f"{folder}: images were replaced since {path} was made"
+            except UserError as error:
+                fault = str(error)
+            if fault:
+                yield fault
 
 
 def _rows(
