@@ -339,7 +339,7 @@ def test_vision_prompts_for_a_text_only_model(split):
         regions={"max_gb": 0},
         overrides={"ivlp": {"epochs": 1}},
     )
-    said = sentence("adapt", "base_to_novel/own/ivlp/2/1")
+    said = sentence("adapt", "base_to_novel/own/ivlp/2/1")  # as every command: the configuration is checked
     assert "takes no prompt tokens: use a text-only method such as coop, or a model with a ViT" in said
 
 
@@ -368,7 +368,8 @@ def test_weights_that_are_no_weights(split):
     Path("weights.safetensors").write_text("garbage")
     student = {"model": "ViT-B-32", "pretrained": "weights.safetensors"}
     write_config(backbones=CONFIG["backbones"] | {"student": student})
-    assert "of ViT-B-32 could not be loaded" in sentence("test-features", "own/plain")
+    said = sentence("test-features", "own/plain")
+    assert "weights.safetensors is not a whole safetensors file" in said
 
 
 def test_an_output_that_cannot_be_written():

@@ -344,12 +344,12 @@ def test_regions_follow_the_epochs():
         (20, {}, 20),
         (None, {"coop": {"epochs": "7"}}, 7),
     ):
-        own = Experiment.checked({**DEFAULT, "regions": {"count": count}, "overrides": overrides}, CONFIG_DIR)
+        changed = {**DEFAULT, "regions": {"count": count}, "overrides": DEFAULT["overrides"] | overrides}
+        own = Experiment.checked(changed, CONFIG_DIR)
         assert own.regions("coop", "mini_shapes", "base_to_novel").count == expected
     for wrong in ("many", 0, None):
-        own = Experiment.checked({**DEFAULT, "overrides": {"coop": {"epochs": wrong}}}, CONFIG_DIR)
-        with pytest.raises(UserError, match=r"coop: epochs is .*, but must be a whole number of at least 1"):
-            own.regions("coop", "mini_shapes", "base_to_novel")
+        with pytest.raises(UserError, match=r"hyper-parameters of coop: epochs: Input should be"):
+            Experiment.checked({**DEFAULT, "overrides": {"coop": {"epochs": wrong}}}, CONFIG_DIR)
 
 
 keys = st.sampled_from("abc")

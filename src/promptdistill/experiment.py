@@ -16,7 +16,9 @@ from .config.entries import DatasetConfig, MethodEntry, load_dataset, load_metho
 from .config.models import BackboneConfig, Regions
 from .config.schema import Config
 from .errors import UserError
+from .hyperparameters import Tokens, require_fit, require_valid
 from .miniature import MODELS
+from .planning.architecture import read_architecture
 from .protocols import PROTOCOLS, protocol_named, protocol_of
 from .protocols.base import ProtocolSettings
 from .run import family, split_method, split_variant
@@ -202,13 +204,13 @@ class Experiment:
         targets = [
             dataset
             for table in self.tables_of(protocol)
-            if method in self._rows(table)
+            if method in self.rows(table)
             for dataset in self.tested(table)
         ]
         source = self.source(protocol)
         return [source, *targets] if source and self.method(method).learns_from != "teacher" else targets
 
-    def _rows(self, table: str) -> list[str]:
+    def rows(self, table: str) -> list[str]:
         """The methods that a table shows, or an ablation, which shares the metrics of base_to_novel."""
         compared = self.ablations if table == "base_to_novel" else {}
         variants = (name for method, own in compared.items() for name in (method, *own))
@@ -236,6 +238,13 @@ class Experiment:
             own |= entry.variants[variant].hyperparameters
             own |= self._overrides(method, own, protocol)
         return own
+
+    def tokens(self, method: str, dataset: str, protocol: str) -> tuple[Tokens, Tokens]:
+        """The tokens of a method, and of the boosting prompt that it is cascaded on."""
+        own = Tokens.of(self.method(method), self.hyperparameters(method, dataset, protocol))
+        if not split_method(method)[1]:
+            return own, Tokens(0, 0, 0)
+        return own, self.tokens("boosting", dataset, PROTOCOLS[protocol].boosting)[0]
 
     def _overrides(self, method: str, known: dict[str, Any], protocol: str) -> dict[str, Any]:
         """What the experiment, and then its protocol, sets again of a method's `known` hyper-parameters."""
@@ -331,19 +340,42 @@ def _check(experiment: Experiment) -> None:
     datasets = list(dict.fromkeys([*config.datasets, *tested, *sources]))
     for dataset in [*datasets, *config.lookup.parts_of]:
         experiment.dataset(dataset)
+    config.backbones.student.require_file()
+    config.backbones.teacher.require_file()
     _check_methods(experiment, config.methods, experiment.tables)
-    for protocol, settings in experiment.protocols.items():
-        named = [*config.methods, *(settings.methods or []), *config.overrides, *settings.overrides]
-        for method in dict.fromkeys(named):
-            for dataset in config.datasets:
-                experiment.hyperparameters(method, dataset, protocol)
-        _check_tables(experiment, protocol)
-        _check_boosting(protocol, settings)
     for method in config.ablation:
         if split_variant(method)[1]:
             raise UserError(f"ablation: {method} is a variant: name the method itself, {family(method)}.")
         if not variants_of(method, experiment.config_dir):
             raise UserError(f"ablation: {method} has no variants: list some in its entry, or drop it.")
+    for protocol, settings in experiment.protocols.items():
+        named = [*config.methods, *(settings.methods or []), *config.overrides, *settings.overrides]
+        for method in dict.fromkeys(named):
+            for dataset in config.datasets:
+                require_valid(method, experiment.hyperparameters(method, dataset, protocol))
+        _check_tables(experiment, protocol)
+        _check_tokens(experiment, protocol)
+        _check_boosting(protocol, settings)
+
+
+def _check_tokens(experiment: Experiment, protocol: str) -> None:
+    """UserError where a model has no place for the tokens of what is trained, boosting included."""
+    like = PROTOCOLS[protocol].boosting
+    trained = set()
+    for method in dict.fromkeys(
+        row for table in experiment.tables_of(protocol) for row in experiment.rows(table)
+    ):
+        for dataset in experiment.evaluated(protocol, method):
+            own = experiment.trained_on(protocol, dataset, method)
+            trained.add((method, own, protocol))
+            if split_method(method)[1]:
+                trained.add(("boosting", own, like))
+            if experiment.method(method).learns_from == "teacher":
+                trained.add((TEACHER, experiment.trained_on(protocol, dataset), protocol))
+    for method, dataset, settings in sorted(trained):
+        require_valid(method, experiment.hyperparameters(method, dataset, settings))
+        own, frozen = experiment.tokens(method, dataset, settings)
+        require_fit(method, own, frozen, read_architecture(experiment.backbone(method).model))
 
 
 def _check_boosting(protocol: str, settings: ProtocolSettings) -> None:

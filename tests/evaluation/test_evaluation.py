@@ -64,6 +64,16 @@ def frames(tiny, inputs):
     return predict.predict([[method] for method in both], subsets, images, batch_size=3, workers=0)
 
 
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+def test_scores_that_are_not_finite(number, inputs, tiny):
+    folder, split = tiny
+    method = restored(inputs, "zero_shot", None)[0]
+    method.classifier = lambda names: lambda image: torch.full((len(image), len(names)), number)
+    images = predict.ImageSource(folder=folder, items=split.test)
+    with pytest.raises(UserError, match=r"The scores of star_8.png are not finite numbers.*lower rates"):
+        predict.predict([[method]], subsets_of(split, "few_shot"), images, batch_size=3, workers=0)
+
+
 def test_predictions_equal_a_plain_loop(frames, tiny, student):
     """Image by image, each half against its own classes, with open_clip's own calls."""
     folder, split = tiny

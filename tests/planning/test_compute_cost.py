@@ -48,9 +48,9 @@ def test_a_step_of_fdbpl(student, answers, cascaded, own):
     values = ENTRY.hyperparameters | {"prompt_depth": 2, "threshold": 0.5} | own
     generator = torch.Generator().manual_seed(0)
     shape = {"n_ctx_text": 3, "n_ctx_vision": 2, "prompt_depth": 3}
-    cost = ComputeCost.of("fdbpl", ENTRY, values)
+    cost = ComputeCost.of(ENTRY, values)
     if cascaded:
-        cost = cost.behind(ComputeCost.of("boosting", load_method("boosting", CONFIG_DIR), shape))
+        cost = cost.behind(ComputeCost.of(load_method("boosting", CONFIG_DIR), shape))
     method = find_method("fdbpl")(
         MethodContext(
             backbone=student,
@@ -94,5 +94,5 @@ def test_a_step_of_a_method_with_what_its_entry_says(student, answers, name):
     method.loss(batch)  # what is encoded once is kept
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         method.loss(batch).backward()
-    planned = ComputeCost.of(name, entry, values).step(read_architecture("miniature-student"), 4, batch=4)
+    planned = ComputeCost.of(entry, values).step(read_architecture("miniature-student"), 4, batch=4)
     assert planned == pytest.approx(counter.get_total_flops(), rel=0.01)

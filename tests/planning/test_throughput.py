@@ -35,7 +35,7 @@ def test_the_operations_in_the_shipped_file_are_those_that_are_counted():
             values = dict(entry.hyperparameters)
             if "prompt_depth" in values:
                 values["prompt_depth"] = min(values["prompt_depth"], model.image.layers)
-            cost = ComputeCost.of(row["method"], entry, values)
+            cost = ComputeCost.of(entry, values)
             flops = cost.step(model, int(row["classes"]), int(row["batch"]))
         assert float(row["gflop"]) == pytest.approx(flops / 1e9, rel=1e-4)
 

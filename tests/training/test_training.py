@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import trainings
+from promptdistill.artifacts import KEY, sealed
 from promptdistill.clip import prompted as prompted_module
 from promptdistill.clip.backbone import weights_sha256
-from promptdistill.clip.prompt_file import load_frozen, load_prompt
+from promptdistill.clip.prompt_file import load_frozen, load_prompt, save_prompt, tensor_bytes
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.templates import template_features
 from promptdistill.config.entries import load_method
@@ -263,6 +264,69 @@ def test_boosting_lowers_the_distance_to_the_teacher(inputs, boosting):
         assert set(file.keys()) == {f"{tower}.{layer}" for tower in ("text", "vision") for layer in range(3)}
 
 
+@pytest.mark.parametrize("method", ["coop", "maple", "promptsrc", "ivlp"])
+@pytest.mark.parametrize("rate", [3e38, 1e30])
+def test_a_last_step_that_diverges(method, rate, inputs, tmp_path):
+    """Its own loss is finite; what it does shows in no other step.  Nothing is saved."""
+    output = tmp_path / "x.safetensors"
+    with pytest.raises(UserError, match=r"has diverged in epoch 1, step 1: .*, warmup_lr"):
+        adapt(inputs, output, method, epochs=1, batch_size=8, warmup_lr=rate)
+    assert not output.exists()
+
+
+def test_boosting_that_diverges(inputs, lookup, tmp_path):
+    with pytest.raises(UserError, match="Boosting has diverged in epoch 1"):
+        boost(inputs, lookup, {**DEEP, "epochs": 1, "warmup_lr": 3e38}, tmp_path / "x.safetensors")
+    assert list(tmp_path.glob("*.safetensors")) == []
+
+
+def test_training_goes_on_after_the_last_look(inputs, tmp_path):
+    """The look at the last step changes nothing of what is learned, nor of what is reported."""
+    adapt(inputs, tmp_path / "x.safetensors", "promptsrc")
+    looked = loop._loss_after
+    try:
+        loop._loss_after = lambda method, batch: torch.zeros(())
+        adapt(inputs, tmp_path / "y.safetensors", "promptsrc")
+    finally:
+        loop._loss_after = looked
+    for ending in (".safetensors", ".history.json"):
+        one, other = ((tmp_path / name).with_suffix(ending).read_bytes() for name in "xy")
+        assert one == other
+
+
+def test_prompts_that_are_not_finite(inputs, tmp_path):
+    """Neither saved nor loaded, whatever made them."""
+    path = tmp_path / "x.safetensors"
+    adapt(inputs, path)
+    tensors, header = load_prompt(path)
+    for value in (torch.nan, torch.inf):
+        tensors["text.0"][0, 0] = value
+        with pytest.raises(UserError, match=r"coop has diverged: .* not finite numbers: see text.0"):
+            save_prompt(tmp_path / "y.safetensors", [tensors], header)
+        about = sealed(header.model_dump(mode="json"), tensor_bytes(tensors))
+        save_file(tensors, path, {KEY: json.dumps(about)})
+        with pytest.raises(UserError, match=r"x.safetensors: its tensors are not finite numbers: see text.0"):
+            load_frozen(path, inputs.student)
+    assert not (tmp_path / "y.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"text.0": torch.zeros(2, 96), "text.2": torch.zeros(2, 96)},
+        {"text.0": torch.zeros(2, 95)},
+        {"text.0": torch.zeros(96)},
+        {"vision.0": torch.zeros(2, 96, dtype=torch.int32)},
+        {f"text.{layer}": torch.zeros(2, 96) for layer in range(4)},
+    ],
+)
+def test_frozen_prompts_that_fit_no_tower(own, inputs, boosting, tmp_path):
+    _, header = load_prompt(boosting)
+    save_prompt(tmp_path / "x.safetensors", [own], header)
+    with pytest.raises(UserError, match=r"x.safetensors holds no tokens"):
+        load_frozen(tmp_path / "x.safetensors", inputs.student)
+
+
 def test_what_is_refused(inputs, lookup, boosting, random_student, tmp_path):
     output = tmp_path / "x.safetensors"
     with pytest.raises(UserError, match=r"coop\+caspl needs a boosting prompt"):
@@ -276,7 +340,9 @@ def test_what_is_refused(inputs, lookup, boosting, random_student, tmp_path):
     with pytest.raises(UserError, match="the split's train list is empty for these classes"):
         empty = replace(inputs, split=Split(train=[], val=[], test=inputs.split.test))
         adapt(empty, output)
-    with pytest.raises(UserError, match="The loss is not a number: lower the learning rate"):
+    with pytest.raises(
+        UserError, match=r"CoOp has diverged in epoch 2, step 2: .*Lower lr \(1e\+30\), warmup_lr"
+    ):
         adapt(inputs, output, lr=1e30)
     with pytest.raises(UserError, match=r"The lookup .* was made with images_sha256"):
         other = replace(inputs, split=replace(inputs.split, train=inputs.split.train[::-1]))

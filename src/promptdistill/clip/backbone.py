@@ -4,7 +4,6 @@ import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
@@ -19,6 +18,11 @@ from ..miniature import MODELS
 from ..validation import did_you_mean
 from .attention import is_plain
 from .vision import takes_prompts
+from .weights import read_weights
+
+_log = logging.getLogger(__name__)
+
+_QUICK = "-quickgelu"  # ends the names of open_clip's models that compute with QuickGELU
 
 _SEED = 0  # of random weights, and of token rows that a miniature model's file leaves out
 
@@ -29,7 +33,7 @@ class Backbone:
 
     `preprocess` maps a PIL image to pixels (3, H, W) as the model's own open_clip configuration
     says for testing; `size` is (H, W); `mean` and `std` are per-channel; `weights_sha256` covers
-    every parameter; `precision` is that of the towers' arithmetic.
+    every parameter and the activations; `precision` is that of the towers' arithmetic.
     """
 
     config: BackboneConfig
@@ -107,8 +111,8 @@ def load_backbone(
 ) -> Backbone:
     """Load a model, freeze it and put it into evaluation mode.
 
-    Raises UserError for an unknown architecture, missing weights, or a text tower that is not
-    open_clip's causal one.
+    Raises UserError for an unknown architecture, weights that are missing, another model's or not finite, or
+    a text tower that is not open_clip's causal one.
     """
     open_clip = import_open_clip()
     open_clip.add_model_config(MODELS)
@@ -117,6 +121,7 @@ def load_backbone(
         raise UserError(f"open_clip knows no model {config.model!r}{hint if 'mean' in hint else ''}.")
     model = _create(config)
     _check_text_tower(config, model)
+    require_finite(model.state_dict(), f"The weights {config.pretrained} of {config.model}", "get them again")
     model = model.to(device).eval().requires_grad_(False)
     cfg = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
     size = cfg.size if isinstance(cfg.size, tuple | list) else (cfg.size, cfg.size)
@@ -141,8 +146,10 @@ def _create(config: BackboneConfig) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_SEED)
             return _untrained(config.model)
+    if config.file is not None:
+        return _load_file(config)
     tags = open_clip.list_pretrained_tags_by_model(config.model)
-    if config.pretrained not in tags and not Path(config.pretrained).is_file():
+    if config.pretrained not in tags:
         raise UserError(
             f"{config.model} has no weights {config.pretrained!r}: name a weights file, 'random', "
             f"or one of {', '.join(tags) or 'no published tag'}."
@@ -159,15 +166,58 @@ def _create(config: BackboneConfig) -> nn.Module:
         ) from None
 
 
-def _untrained(name: str) -> nn.Module:
-    """A model with initial weights, without open_clip's warning that they are just that."""
+def _untrained(name: str, quick_gelu: bool = False) -> nn.Module:
+    """A model with initial weights, without open_clip's warning that they are just that.
+
+    `quick_gelu` gives it that activation, whatever its configuration says.
+    """
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
     try:
-        return import_open_clip().create_model(name, load_weights=False)
+        return import_open_clip().create_model(name, load_weights=False, force_quick_gelu=quick_gelu)
     finally:
         root.setLevel(level)
+
+
+def _load_file(config: BackboneConfig) -> nn.Module:
+    """A model with the weights of a file, which are its own to the last tensor."""
+    config.require_file()
+    tensors, of_openai = read_weights(config.file)
+    model = _untrained(config.model, quick_gelu=of_openai)
+    own = model.state_dict()
+    if "logit_scale" in tensors and tensors["logit_scale"].shape == (1,):  # some save it as a list of one
+        tensors["logit_scale"] = tensors["logit_scale"][0]
+    for name in [*own, *tensors]:
+        there, wanted = (_kind(held[name]) if name in held else "missing" for held in (tensors, own))
+        if there != wanted:
+            raise UserError(
+                f"{config.file} does not hold the weights of {config.model}: {name} is {there} in the file "
+                f"and {wanted} in the model. Name the model that they belong to, or another file."
+            )
+    model.load_state_dict(tensors)
+    if not of_openai:
+        _say_activation(config)
+    return model
+
+
+def _kind(tensor: Tensor) -> str:
+    """What a tensor of a file and the model's have to agree in."""
+    numbers = "floating-point" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
+    return f"{numbers} {tuple(tensor.shape)}"
+
+
+def _say_activation(config: BackboneConfig) -> None:
+    """A line in the log where a file does not say whether it was trained with QuickGELU, and both exist."""
+    plain = config.model.removesuffix(_QUICK)
+    quick, models = plain + _QUICK, import_open_clip().list_models()
+    if plain in models and quick in models:
+        names = ("QuickGELU", "GELU", plain) if config.model == quick else ("GELU", "QuickGELU", quick)
+        _log.warning(
+            "%s does not say its activation: %s computes with %s; weights that were trained with %s, as "
+            "OpenAI's were with QuickGELU, need %s.",
+            *(config.file, config.model, *names),
+        )
 
 
 def _load_miniature(name: str) -> nn.Module:
@@ -199,9 +249,23 @@ def _check_text_tower(config: BackboneConfig, model: nn.Module) -> None:
         )
 
 
+def require_finite(tensors: dict[str, Tensor], what: str, advice: str) -> None:
+    """UserError if one of the tensors of something holds a number that is infinite or not a number."""
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{what} are not finite numbers: see {name}; {advice}.")
+
+
 def weights_sha256(model: nn.Module) -> str:
-    """SHA-256 over the names and bytes of all parameters and buffers, in the order of their names."""
+    """SHA-256 of what a model computes: its modules without weights, and all parameters and buffers by name.
+
+    Activations and heads are of the former: other models, such as one with QuickGELU, can have equal weights.
+    """
     digest = hashlib.sha256()
+    for name, module in model.named_modules():
+        heads = getattr(module, "num_heads", None)
+        if heads is not None or not (module.state_dict() or list(module.children())):
+            digest.update(f"{name} {heads or module}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

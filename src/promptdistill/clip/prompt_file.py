@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -14,7 +15,7 @@ from ..config.models import BackboneConfig, Precision, Regions
 from ..errors import UserError
 from ..files import atomic
 from ..validation import Strict
-from .backbone import Backbone
+from .backbone import Backbone, require_finite
 from .prompts import DeepPrompt
 
 
@@ -29,7 +30,7 @@ class Header(Strict):
     method: str  # with its suffix "+caspl"
     hyperparameters: dict
     dataset: str
-    sessions: list[list[str]]
+    sessions: Annotated[list[list[str]], Field(min_length=1)]
     template: str
     unlabelled: bool  # training saw all images and class names, and no label
     protocol: str | None = None
@@ -53,19 +54,21 @@ class Header(Strict):
 def save_prompt(path: Path, learned: list[dict[str, Tensor]], header: Header) -> None:
     """Write a finished prompt, as it was after each session, atomically.
 
-    The bytes depend on tensors and header alone.
+    The bytes depend on tensors and header alone.  Raises UserError if a number is not finite.
     """
     tensors = {
         f"{_prefix(session, len(learned))}{name}": tensor.detach().cpu().contiguous()
         for session, own in enumerate(learned)
         for name, tensor in own.items()
     }
-    about = sealed(header.model_dump(mode="json"), _content(tensors))
+    require_finite(tensors, f"{header.method} has diverged: the tokens that it learned", "lower its rates")
+    about = sealed(header.model_dump(mode="json"), tensor_bytes(tensors))
     with atomic(path) as partial:
         save_file(tensors, partial, metadata={KEY: json.dumps(about)})
 
 
-def _content(tensors: dict[str, Tensor]) -> Iterator[bytes]:
+def tensor_bytes(tensors: dict[str, Tensor]) -> Iterator[bytes]:
+    """What a seal covers of tensors by name."""
     for name in sorted(tensors):
         yield f"{name} {list(tensors[name].shape)} ".encode() + tensors[name].numpy().tobytes()
 
@@ -82,21 +85,23 @@ def tensors_after(session: int, tensors: dict[str, Tensor], header: Header) -> d
 
 
 def load_prompt(path: Path) -> tuple[dict[str, Tensor], Header]:
-    """Read a finished prompt; UserError if the file is missing, damaged or something else."""
+    """Read a finished prompt; UserError if the file is missing, damaged or something else, or not finite."""
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})[KEY])
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        if not is_whole(about, _content(tensors)):
+        if not is_whole(about, tensor_bytes(tensors)):
             raise ValueError("changed since it was sealed")
         del about[SEAL]
-        return tensors, Header.model_validate(about)
+        header = Header.model_validate(about)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: train this prompt first.") from None
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError):
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise UserError(
             f"{path} is not a prompt of this version, or is damaged: delete it and train again."
         ) from None
+    require_finite(tensors, f"{path}: its tensors", "delete it and train again")
+    return tensors, header
 
 
 def require_student(header: Header, student: Backbone, path: Path) -> None:
@@ -116,4 +121,16 @@ def load_frozen(path: Path, student: Backbone) -> DeepPrompt:
     def block(tower: str) -> list[Tensor]:
         return [tensors[f"{tower}.{layer}"] for layer in range(sum(n.startswith(tower) for n in tensors))]
 
-    return DeepPrompt(block("text"), block("vision")).to(student.device).requires_grad_(False)
+    try:
+        prompt = DeepPrompt(block("text"), block("vision"))
+    except (KeyError, RuntimeError):  # a layer is missing, or holds no floating-point numbers
+        raise UserError(f"{path} holds no tokens layer by layer: delete it and train again.") from None
+    for tower, own in (("text", prompt.text), ("vision", prompt.vision)):
+        width, layers = (
+            (getattr(student, f"{tower}_{size}") for size in ("width", "layers")) if own else (0, 0)
+        )
+        if len(own) > layers or any(tokens.dim() != 2 or tokens.shape[1] != width for tokens in own):
+            raise UserError(
+                f"{path} holds no tokens for the {tower} tower of {student.config.model}: train again."
+            )
+    return prompt.to(student.device).requires_grad_(False)

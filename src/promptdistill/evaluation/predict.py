@@ -99,7 +99,13 @@ def _with_prompt(
     if restored.prompt is not None:
         if not tensors:
             raise UserError(f"{method} is learned, so it is tested with a prompt: name a run with shots.")
-        restored.prompt.load_state_dict(tensors)
+        try:
+            restored.prompt.load_state_dict(tensors)
+        except RuntimeError:
+            raise UserError(
+                f"{sources['prompt']} does not hold what {method} learns with its hyper-parameters: delete "
+                "it and train again."
+            ) from None
     return restored.eval().requires_grad_(False)
 
 
@@ -200,6 +206,12 @@ def _encoded(
 
 def _frame(items: list[Item], subset: str, logits: Tensor) -> pd.DataFrame:
     probabilities = logits.float().softmax(dim=1).cpu()
+    if not probabilities.isfinite().all():
+        row = int((~probabilities.isfinite()).any(dim=1).nonzero()[0])
+        raise UserError(
+            f"The scores of {items[row].path} are not finite numbers, so there is no prediction: train the "
+            "prompt again with lower rates, or use other weights of the model."
+        )
     labels = torch.tensor([item.label for item in items])
     best, prediction = probabilities.max(dim=1)
     return pd.DataFrame(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ..artifacts import CLASSIFIER
@@ -40,7 +41,7 @@ class Classifier(Strict):
 
     template: str | None
     class_names: list[str]
-    logit_scale: float
+    logit_scale: float = Field(gt=0)
     sha256: str
 
 
@@ -61,12 +62,15 @@ class RegionLookup:
         self.manifest = read_manifest(LookupManifest, folder, "a lookup")
         for shard in self.manifest.shards:
             verify(folder / shard.file, shard.sha256)
-        self._shards = [mapped(folder / shard.file, "features") for shard in self.manifest.shards]
+        self._shards = [
+            mapped(folder / shard.file, "features", shard.stop - shard.start, self.regions)
+            for shard in self.manifest.shards
+        ]
         self._starts = torch.tensor([shard.start for shard in self.manifest.shards])
         self._text = None
         if self.manifest.classifier is not None:
             verify(folder / CLASSIFIER, self.manifest.classifier.sha256)
-            self._text = mapped(folder / CLASSIFIER, "features")
+            self._text = mapped(folder / CLASSIFIER, "features", len(self.manifest.classifier.class_names))
 
     @property
     def regions(self) -> int:

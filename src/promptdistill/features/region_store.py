@@ -58,7 +58,12 @@ class RegionStore:
         shard = next(shard for shard in self.manifest.shards if row < shard.stop)
         if shard.file not in self._tensors:  # opened by the process that reads, once
             file = self.folder / shard.file
-            self._tensors[shard.file] = tuple(mapped(file, name) for name in ("pixels", "geometry", "crc32"))
+            pixels, geometry = (
+                mapped(file, name, shard.stop - shard.start, self.manifest.origin.regions.count)
+                for name in ("pixels", "geometry")
+            )
+            checksums = mapped(file, "crc32", shard.stop - shard.start)
+            self._tensors[shard.file] = pixels, geometry, checksums
         pixels, geometry, checksums = (tensor[row - shard.start] for tensor in self._tensors[shard.file])
         read = pixels[crops]
         if checksums_of(read).tolist() != checksums[crops].tolist():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -27,8 +27,8 @@ _SEAL = "seal_sha256"
 class Shard(Strict):
     """One file: images `start` … `stop` - 1."""
 
-    file: str
-    start: int
+    file: str = Field(pattern=r"^shard-\d{5,}\.safetensors$")
+    start: int = Field(ge=0)
     stop: int
     sha256: str
 
@@ -47,9 +47,15 @@ AnyManifest = TypeVar("AnyManifest", bound=Manifest)
 def read_manifest(schema: type[AnyManifest], folder: Path, what: str) -> AnyManifest:
     """The manifest of a folder; UserError if it is missing, or is not one of this version."""
     path = folder / MANIFEST
+    content = read_sealed(path)
     try:
-        return schema.model_validate(read_sealed(path))
-    except ValidationError:  # sealed, but of another kind or version
+        manifest = schema.model_validate(content)
+        stops = [0, *(shard.stop for shard in manifest.shards)]
+        pairs = zip(stops, manifest.shards, strict=False)
+        if any(not stop == shard.start < shard.stop for stop, shard in pairs):
+            raise ValueError("the shards do not follow one another")
+        return manifest
+    except ValueError:  # sealed, but of another kind or version
         raise UserError(
             f"{path} is not a manifest of {what}, or is one of an earlier version: delete it and run again."
         ) from None
@@ -132,12 +138,18 @@ def verify(path: Path, expected: str) -> None:
         )
 
 
-def mapped(path: Path, name: str) -> Tensor:
-    """A tensor of a shard, memory-mapped: only what is used is read."""
+def mapped(path: Path, name: str, *leading: int) -> Tensor:
+    """A tensor of a shard, memory-mapped: only what is used is read.
+
+    UserError if its first dimensions are not `leading`, or the file cannot be read.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            return file.get_tensor(name)
-    except (FileNotFoundError, SafetensorError):
+            tensor = file.get_tensor(name)
+        if tensor.shape[: len(leading)] != leading or tensor.dim() == len(leading):
+            raise ValueError(f"{name} is {tuple(tensor.shape)}")
+        return tensor
+    except (OSError, SafetensorError, ValueError):
         raise UserError(
             f"{path} is missing or damaged: delete it and the manifest beside it, and run again."
         ) from None

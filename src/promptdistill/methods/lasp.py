@@ -15,7 +15,7 @@ from .coop import CoOp, CoOpConfig
 class LASPConfig(CoOpConfig):
     """Hyper-parameters of LASP."""
 
-    templates: int = Field(ge=1, description="hand-written templates: the first so many of OpenAI's 80")
+    templates: int = Field(ge=1, le=80, description="hand-written templates: the first of OpenAI's 80")
     weight: float = Field(ge=0, description="of the text-to-text cross-entropy")
 
 

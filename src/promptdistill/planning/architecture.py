@@ -14,6 +14,7 @@ from ..validation import did_you_mean
 # What open_clip takes where a configuration does not say.
 _MLP_RATIO = 4.0
 _VOCABULARY = 49408
+_CONTEXT_LENGTH = 77
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +38,8 @@ class ImageTower(Tower):
 class Architecture:
     """A CLIP: its towers, words of its vocabulary, dimension of its features (D), pixels (H, W) that it sees.
 
+    `context_length` counts the tokens that the text tower holds.
+
     `image` is None for a tower that is not a plain ViT, such as a ResNet.
     """
 
@@ -44,6 +47,7 @@ class Architecture:
     image: ImageTower | None
     text: Tower
     vocabulary: int
+    context_length: int
     dim: int
     size: tuple[int, int]
 
@@ -74,6 +78,7 @@ def read_architecture(model: str) -> Architecture:
         image=image,
         text=Tower(**_sizes(text)),
         vocabulary=text.get("vocab_size", _VOCABULARY),
+        context_length=text.get("context_length", _CONTEXT_LENGTH),
         dim=content["embed_dim"],
         size=size,
     )

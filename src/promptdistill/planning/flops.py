@@ -16,12 +16,12 @@ has no backward pass, since nothing that learns stands before it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, NamedTuple
 
 from ..config.entries import MethodEntry
 from ..errors import UserError
 from ..experiment import Experiment
+from ..hyperparameters import Tokens
 from ..protocols import PROTOCOLS
 from ..run import split_method
 from .architecture import Architecture, Tower
@@ -124,16 +124,14 @@ class ComputeCost:
     compares: bool
 
     @classmethod
-    def of(cls, method: str, entry: MethodEntry, values: dict[str, Any]) -> "ComputeCost":
-        """A method alone: its tokens are `n_ctx_text` and `n_ctx_vision`, or `n_ctx` for both."""
-        whole = partial(whole_number, method, values)
-        both, encodes = whole("n_ctx", 0), entry.looks_up != "cascade"
-        text, vision = whole("n_ctx_text", both), whole("n_ctx_vision", both) if encodes else 0
+    def of(cls, entry: MethodEntry, values: dict[str, Any]) -> "ComputeCost":
+        """A method alone."""
+        text, vision, depth = Tokens.of(entry, values)
         words = len((values.get("ctx_init") or "").split())
         return cls(
             prefix=1 + max(text, words) if text else 0,
             texts=entry.costs.texts,
-            image=((ImageTokens(vision, whole("prompt_depth", 1)),) if vision else ()) if encodes else None,
+            image=None if entry.looks_up == "cascade" else (ImageTokens(vision, depth),) if vision else (),
             learns_on_images=vision > 0,
             conditional=entry.costs.conditional,
             compares=entry.costs.compares,
@@ -178,7 +176,7 @@ class ComputeCost:
 def compute_cost(experiment: Experiment, method: str, dataset: str, protocol: str) -> ComputeCost:
     """What the towers carry where a method is trained: its tokens, and those that it is cascaded on."""
     values = experiment.hyperparameters(method, dataset, protocol)
-    own = ComputeCost.of(method, experiment.method(method), values)
+    own = ComputeCost.of(experiment.method(method), values)
     if not split_method(method)[1]:
         return own
     return own.behind(compute_cost(experiment, "boosting", dataset, PROTOCOLS[protocol].boosting))

@@ -8,6 +8,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ..artifacts import is_whole, sealed
+from ..clip.prompt_file import tensor_bytes
 from ..files import atomic
 from ..methods.base import Method
 
@@ -21,9 +23,10 @@ def save_checkpoint(
         momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
         if momentum is not None:
             tensors[f"momentum.{name}"] = momentum
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"fingerprint": fingerprint, "progress": json.dumps(progress)}
     with atomic(path) as partial:
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, partial, metadata)
+        save_file(tensors, partial, sealed(metadata, tensor_bytes(tensors)))
 
 
 def load_checkpoint(
@@ -39,7 +42,9 @@ def load_checkpoint(
             if metadata.get("fingerprint") != fingerprint:
                 return None
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except (FileNotFoundError, SafetensorError):
+        if not is_whole(metadata, tensor_bytes(tensors)):
+            return None
+    except (OSError, SafetensorError, TypeError):  # TypeError: of numbers that numpy does not know
         return None
     method.load_state_dict(_under("method.", tensors))
     parameters = dict(method.named_parameters())

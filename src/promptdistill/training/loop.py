@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..data.images import normalise
 from ..errors import UserError
 from ..methods.base import Batch, Method
 from ..progress import progress
-from .batches import PickedRegions, load_batches, name_batches, picks_of_epoch, steps_per_epoch
+from .batches import Pick, PickedRegions, load_batches, name_batches, picks_of_epoch, steps_per_epoch
 from .checkpoint import load_checkpoint, save_checkpoint
 from .schedule import learning_rate
 
@@ -32,7 +33,8 @@ def train(
 
     A checkpoint at `checkpoint` with the same `fingerprint` is continued, with the same result, bit
     for bit on CPU, as if the training had never stopped.  The last one holds the finished training;
-    the caller deletes it when the result is safe.
+    the caller deletes it when the result is safe.  Raises UserError if the loss, or what is learned, is not
+    finite after an epoch; nothing waits for the device within one.
     """
     items = dataset.items
     if not items:
@@ -55,10 +57,10 @@ def train(
                 len(items), config.batch_size, seed, epoch, dataset.regions.count, method.regions_per_image
             )
             total = torch.tensor(done["loss"], dtype=torch.float64, device=backbone.device)
-            left = picks[done["step"] :]
-            pixels = method.needs_pixels
-            for batch in load_batches(dataset, left, workers) if pixels else name_batches(items, left):
-                total += _step(method, optimizer, batch)
+            first, losses = done["step"], []
+            for batch in _batches(method, dataset, picks[first:], workers):
+                losses.append(_step(method, optimizer, batch))
+                total += losses[-1]
                 done["step"] += 1
                 bar.update()
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -67,8 +69,13 @@ def train(
                     saved = time.monotonic()
             method.finish_epoch(epoch)
             mean_loss = float(total) / per_epoch
-            if math.isnan(mean_loss):
-                raise UserError("The loss is not a number: lower the learning rate (lr) of this method.")
+            if not math.isfinite(mean_loss):
+                at = next((number for number, loss in enumerate(losses) if not loss.isfinite()), 0)
+                raise _diverged(method, epoch, first + at)
+            if epoch + 1 == config.epochs:
+                losses = [_loss_after(method, batch) for batch in _batches(method, dataset, picks[-1:], 0)]
+            if not all(own.isfinite().all() for own in [*losses[-1:], *method.state_dict().values()]):
+                raise _diverged(method, epoch, per_epoch - 1)
             row = {"epoch": epoch, "lr": lr, "loss": mean_loss}
             if backbone.device.type == "cuda":  # the most that this process has held so far
                 row["gpu_peak_memory_mb"] = torch.cuda.max_memory_allocated(backbone.device) / 1e6
@@ -78,13 +85,39 @@ def train(
     return done["history"]
 
 
+def _batches(
+    method: Method, dataset: PickedRegions, picks: list[list[Pick]], workers: int
+) -> Iterator[Batch]:
+    """The picked regions, with pixels if the method needs them, on its device."""
+    backbone = method.context.backbone
+    seen = method.needs_pixels
+    for batch in load_batches(dataset, picks, workers) if seen else name_batches(dataset.items, picks):
+        own = batch._replace(labels=batch.labels.to(backbone.device, non_blocking=True))
+        if batch.pixels is not None:
+            pixels = batch.pixels.to(backbone.device, non_blocking=True)
+            own = own._replace(pixels=normalise(pixels, backbone.mean, backbone.std))
+        yield own
+
+
+@torch.no_grad()
+def _loss_after(method: Method, batch: Batch) -> Tensor:
+    """The loss of a batch once more: what the last step did shows in no other step."""
+    method.eval()
+    loss = method.loss(batch)
+    method.train()
+    return loss
+
+
+def _diverged(method: Method, epoch: int, step: int) -> UserError:
+    name, config = type(method).__name__, method.context.config
+    return UserError(
+        f"{name} has diverged in epoch {epoch + 1}, step {step + 1}: its loss, or what it learns, is not "
+        f"finite. Lower lr ({config.lr:g}), warmup_lr ({config.warmup_lr:g}) or the weights of its loss."
+    )
+
+
 def _step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
     """One optimiser step; the batch's loss, still on the device, so that nothing waits for it."""
-    backbone = method.context.backbone
-    batch = batch._replace(labels=batch.labels.to(backbone.device, non_blocking=True))
-    if batch.pixels is not None:
-        pixels = batch.pixels.to(backbone.device, non_blocking=True)
-        batch = batch._replace(pixels=normalise(pixels, backbone.mean, backbone.std))
     loss = method.loss(batch)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()

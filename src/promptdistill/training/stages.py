@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..artifacts import Sources, history_path, write_sealed
-from ..clip.backbone import Backbone
+from ..clip.backbone import Backbone, require_finite
 from ..clip.prompt_file import Header, load_frozen, save_prompt
 from ..code import fingerprint
 from ..config.models import Regions
@@ -259,5 +259,6 @@ def _examples(method: Method, items: list[Item], inputs: TrainingInputs) -> Exam
     features = [
         method.encode_images(pixels.flatten(0, 1).to(student.device)).cpu() for pixels, _ in load(loader)
     ]
-    empty = torch.empty(0, student.feature_dim)
-    return Examples(torch.cat([empty, *features]), torch.tensor([item.label for item in items]))
+    found = torch.cat([torch.empty(0, student.feature_dim), *features])
+    require_finite({"features": found}, f"What {student.config.model} makes of images", "use other weights")
+    return Examples(found, torch.tensor([item.label for item in items]))
