@@ -96,7 +96,7 @@ def _require_sound(database: Path) -> None:
             raise UserError(f"{database} cannot be opened: {error}.") from error
         fault, made = str(error), True
     if fault != "ok" or not made:
-        fault = fault if made else "it has no experiment"
+        fault = " ".join(fault.split()) if made else "it has no experiment"
         raise UserError(
             f"{database} is damaged, or was left half-made by a killed run ({fault}): move it and the folder "
             "mlflow-artifacts beside it away, and import the results again with track."
