@@ -160,6 +160,11 @@ def test_a_layer_makes_what_it_records(tmp_path):
     }
 
 
+def test_no_command_holds_text_of_the_configuration():
+    """A shell would read it; DVC itself takes any name of a folder as it is."""
+    assert not [stage["cmd"] for stage in stages().values() if "${" in stage["cmd"]]
+
+
 def test_outside_a_dvc_repository_the_commands_say_so(tmp_path):
     (tmp_path / "src").symlink_to(ROOT / "src")  # this package, whichever is installed
     for command in ("pull", "record"):
