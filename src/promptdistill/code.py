@@ -47,7 +47,6 @@ def fingerprint(*modules: str) -> str:
     return sha256_of_json(hashes(*modules))
 
 
-@cache
 def hashes(*modules: str) -> dict[str, str]:
     """Hash of each file that `fingerprint(*modules)` is of, by its path below this package."""
     found = closure(*modules)

@@ -27,9 +27,8 @@ UP_TO_DATE = "Nothing to be done"
 SNAKEMAKE = "snakemake --cores all"  # how each command of dvc.yaml begins
 TOUCH = "snakemake --cores 1 --touch --forceall --no-hooks --quiet"
 TRACK = "snakemake --cores 1 --no-hooks track"  # MLflow's store is this machine's own, and in no remote
-
-
 CONFIGURATION = Path("config/config.yaml")  # of the default pipeline
+# Folders among the inputs of dvc.yaml that hold what no result comes from, too.
 _NAMED_BY_FILE = {"config/datasets", "config/methods", "config/published", "src/promptdistill"}
 
 

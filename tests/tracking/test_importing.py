@@ -129,7 +129,7 @@ def test_of_two_runs_of_one_key_the_same_one_always_stays(found, store):
     own, end = {**tags, "mlflow.runName": COOP}, int(1000 * time.time()) + 10_000
     twins = [importing._write(coop, experiment, own, after=end) for _ in range(3)]
     importing._write(coop, experiment, own, after=0)
-    assert importing.settle(experiment, 3600)[COOP].info.run_id == max(twins)
+    assert importing.settle(experiment, alone=False)[COOP].info.run_id == max(twins)
     assert len(stored(store)) == len(KEYS)
 
 
@@ -156,7 +156,9 @@ def test_what_a_killed_import_left_in_a_server_is_removed_once_it_is_old(found, 
     """Until then it may be another import's, at work."""
     import_runs(found(), store)
     old, young = unfinished(store, age_seconds=4000), unfinished(store, age_seconds=10)
-    assert young not in {run.info.run_id for run in importing.settle(open_experiment(store), 3600).values()}
+    assert young not in {
+        run.info.run_id for run in importing.settle(open_experiment(store), alone=False).values()
+    }
     assert {old, young} & set(stored(store)) == {young}
 
 

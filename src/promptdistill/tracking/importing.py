@@ -111,10 +111,25 @@ def _make_database(database: Path) -> None:
         MlflowClient(tracking_uri=sqlite_uri(partial)).search_experiments()
 
 
-def open_experiment(store: Store) -> MlflowExperiment:
-    """The experiment of a store; UserError if it is not there or was deleted."""
+def open_experiment(store: Store, *, make: bool = False) -> MlflowExperiment:
+    """The experiment of a store; one that is not there is an error, or is made with what it needs.
+
+    UserError also if it was deleted, or if what is imported would go into another folder.
+    """
+    if make and store.database and not (store.database.is_file() and store.database.stat().st_size):
+        _make_database(store.database)
     client = client_of(store)
-    found = client.get_experiment_by_name(store.experiment)
+    with few_retries():
+        found = client.get_experiment_by_name(store.experiment)
+    if found is None and make:
+        # MLflow takes even a plain path for a part of a URI.
+        location = quote(str(store.artifacts)) if store.artifacts else None
+        try:
+            client.create_experiment(store.experiment, artifact_location=location)
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):  # another import was faster
+                raise
+        found = client.get_experiment_by_name(store.experiment)
     if found is None:
         raise UserError(
             f"{store.shown} has no experiment {store.experiment}: import results with track first."
@@ -124,29 +139,12 @@ def open_experiment(store: Store) -> MlflowExperiment:
             f"The experiment {store.experiment} of {store.shown} was deleted: restore it, or name another "
             "with MLFLOW_EXPERIMENT_NAME."
         )
-    return MlflowExperiment(client, found.experiment_id)
-
-
-def make_experiment(store: Store) -> None:
-    """Make the experiment if it is not there; UserError if its artifacts would go somewhere else."""
-    if store.database is not None and not (store.database.is_file() and store.database.stat().st_size):
-        _make_database(store.database)
-    client = client_of(store)
-    # MLflow takes even a plain path for a part of a URI.
-    location = quote(str(store.artifacts)) if store.artifacts else None
-    with few_retries():
-        found = client.get_experiment_by_name(store.experiment)
-    if found is None:
-        try:
-            client.create_experiment(store.experiment, artifact_location=location)
-        except MlflowException as error:
-            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):  # another import was faster
-                raise
-    elif store.artifacts and unquote(found.artifact_location) != str(store.artifacts):
+    if make and store.artifacts and unquote(found.artifact_location) != str(store.artifacts):
         raise UserError(
             f"{store.database} keeps its artifacts in {found.artifact_location}, not beside itself: if it "
             "was moved, move it back, or delete it and import the results again."
         )
+    return MlflowExperiment(client, found.experiment_id)
 
 
 @contextmanager
@@ -176,10 +174,9 @@ def import_runs(contents: list[Content], store: Store) -> dict[str, Any]:
     used.
     """
     with plain_errors(store), store.locked():
-        make_experiment(store)
-        experiment = open_experiment(store)
+        experiment = open_experiment(store, make=True)
         done = _write_changed(contents, experiment)
-        runs = settle(experiment, _DEAD_AFTER_SECONDS if store.database is None else 0)
+        runs = settle(experiment, alone=store.database is not None)
     return {
         "store": store.shown,
         "experiment": store.experiment,
@@ -269,23 +266,20 @@ def _log_datasets(client: MlflowClient, run_id: str, content: Content) -> None:
         client.log_inputs(run_id, inputs)
 
 
-def settle(experiment: MlflowExperiment, dead_after_seconds: float) -> dict[str, Run]:
+def settle(experiment: MlflowExperiment, *, alone: bool) -> dict[str, Run]:
     """Delete what does not count and nest what does under its table; key -> run, when nothing is left to do.
 
-    Others may do the same at the same time, so after every change it looks again.  A run that is unfinished
-    for longer than those seconds was left by an import that died.
+    Unless it is alone, others may do the same at the same time, so after every change it looks again.
     """
     client = experiment.client
     while True:
         runs = experiment.runs()
         current = _counting(runs)
         ids = {key: run.info.run_id for key, run in current.items()}
-        dead = 1000 * (time.time() - dead_after_seconds)
         needless = [
             run.info.run_id
             for run in runs
-            if run.info.run_id not in ids.values()
-            and (_is_finished(run) or int(run.data.tags[_BEGUN]) <= dead)
+            if run.info.run_id not in ids.values() and (alone or _is_finished(run) or _is_dead(run))
         ]
         misplaced = list(_misplaced(current, ids))
         if not needless and not misplaced:
@@ -298,6 +292,10 @@ def settle(experiment: MlflowExperiment, dead_after_seconds: float) -> dict[str,
             except MlflowException:
                 if client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE:
                     raise  # not because another import has deleted it meanwhile
+
+
+def _is_dead(run: Run) -> bool:
+    return int(run.data.tags[_BEGUN]) < 1000 * (time.time() - _DEAD_AFTER_SECONDS)
 
 
 def _misplaced(current: dict[str, Run], ids: dict[str, str]) -> Iterator[tuple[str, str]]:
