@@ -4,7 +4,6 @@ A class here is one kind of file.  Its fields are the wildcards of its rule and,
 that its command takes; `inputs` names what is read to make it, `depends` what of the configuration matters.
 """
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -624,8 +623,9 @@ def used_files(experiment: Experiment) -> dict[str, str]:
             entries[f"datasets/{dataset}.yaml"] = experiment.dataset(dataset).model_dump()
         if method := "boosting" if isinstance(one, BoostingPrompt) else getattr(one, "method", None):
             entries[f"methods/{family(method)}.yaml"] = experiment.method(method).model_dump()
-        data = [path for name, own in one.files(experiment).items() if name != "weights" for path in own]
-        entries |= {os.path.relpath(path, experiment.config_dir): sha256(path) for path in data}
+        data = [path for own in one.files(experiment).values() for path in own]
+        here = [path for path in data if path.is_relative_to(experiment.config_dir)]
+        entries |= {path.relative_to(experiment.config_dir).as_posix(): sha256(path) for path in here}
     return {
         **{f"config/{path}": sha256_of_json(entries[path]) for path in sorted(entries)},
         **{f"src/promptdistill/{path}": sha for path, sha in hashes(*sorted(modules)).items()},

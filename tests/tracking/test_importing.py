@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from made_up_results import CONFIG_DIR
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
-from small_results import CASCADED, COOP, KEYS, PROBE, ZERO_SHOT, small_experiment
+from small_results import CASCADED, COOP, KEYS, PROBE, ZERO_SHOT, small_experiment, write_history
 
 from promptdistill.cli import main
 from promptdistill.errors import UserError
@@ -42,9 +42,7 @@ def current(store):
 
 
 def change(results, key=COOP):
-    """Another loss curve for one run."""
-    history = results / f"adapting/{key}.history.json"
-    history.write_text(history.read_text().replace('"epoch": 1', '"epoch": 2'))
+    write_history(results, [{"epoch": epoch, "lr": 0.5, "loss": 0.1} for epoch in (0, 2)], key)
 
 
 def test_every_result_becomes_one_run(found, store):
@@ -138,8 +136,7 @@ def test_the_later_run_stays_whatever_its_id_and_the_clocks(found, store, result
     now = time.time()
     for number in range(4):
         monkeypatch.setattr(importing.time, "time", lambda late=100 * number: now - late)
-        history = results / f"adapting/{COOP}.history.json"
-        history.write_text(f'[{{"epoch": 0, "lr": 0.1, "loss": {number}}}]')
+        write_history(results, [{"epoch": 0, "lr": 0.1, "loss": number}])
         import_runs(found(), store)
         assert current(store)[COOP].data.metrics["training/loss"] == number
 
