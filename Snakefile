@@ -28,6 +28,13 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 
+# DVC asks for every folder of a layer, those too that this experiment does not need.
+if stage := os.environ.get("DVC_STAGE"):
+    for made in read_yaml(Path("dvc.yaml"))["stages"][stage.rpartition(":")[2]]["outs"]:
+        for layer in made:
+            Path(layer.replace("${results}", EXPERIMENT.config.results)).mkdir(parents=True, exist_ok=True)
+
+
 report: "workflow/report/workflow.rst"
 
 

@@ -44,16 +44,17 @@ def fingerprint(*modules: str) -> str:
     Files that lie beside a module and are not Python, such as templates, count as well.  Results that were
     left half-way are only continued, and finished ones only kept, by the code that made them.
     """
+    return sha256_of_json(hashes(*modules))
+
+
+def hashes(*modules: str) -> dict[str, str]:
+    """Hash of each file that `fingerprint(*modules)` is of, by its path below this package."""
     found = closure(*modules)
     folders = {_file(module).parent for module in found}
     inside = (path for folder in folders for path in folder.iterdir() if not path.name.startswith("."))
-    beside = sorted(path for path in inside if path.is_file() and path.suffix not in (".py", ".pyc"))
-    return sha256_of_json(
-        {
-            "modules": {module: _read(module).sha256 for module in found},
-            "files": {path.relative_to(PACKAGE).as_posix(): sha256(path) for path in beside},
-        }
-    )
+    beside = (path for path in inside if path.is_file() and path.suffix not in (".py", ".pyc"))
+    files = {path: sha256(path) for path in beside} | {_file(one): _read(one).sha256 for one in found}
+    return {path.relative_to(PACKAGE).as_posix(): files[path] for path in sorted(files)}
 
 
 class _Import(NamedTuple):

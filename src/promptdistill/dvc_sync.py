@@ -17,15 +17,19 @@ from dvc.exceptions import DownloadError, DvcException
 from dvc.repo import Repo
 from dvc.scm import SCMError
 
-from .config.schema import Config
 from .data.receipt import read_about
 from .errors import UserError
-from .validation import read_yaml, validate
+from .experiment import Experiment
+from .files import read_json
+from .graph import USED_FILES, used_files
 
 UP_TO_DATE = "Nothing to be done"
 SNAKEMAKE = "snakemake --cores all"  # how each command of dvc.yaml begins
 TOUCH = "snakemake --cores 1 --touch --forceall --no-hooks --quiet"
 TRACK = "snakemake --cores 1 --no-hooks track"  # MLflow's store is this machine's own, and in no remote
+CONFIGURATION = Path("config/config.yaml")  # of the default pipeline
+# Folders among the inputs of dvc.yaml that hold what no result comes from, too.
+_NAMED_BY_FILE = {"config/datasets", "config/methods", "config/published", "src/promptdistill"}
 
 
 class Restored(NamedTuple):
@@ -73,13 +77,15 @@ def pull(remote: str | None) -> Restored:
         _require_all_files(repo)
         _checkout(repo)
         changed = repo.status()  # a stage with all of its files as in dvc.lock is not in it
-        whole = [stage for stage in repo.index.stages if stage.addressing not in changed]
-        incomplete = [stage.name for stage in repo.index.stages if stage.addressing in changed]
+        whole = [stage for stage in repo.index.stages if _is_whole(changed.get(stage.addressing, []))]
+        incomplete = [stage.name for stage in repo.index.stages if stage not in whole]
         # A layer's command, touching: the last one covers the others, if it is there.
         for stage in whole if incomplete else whole[-1:]:
             _snakemake(stage.cmd.replace(SNAKEMAKE, TOUCH))
-    if not incomplete:
-        _snakemake(TRACK)
+        if not incomplete:
+            _snakemake(TRACK)
+            if changed:
+                repo.commit(force=True)  # what no result comes from is not as in dvc.lock
     return Restored([stage.name for stage in whole], incomplete, _without_pictures())
 
 
@@ -124,12 +130,29 @@ def _refuse_edits(repo: Repo) -> None:
     edited = {"dvc.yaml" for change in changes if change == "changed command"}
     for change in changes:
         edited |= set() if isinstance(change, str) else set(change.get("changed deps", {})) - made
+    experiment = Experiment.read(CONFIGURATION, CONFIGURATION.parent)
+    recorded = experiment.results / USED_FILES
+    if edited & _NAMED_BY_FILE and recorded.is_file():
+        # A folder may differ in files that no result comes from, such as an entry that is in no commit.
+        used, own = read_json(recorded), used_files(experiment)
+        edited -= _NAMED_BY_FILE
+        edited |= {path for path in used | own if used.get(path) != own.get(path)}
     if edited:
         raise UserError(
             f"{', '.join(sorted(edited))}: not as in dvc.lock, so results restored now would be taken for "
             "those of the edited files.  Put the edits aside (git stash), pull, and bring them back "
             "(git stash pop); or `dvc repro` makes new results."
         )
+
+
+def _is_whole(changes: list[str | dict]) -> bool:
+    """Whether a stage's results are as in dvc.lock, and its inputs too, but for files that were not used."""
+    return all(
+        not isinstance(change, str)
+        and not change.get("changed outs")
+        and set(change.get("changed deps", {})) <= _NAMED_BY_FILE
+        for change in changes
+    )
 
 
 def _require_all_files(repo: Repo) -> None:
@@ -182,9 +205,9 @@ def _checkout(repo: Repo) -> None:
 
 def _without_pictures() -> list[str]:
     """The data sets whose receipts are here and whose folders are not: they lie outside the results."""
-    config = validate(Config, read_yaml(Path("config/config.yaml")), "config/config.yaml")
-    receipts = [read_about(path) for path in sorted(Path(config.results, "data").glob("*.json"))]
-    return [one.dataset for one in receipts if not Path(config.data_root, one.folder).is_dir()]
+    roots = Experiment.read(CONFIGURATION, CONFIGURATION.parent).roots
+    receipts = [read_about(path) for path in sorted((roots.results / "data").glob("*.json"))]
+    return [one.dataset for one in receipts if not (roots.data / one.folder).is_dir()]
 
 
 def _snakemake(command: str) -> str:

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from .artifacts import Made
+from .code import hashes
 from .errors import UserError
 from .experiment import PLAIN, TEACHER, Experiment, boosting_kind, boosting_protocol, weights_files
-from .files import sha256_of_json
+from .files import sha256, sha256_of_json
 from .protocols import protocol_named, protocol_of
 from .run import NO_SEED, RunKey, family, split_method
 from .validation import did_you_mean
 
+USED_FILES = "tables/files.json"
 ZERO_SHOT = "zero_shot"  # a teacher as it is
 _NUMBERS = ("shots", "seed", "part", "parts")
 _SHORT = 16  # characters of a setting's hash
@@ -496,11 +498,11 @@ class AblationTable(_WithRecord):
 
 @dataclass(frozen=True)
 class Overview(Artifact):
-    """The averages of all tables, for DVC."""
+    """The averages of all tables, and the files of the user's that all results come from, for DVC."""
 
     stage, rule, pattern = "tables", "overview", "overview/metrics.json"
     header_path = None
-    code = ("report.overview",)
+    code, depends = ("report.overview",), ("used",)
 
     def inputs(self, experiment: Experiment) -> Inputs:
         return {"tables": [Table(name) for name in experiment.tables]}
@@ -572,6 +574,7 @@ _SETTINGS: dict[str, Callable[[Any, Experiment], Any]] = {
         exclude_none=True, exclude={"results", "data_root"}
     ),
     "titles": lambda own, experiment: [experiment.title(one) for one in experiment.methods_of(own.table)],
+    "used": lambda _, experiment: sha256_of_json(used_files(experiment)),
     "method_entry": lambda own, experiment: experiment.method(own.method).model_dump(),
 }
 
@@ -605,6 +608,28 @@ def everything(wanted: list[Artifact], experiment: Experiment) -> list[Artifact]
             found[artifact] = None
             waiting.extend(one for own in artifact.inputs(experiment).values() for one in own)
     return list(found)
+
+
+def used_files(experiment: Experiment) -> dict[str, str]:
+    """Path -> hash of the entries, data and modules that the tables come from, as in the pipeline's folder.
+
+    What changes no result, such as a comment, changes no hash.
+    """
+    entries: dict[str, Any] = {}
+    modules: set[str] = set()
+    for one in everything([Table(name) for name in experiment.tables], experiment):
+        modules.update(one.modules(experiment))
+        if dataset := getattr(one, "dataset", None):
+            entries[f"datasets/{dataset}.yaml"] = experiment.dataset(dataset).model_dump()
+        if method := "boosting" if isinstance(one, BoostingPrompt) else getattr(one, "method", None):
+            entries[f"methods/{family(method)}.yaml"] = experiment.method(method).model_dump()
+        data = [path for own in one.files(experiment).values() for path in own]
+        here = [path for path in data if path.is_relative_to(experiment.config_dir)]
+        entries |= {path.relative_to(experiment.config_dir).as_posix(): sha256(path) for path in here}
+    return {
+        **{f"config/{path}": sha256_of_json(entries[path]) for path in sorted(entries)},
+        **{f"src/promptdistill/{path}": sha for path, sha in hashes(*sorted(modules)).items()},
+    }
 
 
 def targets(experiment: Experiment) -> list[Artifact]:

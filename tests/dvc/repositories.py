@@ -10,7 +10,10 @@ from pathlib import Path
 from running import ROOT, copy_project
 
 SMALL = Path(__file__).parent / "small.yaml"
-UNVERSIONED = ("logs", "benchmarks", "tracking.json", "mlflow.db", "mlflow.db.lock", "mlflow-artifacts")
+UNVERSIONED = (
+    *("logs", "benchmarks", "tracking.json", "mlflow.db", "mlflow.db.lock", "mlflow-artifacts"),
+    *(".running", ".steps"),
+)
 NOTHING = "Nothing to be done"
 UP_TO_DATE = "Data and pipelines are up to date."
 

@@ -102,8 +102,9 @@ def test_metrics_and_plots_are_compared_with_the_last_commit(repository):
 
 
 def test_results_elsewhere_are_versioned_there(repository, tmp_path):
-    """In a folder below, whose tables git holds, too; restored with what lies in none of them."""
-    edit(repository, "config/config.yaml", "results: results", "results: results/deeper")
+    """In a folder below, of any name, whose tables git holds, too; restored with what lies in none."""
+    name = "it's a `touch x` $(touch x) [1] é"
+    edit(repository, "config/config.yaml", "results: results", f'results: "results/{name}"')
     edit(repository, "config/config.yaml", "data_root: results/data", "data_root: pictures")
     run("snakemake --cores 2", repository)
     assert nothing_to_do(repository)
@@ -119,6 +120,7 @@ def test_results_elsewhere_are_versioned_there(repository, tmp_path):
     run("snakemake --cores 1 --until data --forcerun data", fresh)
     assert (fresh / "pictures/mini_patterns/images").is_dir()
     assert nothing_to_do(fresh)
+    assert not [*repository.rglob("x"), *fresh.rglob("x")]
 
 
 def test_the_repository_is_a_dvc_repository():
@@ -158,6 +160,11 @@ def test_a_layer_makes_what_it_records(tmp_path):
         },
         "tables": {"metrics", "table", "overview", "track"},
     }
+
+
+def test_no_command_holds_text_of_the_configuration():
+    """A shell would read it; DVC itself takes any name of a folder as it is."""
+    assert not [stage["cmd"] for stage in stages().values() if "${" in stage["cmd"]]
 
 
 def test_outside_a_dvc_repository_the_commands_say_so(tmp_path):

@@ -82,6 +82,34 @@ def test_an_edit_before_the_pull_is_refused(local_remote, tmp_path):
     assert not (fresh / "results/adapting").exists()
 
 
+def test_files_that_no_commit_holds_and_no_result_comes_from(local_remote, tmp_path):
+    """DVC hashes folders whole: a stranger in one, where the results were made, keeps nobody from pulling."""
+    repository, _ = local_remote
+    for folder, name in (("datasets", "mini_patterns"), ("methods", "coop")):
+        entry = (repository / f"config/{folder}/{name}.yaml").read_text()
+        (repository / f"config/{folder}/of_my_own.yaml").write_text(entry)
+    (repository / "src/promptdistill/methods/of_my_own.py").write_text("MINE = True\n")
+    run("promptdistill record", repository)
+    run("git commit --quiet --all --message recorded && dvc push", repository)
+    fresh = clone(repository, tmp_path / "fresh")
+    assert "Restored: data, lookup, boosting, adapting, tables." in run("promptdistill pull", fresh)
+    assert results(fresh) == results(repository)
+    assert nothing_to_do(fresh)
+
+
+def test_a_file_that_results_come_from_is_named_where_it_differs(local_remote, tmp_path):
+    repository, _ = local_remote
+    fresh = clone(repository, tmp_path / "fresh")
+    edit(fresh, "config/datasets/mini_patterns.yaml", '"{} texture."', '"{} pattern."')
+    edit(fresh, "config/methods/coop.yaml", "  lr: 0.002 ", "  lr: 0.004 ")
+    (fresh / "config/methods/lasp.yaml").unlink()
+    status, printed = attempt("promptdistill pull", fresh)
+    assert status == 1
+    named = "config/datasets/mini_patterns.yaml, config/methods/coop.yaml: not as in dvc.lock"
+    assert f"promptdistill: {named}" in printed
+    assert not (fresh / "results/adapting").exists()
+
+
 def test_results_that_were_never_recorded_are_not_lost(local_remote, tmp_path):
     repository, _ = local_remote
     fresh = clone(repository, tmp_path / "fresh")

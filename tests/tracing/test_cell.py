@@ -223,8 +223,8 @@ def test_a_server_that_does_not_answer_is_one_line_of_a_trace(cell, monkeypatch)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     lines = [line for line in printed(cell(PATTERNS, "coop")).splitlines() if "MLflow" in line]
     assert len(lines) == 1
-    assert "no MLflow runs: http://127.0.0.1:9, experiment " in lines[0]
-    assert lines[0].endswith(" did not answer: Connection refused.")
+    assert "no MLflow runs: MLflow (http://127.0.0.1:9, experiment " in lines[0]
+    assert lines[0].endswith(" says: Connection refused.")
 
 
 def test_a_run_in_mlflow_beside_metrics_that_are_others(cell, experiment):

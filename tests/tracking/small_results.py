@@ -4,6 +4,8 @@ from pathlib import Path
 
 from made_up_results import experiment_in
 
+from promptdistill.artifacts import write_sealed
+
 PATTERNS = "mini_patterns"
 COOP, CASCADED = (f"base_to_novel/{PATTERNS}/{method}/2/1" for method in ("coop", "coop+caspl"))
 ZERO_SHOT = f"base_to_novel/{PATTERNS}/zero_shot/0/-"
@@ -17,3 +19,8 @@ KEYS = {
 def small_experiment(folder, **changes):
     """The experiment, with its results below a folder."""
     return experiment_in(folder, Path(__file__).parent / "small.yaml", **changes)
+
+
+def write_history(results, rows, key=COOP):
+    """Another loss curve for one run."""
+    write_sealed(results / f"adapting/{key}.history.json", {"rows": rows})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from servers import mlflow_server, postgres_binaries, postgres_server, without_mlflow_settings
 from services import absent
-from small_results import COOP, KEYS
+from small_results import COOP, KEYS, write_history
 
 from promptdistill.tracking.importing import import_runs, open_experiment
 from promptdistill.tracking.store import Store
@@ -108,8 +108,7 @@ def test_imports_of_different_results_leave_one_of_them(results, tmp_path, found
     other = tmp_path / "other/results"
     shutil.copytree(results, other)
     (tmp_path / "other/results/mlflow.db").unlink()
-    history = other / f"adapting/{COOP}.history.json"
-    history.write_text('[{"epoch": 0, "lr": 0.5, "loss": 0.25}]')
+    write_history(other, [{"epoch": 0, "lr": 0.5, "loss": 0.25}])
     with mlflow_server(tmp_path) as uri:
         store = Store(uri, "different")
         import_at_once("whole", [results, other] * (IMPORTS // 2), store)

@@ -6,10 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from made_up_results import make_results
-from small_results import CASCADED, COOP, KEYS, PATTERNS, PROBE, ZERO_SHOT, small_experiment
+from small_results import CASCADED, COOP, KEYS, PATTERNS, PROBE, ZERO_SHOT, small_experiment, write_history
 
+from promptdistill.artifacts import read_sealed, write_sealed
 from promptdistill.errors import UserError
 from promptdistill.files import sha256
+from promptdistill.report.record import record_path
 from promptdistill.tracking.content import Point, contents
 
 
@@ -130,6 +132,9 @@ def test_an_average_without_all_seeds_is_left_out(found, results):
     cells = pd.read_csv(path)
     cells.loc[cells["method"] == "coop", "partial"] = True
     cells.to_csv(path, index=False)
+    record = read_sealed(record_path(path))
+    record["files"][0]["sha256"] = sha256(path)
+    write_sealed(record_path(path), record)
     table = by_key(found)["table/base_to_novel"]
     assert not values(table, "average/hm/coop")
     assert values(table, "average/hm/zero_shot")
@@ -138,8 +143,7 @@ def test_an_average_without_all_seeds_is_left_out(found, results):
 def test_the_hash_is_of_the_content(found, results):
     before = {key: content.sha256 for key, content in by_key(found).items()}
     assert {key: content.sha256 for key, content in by_key(found).items()} == before
-    history = results / f"adapting/{COOP}.history.json"
-    history.write_text(history.read_text().replace('"epoch": 1', '"epoch": 2'))
+    write_history(results, [{"epoch": 0, "loss": 0.1}])
     plot = results / "tables/few_shot.png"
     plot.write_bytes(plot.read_bytes() + b"\0")
     after = {key: content.sha256 for key, content in by_key(found).items()}
@@ -187,7 +191,7 @@ def remove_metrics(results):
         (other_predictions, r"1.parquet is not the predictions that the metrics came from"),
         (other_boosting, r"boosted.safetensors is not the boosting prompt that .*1.safetensors came from"),
         (remove_table, r"base_to_novel.csv does not exist: make this table first"),
-        (empty_table, r"base_to_novel.csv is not a table of this program, or is damaged"),
+        (empty_table, r"base_to_novel.csv is not as it was written: it is damaged, or was edited"),
         (remove_metrics, r"coop.json does not exist: make it first"),
     ],
 )
@@ -260,12 +264,11 @@ def test_points_of_a_curve_are_one_metric(tmp_path):
 
 def test_rows_of_several_sessions_are_one_curve(found, results):
     """Epochs begin again in every session."""
-    history = results / f"adapting/{COOP}.history.json"
     rows = [
         {"session": session, "epoch": epoch, "loss": float(2 * session + epoch)}
         for session in (1, 2)
         for epoch in (0, 1)
     ]
-    history.write_text(json.dumps(rows))
+    write_history(results, rows)
     points = [point for point in by_key(found)[COOP].points if point.name.startswith("training/")]
     assert points == [Point("training/loss", row["loss"], step) for step, row in enumerate(rows)]

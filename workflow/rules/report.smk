@@ -73,6 +73,7 @@ rule overview:
     output:
         metrics=path(graph.Overview),
         plot=f"{RESULTS}/overview/averages.csv",
+        used=f"{RESULTS}/{graph.USED_FILES}",
     log:
         f"{RESULTS}/logs/tables/overview.log",
     benchmark:
@@ -85,6 +86,9 @@ rule overview:
         "gathering the averages"
     shell:
         "promptdistill overview {CONFIGURATION} 2> {log:q}"
+
+
+STORE = str(store_of(Path(RESULTS)))
 
 
 # Results into MLflow. Jobs write files only; this one job, last, imports them: many jobs at once would
@@ -103,7 +107,7 @@ rule track:
     params:
         **job(graph.Tracking),
         # Another server or experiment is to be filled, too.
-        store=str(store_of(Path(RESULTS))),
+        store=lambda wildcards: STORE,
     message:
         "importing the results into MLflow, {params.store}"
     shell:

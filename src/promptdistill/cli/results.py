@@ -12,7 +12,7 @@ from ..config.entries import variants_of
 from ..config.schema import digest
 from ..errors import UserError
 from ..experiment import Experiment
-from ..graph import AblationTable, OfRun, Overview, Split, Table, Tracking
+from ..graph import USED_FILES, AblationTable, OfRun, Overview, Split, Table, Tracking, used_files
 from ..integrity import require
 from .options import config_options, main, sources_named, step, with_experiment
 
@@ -163,7 +163,8 @@ def ablation(artifact: AblationTable, experiment: Experiment) -> None:
 @main.command()
 @with_experiment
 def overview(experiment: Experiment) -> None:
-    """Gather the averages of all tables, for `dvc metrics` and `dvc plots`."""
+    """Gather the averages of all tables, for `dvc metrics` and `dvc plots`, and name the files behind."""
+    from ..files import write_json
     from ..report.overview import write_overview
 
     results, made = experiment.results, Overview().inputs(experiment)["tables"]
@@ -171,6 +172,7 @@ def overview(experiment: Experiment) -> None:
         require(one, experiment)
     tables, metrics = [(results / one.path).with_suffix(".csv") for one in made], results / Overview().path
     write_overview(tables, metrics, metrics.with_name("averages.csv"))
+    write_json(results / USED_FILES, used_files(experiment))
 
 
 def _make(artifact: Table | AblationTable, request: Any, experiment: Experiment, write: Callable) -> None:

@@ -14,7 +14,7 @@ from ..protocols import PROTOCOLS, protocol_of
 from ..report.record import read_record, record_path
 from ..report.request import AVERAGE
 from ..run import RunKey
-from ..tracking.store import PREDICTIONS, Store, few_retries, store_of
+from ..tracking.store import PREDICTIONS, few_retries, store_of
 from ..validation import Strict, did_you_mean
 from .files import Files, TracedFile, every
 
@@ -149,28 +149,14 @@ def mlflow_runs(results: Path) -> ImportedRuns:
     store = store_of(results)
     if store.database is not None and not store.database.is_file():
         return ImportedRuns({})
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - MLflow takes seconds
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
-
-    from ..tracking.importing import open_experiment  # noqa: PLC0415
+    from ..tracking.importing import open_experiment, plain_errors  # noqa: PLC0415 - MLflow takes seconds
 
     try:
-        with few_retries():
+        with plain_errors(store), few_retries():
             runs = open_experiment(store).current()
-    except UserError as error:  # there is no such experiment, or it was deleted
+    except UserError as error:
         return ImportedRuns({}, str(error))
-    except (MlflowException, SQLAlchemyError, ImportError) as error:  # the last: of a database's driver
-        return ImportedRuns({}, f"{store} did not answer: {_cause(error, store)}.")
     return ImportedRuns({key: (run.info.run_id, run.data.tags.get(PREDICTIONS)) for key, run in runs.items()})
-
-
-def _cause(error: BaseException | None, store: Store) -> str:
-    """What the system said, such as "Connection refused", or else the first line of the error."""
-    said = str(error).strip().splitlines()[0]
-    while error is not None:
-        said = (isinstance(error, OSError) and error.strerror) or said
-        error = error.__cause__ or error.__context__
-    return said.replace(store.uri, store.shown).rstrip(".")
 
 
 def _chosen(cells: pd.DataFrame, dataset: str, method: str, shots: int | None, table: Path) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from rich.table import Table
 
 from ..errors import UserError
-from .importing import open_experiment, plain_errors
+from .importing import client_of, open_experiment, plain_errors
 from .store import Store, few_retries
 
 _ABSENT = "-"
@@ -22,13 +22,8 @@ def find_runs(names: tuple[str, ...], store: Store) -> list[Run]:
     """The runs of some ids or keys, in order; UserError for a name that is neither."""
     if len(set(names)) < max(2, len(names)):
         raise UserError("Name two runs at least to compare, each once, by id or by key.")
-    if store.database is not None and not store.database.is_file():
-        raise UserError(
-            f"There is no MLflow store {store.database}: import results with track first, or name a server "
-            "with MLFLOW_TRACKING_URI."
-        )
     with plain_errors(store), few_retries():
-        client = MlflowClient(tracking_uri=store.uri)
+        client = client_of(store)
         keys = [name for name in names if not re.fullmatch(r"[0-9a-f]{32}", name)]
         current = open_experiment(store).current() if keys else {}
         return [

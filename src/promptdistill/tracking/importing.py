@@ -1,18 +1,23 @@
 """Bringing runs into MLflow: once each, whoever else imports at the same time.
 
 MLflow gives no transactions and no unique names, so an import is made of steps that any number of processes
-may take in any order.  A run counts once it is finished; until then others overlook it.  Of several finished
-runs of one key the one of the highest generation counts, and of one generation that of the highest id.  A run
-that replaces others takes the next generation.  When an import has finished its runs, it deletes those that
-do not count, and looks again until there are none: the last import to finish sees the runs of all.
+may take in any order, and be killed between.  A run counts once it is finished; until then others overlook
+it.  Of several finished runs of one key the one that ended last counts, and of those the one of the highest
+id.  A run ends after those that it replaces, whatever the clocks say.  When an import has finished its runs,
+it deletes those that do not count, and looks again until there are none: the last import to finish sees the
+runs of all.  A file has one import at a time, so what is unfinished in it was left by one that was killed.
 """
 
+import glob
 import json
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, Run, RunStatus
@@ -20,23 +25,24 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST, RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.utils import mlflow_tags
 from mlflow.utils.validation import MAX_DATASET_DIGEST_SIZE, MAX_ENTITIES_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import UserError
+from ..files import atomic
 from ..progress import progress
 from ..provenance import commit
 from .content import Content, table_key
-from .store import Store, few_retries, user
+from .store import Store, few_retries, sqlite_uri, user
 
 KEY = "promptdistill.key"
 CONTENT = "promptdistill.content"
 _TABLE = "promptdistill.table"
-_GENERATION = "promptdistill.generation"
 _BEGUN = "promptdistill.begun"
 
 # More than an experiment ever holds: a list in pages would miss runs when others are deleted meanwhile.
 _ALL = 50_000
 
-# A run is filled in seconds.  One that is unfinished for so long was left by a process that died.
+# A run is filled in seconds.  One that a server holds unfinished for so long was left by a process that died.
 _DEAD_AFTER_SECONDS = 3600
 _POINTS_PER_BATCH = MAX_ENTITIES_PER_BATCH - MAX_PARAMS_TAGS_PER_BATCH
 
@@ -57,9 +63,8 @@ class MlflowExperiment(NamedTuple):
 
 
 def _counting(runs: list[Run]) -> dict[str, Run]:
-    ranked = sorted(
-        filter(_is_finished, runs), key=lambda run: (int(run.data.tags[_GENERATION]), run.info.run_id)
-    )
+    finished = filter(_is_finished, runs)
+    ranked = sorted(finished, key=lambda run: (run.info.end_time, run.info.run_id))
     return {run.data.tags[KEY]: run for run in ranked}
 
 
@@ -67,10 +72,64 @@ def _is_finished(run: Run) -> bool:
     return run.info.status == RunStatus.to_string(RunStatus.FINISHED)
 
 
-def open_experiment(store: Store) -> MlflowExperiment:
-    """The experiment of a store; UserError if it is not there or was deleted."""
-    client = MlflowClient(tracking_uri=store.uri)
-    found = client.get_experiment_by_name(store.experiment)
+def client_of(store: Store) -> MlflowClient:
+    """A client of a store that is there; UserError if its file is missing, damaged or half-made."""
+    if store.database is not None:
+        _require_sound(store.database)
+    return MlflowClient(tracking_uri=store.uri)
+
+
+def _require_sound(database: Path) -> None:
+    """UserError unless a SQLite file can be read whole, and has what MLflow makes last: an experiment."""
+    if not database.is_file():
+        raise UserError(
+            f"There is no MLflow store {database}: import results with track first, or name a server with "
+            "MLFLOW_TRACKING_URI."
+        )
+    try:
+        # To be written, since what a killed process began may have to be rolled back.
+        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=rw", uri=True)) as connection:
+            ((fault,),) = connection.execute("PRAGMA quick_check(1)")
+            made = connection.execute("SELECT 1 FROM experiments LIMIT 1").fetchall()
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN):
+            raise UserError(f"{database} cannot be opened: {error}.") from error
+        fault, made = str(error), True
+    if fault != "ok" or not made:
+        fault = " ".join(fault.split()) if made else "it has no experiment"
+        raise UserError(
+            f"{database} is damaged, or was left half-made by a killed run ({fault}): move it and the folder "
+            "mlflow-artifacts beside it away, and import the results again with track."
+        )
+
+
+def _make_database(database: Path) -> None:
+    """Let MLflow make a SQLite file, which takes seconds; it is there whole or not at all."""
+    for left in database.parent.glob(f".{glob.escape(database.name)}.*.partial*"):  # by a killed import
+        left.unlink()
+    with atomic(database) as partial:
+        MlflowClient(tracking_uri=sqlite_uri(partial)).search_experiments()
+
+
+def open_experiment(store: Store, *, make: bool = False) -> MlflowExperiment:
+    """The experiment of a store; one that is not there is an error, or is made with what it needs.
+
+    UserError also if it was deleted, or if what is imported would go into another folder.
+    """
+    if make and store.database and not (store.database.is_file() and store.database.stat().st_size):
+        _make_database(store.database)
+    client = client_of(store)
+    with few_retries():
+        found = client.get_experiment_by_name(store.experiment)
+    if found is None and make:
+        # MLflow takes even a plain path for a part of a URI.
+        location = quote(str(store.artifacts)) if store.artifacts else None
+        try:
+            client.create_experiment(store.experiment, artifact_location=location)
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):  # another import was faster
+                raise
+        found = client.get_experiment_by_name(store.experiment)
     if found is None:
         raise UserError(
             f"{store.shown} has no experiment {store.experiment}: import results with track first."
@@ -80,36 +139,31 @@ def open_experiment(store: Store) -> MlflowExperiment:
             f"The experiment {store.experiment} of {store.shown} was deleted: restore it, or name another "
             "with MLFLOW_EXPERIMENT_NAME."
         )
-    return MlflowExperiment(client, found.experiment_id)
-
-
-def make_experiment(store: Store) -> None:
-    """Make the experiment if it is not there; UserError if its artifacts would go somewhere else."""
-    client = MlflowClient(tracking_uri=store.uri)
-    location = str(store.artifacts) if store.artifacts else None
-    with few_retries():
-        found = client.get_experiment_by_name(store.experiment)
-    if found is None:
-        try:
-            client.create_experiment(store.experiment, artifact_location=location)
-        except MlflowException as error:
-            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):  # another import was faster
-                raise
-    elif location not in (None, found.artifact_location):
+    if make and store.artifacts and unquote(found.artifact_location) != str(store.artifacts):
         raise UserError(
             f"{store.database} keeps its artifacts in {found.artifact_location}, not beside itself: if it "
             "was moved, move it back, or delete it and import the results again."
         )
+    return MlflowExperiment(client, found.experiment_id)
 
 
 @contextmanager
 def plain_errors(store: Store) -> Iterator[None]:
-    """Turn what MLflow raises into a UserError that names the store."""
+    """Turn what MLflow, a database or its missing driver raises into a UserError that names the store."""
     try:
         yield
-    except MlflowException as error:
-        said = str(error).splitlines()[0].replace(store.uri, store.shown)
-        raise UserError(f"MLflow ({store}) says: {said}") from error
+    except (MlflowException, SQLAlchemyError, ImportError) as error:
+        said = _cause(error).replace(store.uri, store.shown).rstrip(".")
+        raise UserError(f"MLflow ({store}) says: {said}.") from error
+
+
+def _cause(error: BaseException) -> str:
+    """What the system said, such as "Connection refused", or else the first line of the error."""
+    said, cause = str(error).strip().splitlines()[0], error
+    while cause is not None:
+        said = (isinstance(cause, OSError) and cause.strerror) or said
+        cause = cause.__cause__ or cause.__context__
+    return said
 
 
 def import_runs(contents: list[Content], store: Store) -> dict[str, Any]:
@@ -120,9 +174,9 @@ def import_runs(contents: list[Content], store: Store) -> dict[str, Any]:
     used.
     """
     with plain_errors(store), store.locked():
-        make_experiment(store)
-        experiment = open_experiment(store)
-        done, runs = _write_changed(contents, experiment), settle(experiment)
+        experiment = open_experiment(store, make=True)
+        done = _write_changed(contents, experiment)
+        runs = settle(experiment, alone=store.database is not None)
     return {
         "store": store.shown,
         "experiment": store.experiment,
@@ -157,18 +211,17 @@ def _write_changed(contents: list[Content], experiment: MlflowExperiment) -> dic
                     KEY: content.key,
                     _TABLE: content.table,
                     CONTENT: sha256,
-                    _GENERATION: str(int(old.data.tags[_GENERATION]) + 1 if old else 0),
                 }
-                run_id = _write(content, experiment, tags)
+                run_id = _write(content, experiment, tags, after=old.info.end_time if old else 0)
                 done["new" if old is None else "replaced"] += 1
             parents.setdefault(content.table, run_id)  # a table's own run comes first
             bar.update()
     return dict(done)
 
 
-def _write(content: Content, experiment: MlflowExperiment, tags: dict[str, str]) -> str:
-    """Make a run and finish it; a failure half-way deletes it again."""
-    client, now = experiment.client, int(1000 * time.time())
+def _write(content: Content, experiment: MlflowExperiment, tags: dict[str, str], after: int) -> str:
+    """Make a run and finish it, later than a time in milliseconds; a failure half-way deletes it again."""
+    client, now = experiment.client, max(int(1000 * time.time()), after + 1)
     # The run lasts as long as its training took, and ends now.
     start = now - round(1000 * content.seconds)
     run = client.create_run(experiment.id, start, tags | {_BEGUN: str(now)}, content.key)
@@ -213,53 +266,41 @@ def _log_datasets(client: MlflowClient, run_id: str, content: Content) -> None:
         client.log_inputs(run_id, inputs)
 
 
-def settle(experiment: MlflowExperiment) -> dict[str, Run]:
+def settle(experiment: MlflowExperiment, *, alone: bool) -> dict[str, Run]:
     """Delete what does not count and nest what does under its table; key -> run, when nothing is left to do.
 
-    Others may do the same at the same time, so after every change it looks again.
+    Unless it is alone, others may do the same at the same time, so after every change it looks again.
     """
     client = experiment.client
     while True:
         runs = experiment.runs()
         current = _counting(runs)
-        deleted, nested = _needless(runs, current), _misplaced(current)
-        if not deleted and not nested:
+        ids = {key: run.info.run_id for key, run in current.items()}
+        needless = [
+            run.info.run_id
+            for run in runs
+            if run.info.run_id not in ids.values() and (alone or _is_finished(run) or _is_dead(run))
+        ]
+        misplaced = list(_misplaced(current, ids))
+        if not needless and not misplaced:
             return current
-        for run_id in deleted:
-            with _unless_gone(client, run_id):
-                client.delete_run(run_id)
-        for run_id, parent_id in nested:
-            with _unless_gone(client, run_id):
+        for run_id in needless:
+            client.delete_run(run_id)  # no error, if another import has done so
+        for run_id, parent_id in misplaced:
+            try:
                 client.set_tag(run_id, mlflow_tags.MLFLOW_PARENT_RUN_ID, parent_id)
+            except MlflowException:
+                if client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE:
+                    raise  # not because another import has deleted it meanwhile
 
 
-def _needless(runs: list[Run], current: dict[str, Run]) -> list[str]:
-    """Finished runs that another counts for, and unfinished ones whose import died."""
-    counted = {run.info.run_id for run in current.values()}
-    dead = 1000 * (time.time() - _DEAD_AFTER_SECONDS)
-    return [
-        run.info.run_id
-        for run in runs
-        if run.info.run_id not in counted and (_is_finished(run) or int(run.data.tags[_BEGUN]) < dead)
-    ]
+def _is_dead(run: Run) -> bool:
+    return int(run.data.tags[_BEGUN]) < 1000 * (time.time() - _DEAD_AFTER_SECONDS)
 
 
-def _misplaced(current: dict[str, Run]) -> list[tuple[str, str]]:
-    """Runs that are not nested under the run of their table, and that run."""
-    ids = {key: run.info.run_id for key, run in current.items()}
-    found = []
-    for run in current.values():
-        own, parent = run.info.run_id, ids.get(table_key(run.data.tags[_TABLE]))
-        if parent not in (None, own, run.data.tags.get(mlflow_tags.MLFLOW_PARENT_RUN_ID)):
-            found.append((own, parent))
-    return found
-
-
-@contextmanager
-def _unless_gone(client: MlflowClient, run_id: str) -> Iterator[None]:
-    """Overlook that a run cannot be changed, if another import has deleted it meanwhile."""
-    try:
-        yield
-    except MlflowException:
-        if client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE:
-            raise
+def _misplaced(current: dict[str, Run], ids: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Ids of runs that are not nested under the run of their table, each with that run's."""
+    for key, run in current.items():
+        parent = ids.get(table_key(run.data.tags[_TABLE]))
+        if parent not in (None, ids[key], run.data.tags.get(mlflow_tags.MLFLOW_PARENT_RUN_ID)):
+            yield ids[key], parent
