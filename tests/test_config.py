@@ -98,6 +98,9 @@ def test_hyperparameters_in_their_order():
     cascaded = own.hyperparameters("coop+caspl", "mini_shapes", "base_to_novel")
     assert (plain["n_ctx"], cascaded["n_ctx"]) == (16, 8)
     assert (plain["lr"], cascaded["lr"]) == (0.002, 9)
+    both = experiment(overrides={"coop": {"lr": 5, "n_ctx": 3}, "coop+caspl": {"lr": 9}})
+    cascaded = both.hyperparameters("coop+caspl", "mini_shapes", "base_to_novel")
+    assert (cascaded["lr"], cascaded["n_ctx"]) == (9, 3)
     assert own.hyperparameters("boosting", "dtd", "base_to_novel")["batch_size"] == 4
     assert own.hyperparameters("boosting", "imagenet", "base_to_novel")["batch_size"] == 128
 

@@ -247,9 +247,13 @@ class Experiment:
         return own, self.tokens("boosting", dataset, PROTOCOLS[protocol].boosting)[0]
 
     def _overrides(self, method: str, known: dict[str, Any], protocol: str) -> dict[str, Any]:
-        """What the experiment, and then its protocol, sets again of a method's `known` hyper-parameters."""
-        own, settings = self.config.overrides.get(method, {}), self.protocols.get(protocol)
-        own = own | (settings.overrides.get(method, {}) if settings else {})
+        """What the experiment, and then its protocol, sets again of a method's `known` hyper-parameters.
+
+        What is set for a method alone holds for it behind boosting prompts, too, unless that is set again.
+        """
+        own, settings = {}, self.protocols.get(protocol)
+        for overrides in (self.config.overrides, settings.overrides if settings else {}):
+            own |= overrides.get(split_method(method)[0], {}) | overrides.get(method, {})
         for key in own:
             if key not in known:
                 hint = did_you_mean(key, list(known))

@@ -1,6 +1,5 @@
 """The linear probe against scikit-learn itself, and its search against a scan of all values."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 import trainings
+from promptdistill.artifacts import read_sealed, write_sealed
 from promptdistill.data.images import open_image
 from promptdistill.data.splits import draw_few_shot
 from promptdistill.errors import UserError
@@ -187,11 +187,10 @@ def test_from_images_to_a_finished_prompt(published, inputs, student, tmp_path):
         return steps[step].score(val.features.numpy(), val.labels.numpy())
 
     expected = steps[search(accuracy, -48, 48, 16)].predict_proba(test.features.numpy())
-    method, origin = trainings.restored(inputs, "linear_probe", output, "few_shot")
+    method, origin = trainings.restored(inputs, "linear_probe", output)
     logits = method.classifier(split.class_names(split.labels))(test.features)
     np.testing.assert_allclose(logits.softmax(1).numpy(), expected, atol=1e-3)
     assert origin["shots"] == 4
-    drawn = json.loads(run.sources["draw"].read_text())
-    run.sources["draw"].write_text(json.dumps({**drawn, "val": []}))
+    write_sealed(run.sources["draw"], read_sealed(run.sources["draw"]) | {"val": []})
     with pytest.raises(UserError, match="others to choose its regularisation by"):
         trainings.adapt(inputs, [run], "linear_probe", values, "few_shot")

@@ -82,9 +82,7 @@ def test_linear_probe_of_whole_images(inputs, tmp_path):
     assert {1e-6, 1e6} <= {row["C"] for row in history}
     tested = EvaluationInputs(student=inputs.student, dataset="tiny", template=inputs.template)
     read = sources(inputs, tmp_path, prompt=output)
-    with pytest.raises(UserError, match="is a prompt of linear_probe for few_shot: it cannot be tested as"):
-        restore_method(tested, "linear_probe", {}, read)
-    (method,), _ = restore_method(replace(tested, protocol="few_shot"), "linear_probe", {}, read)
+    (method,), _ = restore_method(tested, "linear_probe", {}, read)
     assert method.classifier(NAMES)(torch.zeros(3, inputs.student.feature_dim)).shape == (3, 4)
 
 
