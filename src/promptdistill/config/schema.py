@@ -112,8 +112,8 @@ class Config(Strict):
     lookup: LookupConfig = LookupConfig()
     overrides: dict[str, dict[str, Any]] = Field(
         {},
-        description="method name -> hyper-parameters that replace those of config/methods; those of coop hold "
-        "for coop+caspl, too, where that does not replace them itself",
+        description="method name -> hyper-parameters that replace those of config/methods; those of coop "
+        "hold for coop+caspl, too, where that does not replace them itself",
     )
     ablation: list[MethodName] = Field(
         [], description="methods whose variants `snakemake ablation` compares, in base_to_novel"
