@@ -130,10 +130,6 @@ class Experiment:
         settings = self.settings(protocol)
         return PROTOCOLS[protocol].parameters(settings)
 
-    def session_count(self, protocol: str) -> int:
-        """How many stretches a training of a protocol has."""
-        return PROTOCOLS[protocol].session_count(self.settings(protocol))
-
     def runs(self, protocol: str) -> list[tuple[int, int]]:
         """The (shots, seed) of every training of one method on one data set, seed by seed."""
         settings = self.settings(protocol)

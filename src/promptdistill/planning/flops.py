@@ -16,12 +16,10 @@ has no backward pass, since nothing that learns stands before it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, NamedTuple
 
 from ..config.entries import MethodEntry
-from ..errors import UserError
-from ..experiment import Experiment
+from ..experiment import Experiment, _whole
 from ..protocols import PROTOCOLS
 from ..run import split_method
 from .architecture import Architecture, Tower
@@ -126,8 +124,12 @@ class ComputeCost:
     @classmethod
     def of(cls, method: str, entry: MethodEntry, values: dict[str, Any]) -> "ComputeCost":
         """A method alone: its tokens are `n_ctx_text` and `n_ctx_vision`, or `n_ctx` for both."""
-        whole = partial(whole_number, method, values)
-        both, encodes = whole("n_ctx", 0), entry.looks_up != "cascade"
+
+        def whole(key: str, otherwise: int = 0) -> int:
+            value = values.get(key, otherwise)
+            return value and _whole(method, key, value)
+
+        both, encodes = whole("n_ctx"), entry.looks_up != "cascade"
         text, vision = whole("n_ctx_text", both), whole("n_ctx_vision", both) if encodes else 0
         words = len((values.get("ctx_init") or "").split())
         return cls(
@@ -182,11 +184,3 @@ def compute_cost(experiment: Experiment, method: str, dataset: str, protocol: st
     if not split_method(method)[1]:
         return own
     return own.behind(compute_cost(experiment, "boosting", dataset, PROTOCOLS[protocol].boosting))
-
-
-def whole_number(method: str, values: dict[str, Any], key: str, otherwise: int | None = None) -> int:
-    """A whole number among hyper-parameters; UserError if it is none, or missing without an `otherwise`."""
-    try:
-        return int(values.get(key, otherwise))
-    except (TypeError, ValueError):
-        raise UserError(f"{method}: {key} is {values.get(key)!r}, but must be a whole number.") from None

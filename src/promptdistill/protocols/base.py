@@ -157,10 +157,6 @@ class Protocol:
         """What of the settings trainings and tests depend on: a change makes them again."""
         return settings.model_dump(exclude=set(ProtocolSettings.model_fields))
 
-    def session_count(self, settings: ProtocolSettings) -> int:
-        """How many stretches of training there are."""
-        return 1
-
     def sessions(self, split: Split, settings: ProtocolSettings) -> list[Session]:
         """The stretches of training, in order: one on all classes, unless a protocol says otherwise."""
         return [Session(labels=split.labels, classes=split.labels)]
@@ -176,10 +172,6 @@ class Protocol:
     def measure(self, tested: list[SubsetResult]) -> dict[str, float]:
         """The metrics, in percent, by name, from what came out of the subsets, in their order."""
         return {"accuracy": tested[0].accuracy()}
-
-    def trained_classes(self, classes: int) -> int:
-        """How many of a data set's classes are trained on, for the plan of costs."""
-        return classes
 
 
 ACCURACY = Metric(name="accuracy", heading="Accuracy")

@@ -57,10 +57,6 @@ class ClassIncremental(Protocol):
         ),
     )
 
-    def session_count(self, settings: ClassIncrementalSettings) -> int:
-        """As many as the configuration says."""
-        return settings.sessions
-
     def sessions(self, split: Split, settings: ClassIncrementalSettings) -> list[Session]:
         """The classes in order, a part of them in each; every class seen so far is known."""
         parts = divided(split.labels, settings.sessions)
