@@ -8,7 +8,8 @@ from report_runs import BOTH, FEW, HALVES, TRANSFER, ask, few, halves, transfer
 
 from promptdistill.errors import UserError
 from promptdistill.files import write_json
-from promptdistill.report.summary import COLUMNS, read_runs, seeds_of, select, summarise
+from promptdistill.evaluation.metrics import read_metrics
+from promptdistill.report.summary import COLUMNS, seeds_of, select, summarise
 
 
 def cells_of(metrics, request):
@@ -196,12 +197,12 @@ def test_an_average_lies_between_the_least_and_the_greatest(pairs):
 def test_a_file_of_metrics_is_read_for_its_method_alone(tmp_path):
     path = tmp_path / "coop.json"
     write_json(path, {"protocol": "few_shot", "method": "coop", "inputs": {}, "runs": FEW})
-    assert read_runs(path, "few_shot", "coop") == FEW
+    assert read_metrics(path, "few_shot", "coop")[0] == FEW
     with pytest.raises(UserError, match=r"coop.json does not hold the metrics of maple in few_shot: delete"):
-        read_runs(path, "few_shot", "maple")
-    for content in (FEW, {"protocol": "few_shot", "method": "coop"}, "nonsense"):
+        read_metrics(path, "few_shot", "maple")
+    for content in (FEW, {"protocol": "few_shot", "method": "coop", "inputs": {}}, "nonsense"):
         write_json(path, content)
-        with pytest.raises(UserError, match="does not hold the metrics of coop in few_shot"):
-            read_runs(path, "few_shot", "coop")
+        with pytest.raises(UserError, match="does not (hold the metrics of coop in few_shot|say what it was)"):
+            read_metrics(path, "few_shot", "coop")
     with pytest.raises(UserError, match=r"none.json does not exist"):
-        read_runs(tmp_path / "none.json", "few_shot", "coop")
+        read_metrics(tmp_path / "none.json", "few_shot", "coop")

@@ -173,15 +173,15 @@ def overview(experiment: Experiment) -> None:
 
 def _make(artifact: Table | AblationTable, request: Any, experiment: Experiment, write: Callable) -> None:
     """Write a table, and the record of what it was made from."""
+    from ..evaluation.metrics import read_metrics
     from ..report.record import write_record
-    from ..report.summary import read_runs
 
     made = artifact.inputs(experiment)["metrics"]
     metrics = {f"metrics/{one.method}": experiment.results / one.path for one in made}
     rows = [
         row
         for one, path in zip(made, metrics.values(), strict=True)
-        for row in read_runs(path, one.protocol, one.method)
+        for row in read_metrics(path, one.protocol, one.method)[0]
     ]
     own = {name: paths[0] for name, paths in artifact.files(experiment).items() if paths}
     files = write(

@@ -12,7 +12,7 @@ from ..files import write_json
 from ..protocols.base import Protocol, SubsetResult
 from ..run import RunKey
 
-_FACTS = (
+FACTS = (
     *("protocol", "dataset", "source", "method", "shots", "seed"),
     *("unlabelled", "transductive", "student", "student_sha256"),
 )
@@ -42,7 +42,7 @@ def metrics_of(path: Path, protocol: Protocol, roots: Roots) -> dict[str, Any]:
     key = RunKey(*(header[part] for part in RunKey._fields))
     return {
         "key": str(key),
-        **{name: header[name] for name in _FACTS},
+        **{name: header[name] for name in FACTS},
         **protocol.measure(tested),
         "images": sum(sum(subset.images.values()) for subset in tested),
         "predictions": roots.record(path).path,
@@ -62,9 +62,15 @@ def write_metrics(paths: list[Path], protocol: Protocol, method: str, roots: Roo
     write_json(output, {"protocol": protocol.name, "method": method, INPUTS: inputs, "runs": rows})
 
 
-def read_metrics(path: Path) -> tuple[list[dict[str, Any]], dict[str, Input]]:
-    """The rows of a file of metrics, one a run, and the predictions that they come from, by run key."""
+def read_metrics(path: Path, protocol: str, method: str) -> tuple[list[dict[str, Any]], dict[str, Input]]:
+    """The rows of a file of metrics, one a run, and the predictions that they come from, by run key.
+
+    UserError if the file is missing, or is not of this method in this protocol.
+    """
     header = read_header(path)
-    if not isinstance(header.get("runs"), list):
-        raise UserError(f"{path} does not hold metrics of this version: delete it and run again.")
+    found = header.get("protocol"), header.get("method")
+    if found != (protocol, method) or not isinstance(header.get("runs"), list):
+        raise UserError(
+            f"{path} does not hold the metrics of {method} in {protocol}: delete it and run again."
+        )
     return header["runs"], header[INPUTS]

@@ -16,8 +16,8 @@ class Metric:
     """What a run is measured by.
 
     `axis` stands beside a plot.  `mean_of` says how an average follows from the averages of the metrics
-    `parts`, where it is not the plain mean over data sets and seeds.  `in_table` is false for a point of a
-    curve.
+    `parts`, where it is not the plain mean over data sets and seeds.  `step` is the place of a point on the
+    table's curve, from 1; such points do not stand on the page.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Metric:
     lower_is_better: bool = False
     parts: tuple[str, ...] = ()
     mean_of: Callable[..., float] | None = None
-    in_table: bool = True
+    step: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -78,7 +78,7 @@ class ClassIncremental(Protocol):
             Metric(name="last", heading="Last", axis=seen),
             Metric(name="forgetting", heading="Forgetting", axis="forgetting (points)", lower_is_better=True),
             *(
-                Metric(name=f"accuracy_{index}", heading=f"After {index}", axis=seen, in_table=False)
+                Metric(name=f"accuracy_{index}", heading=f"After {index}", axis=seen, step=index)
                 for index in range(1, settings.sessions + 1)
             ),
         ]

@@ -83,7 +83,7 @@ class Trace(Strict):
 def trace_run(key: RunKey, experiment: Experiment) -> Trace:
     """Follow the metrics of a run down to the data's split; UserError if there are none."""
     path = experiment.results / Metrics(key.protocol, key.method).path
-    row = next((row for row in read_metrics(path)[0] if row["key"] == str(key)), None)
+    row = next((row for row in read_metrics(path, key.protocol, key.method)[0] if row["key"] == str(key)), None)
     if row is None:
         raise UserError(
             f"{path} has no run {key}: run the workflow first, or name the configuration that has it."
@@ -204,7 +204,7 @@ def _trace(
         run_id, imported_from = imported.by_key.get(str(key), (None, None))
         run = TracedRun(
             key=str(key),
-            values={metric.name: row[metric.name] for metric in shown if metric.in_table},
+            values={metric.name: row[metric.name] for metric in shown if not metric.step},
             mlflow=run_id,
             mlflow_fits=imported_from == predictions.sha256 if run_id and predictions else None,
             metrics=metrics,
