@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from report_runs import BOTH, FEW, HALVES, TRANSFER, ask, few, halves, transfer
 
 from promptdistill.errors import UserError
-from promptdistill.files import write_json
 from promptdistill.evaluation.metrics import read_metrics
+from promptdistill.files import write_json
 from promptdistill.report.summary import COLUMNS, seeds_of, select, summarise
 
 
@@ -202,7 +202,7 @@ def test_a_file_of_metrics_is_read_for_its_method_alone(tmp_path):
         read_metrics(path, "few_shot", "maple")
     for content in (FEW, {"protocol": "few_shot", "method": "coop", "inputs": {}}, "nonsense"):
         write_json(path, content)
-        with pytest.raises(UserError, match="does not (hold the metrics of coop in few_shot|say what it was)"):
+        with pytest.raises(UserError, match=r"does not (hold the metrics of coop|say what)"):
             read_metrics(path, "few_shot", "coop")
     with pytest.raises(UserError, match=r"none.json does not exist"):
         read_metrics(tmp_path / "none.json", "few_shot", "coop")

@@ -182,7 +182,9 @@ class _Maker:
             for one in artifact.inputs(self.experiment)["metrics"]
         }
         metrics = [metric.name for metric in PROTOCOLS[protocol].metrics(settings)]
-        rows = pd.DataFrame([row for file in files.values() for row in read_metrics(file, file.parent.name, file.stem)[0]])
+        rows = pd.DataFrame(
+            [row for file in files.values() for row in read_metrics(file, file.parent.name, file.stem)[0]]
+        )
         rows = rows[rows["dataset"].isin([source, *datasets])]
         rows.to_csv(f"{path}_seeds.csv", index=False)
         cells = rows.melt(["dataset", "method", "shots"], metrics, "metric")

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from ..code import fingerprint
-from ..files import atomic, read_json, write_json
-from .pictures import COLOURS, FILLS, PATTERNS, SHAPES, STYLES, Subject, contact_sheet, draw
+from ..files import read_json, write_json
+from .pictures import COLOURS, FILLS, PATTERNS, SHAPES, STYLES, Subject, draw
 
 TRAIN, VAL, TEST = 32, 4, 40  # pictures per class and part
 _COLOURS = list(COLOURS)
@@ -126,16 +126,3 @@ def write(name: str, folder: Path) -> Path:
     write_json(split, parts)
     write_json(record, drawn_by)
     return split
-
-
-def write_contact_sheet(path: Path, per_dataset: int = 16) -> None:
-    """Write a PNG with one row of pictures per data set, of different classes."""
-    rows = {
-        name: [
-            recipe.picture(list(recipe.classes)[index % len(recipe.classes)], recipe.seed, 0, index)
-            for index in range(per_dataset)
-        ]
-        for name, recipe in DATASETS.items()
-    }
-    with atomic(path) as partial:
-        contact_sheet(rows).save(partial, format="PNG")

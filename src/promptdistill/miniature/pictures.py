@@ -246,16 +246,3 @@ def draw(subject: Subject, rng: np.random.Generator) -> Image.Image:
     """Draw `subject` as an RGB picture of 48 x 48 pixels."""
     canvas = _draw_pattern(subject, rng) if subject.shape is None else _draw_shape(subject, rng)
     return _restyle(canvas.resize((SIZE, SIZE), Image.Resampling.LANCZOS), subject.style, rng)
-
-
-def contact_sheet(rows: dict[str, list[Image.Image]]) -> Image.Image:
-    """One labelled row of pictures per entry of `rows`."""
-    cell, label = SIZE + 4, 150
-    width = label + cell * max(len(pictures) for pictures in rows.values())
-    sheet = Image.new("RGB", (width, cell * len(rows)), "white")
-    text = ImageDraw.Draw(sheet)
-    for y, (name, pictures) in enumerate(rows.items()):
-        text.text((6, y * cell + cell // 2 - 6), name, fill="black")
-        for x, picture in enumerate(pictures):
-            sheet.paste(picture, (label + x * cell, y * cell))
-    return sheet

@@ -14,6 +14,7 @@ the two products of attention two more: a training step is 2 · linear + 3 · at
 has no backward pass, since nothing that learns stands before it.
 """
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -52,6 +53,9 @@ class Flops(NamedTuple):
         """So many of the same."""
         return Flops(*(part * count for part in self))
 
+    def __add__(self, other: "Flops") -> "Flops":
+        return Flops(*map(operator.add, self, other))
+
 
 class ImageTokens(NamedTuple):
     """A prompt's tokens in an image tower: so many in each of its first `depth` layers."""
@@ -70,11 +74,11 @@ def image_flops(model: Architecture, prompts: Sequence[ImageTokens] = ()) -> Flo
     assert tower is not None, "a tower that is no ViT is refused before"
     own = 1 + tower.patches
     rows = own + sum(tokens.count for tokens in prompts)
-    parts = [Flops(embedding=2 * _CHANNELS * tower.patch_pixels * tower.width * tower.patches)]
+    whole = Flops(embedding=2 * _CHANNELS * tower.patch_pixels * tower.width * tower.patches)
     for layer in range(1, tower.layers):
         asking = own + sum(tokens.count for tokens in prompts if tokens.depth <= layer)
-        parts.append(_layer(tower, rows, asking, asking * rows))
-    return _sum(*parts, _layer(tower, rows, 1, rows), _projection(tower, model.dim, 1))
+        whole += _layer(tower, rows, asking, asking * rows)
+    return whole + _layer(tower, rows, 1, rows) + _projection(tower, model.dim, 1)
 
 
 def text_flops(model: Architecture, classes: int, prefix: int, own: float) -> Flops:
@@ -87,7 +91,7 @@ def text_flops(model: Architecture, classes: int, prefix: int, own: float) -> Fl
     pairs = prefix**2 + classes * own * (prefix + own)
     inner = _layer(tower, rows, rows, pairs).times(tower.layers - 1)
     last = _layer(tower, rows, classes, classes * (prefix + own))
-    return _sum(inner, last, _projection(tower, model.dim, classes))
+    return inner + last + _projection(tower, model.dim, classes)
 
 
 def _layer(tower: Tower, rows: float, asking: float, pairs: float) -> Flops:
@@ -98,10 +102,6 @@ def _layer(tower: Tower, rows: float, asking: float, pairs: float) -> Flops:
 
 def _projection(tower: Tower, dim: int, rows: float) -> Flops:
     return Flops(linear=2 * tower.width * dim * rows)
-
-
-def _sum(*parts: Flops) -> Flops:
-    return Flops(*(sum(column) for column in zip(*parts, strict=True)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

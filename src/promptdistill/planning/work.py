@@ -99,7 +99,7 @@ def _said(experiment: Experiment, dataset: str, what: Literal["train", "test", "
 
 @cache
 def _even_split(classes: int) -> Split:
-    """A split of so many classes with one test image each: a protocol says of it what it does with classes."""
+    """A split of so many classes, one test image each: of it, a protocol says what it does with classes."""
     items = [Item("", label, "") for label in range(classes)]
     return Split(train=[], val=[], test=items)
 

@@ -13,7 +13,7 @@ from ..validation import listed
 from .request import AVERAGE, Request
 
 KEYS = (*FACTS, "images", "predictions")
-# What a method knew of a data set beforehand -> what its mark says, which it begins with; the stronger one last.
+# What a method knew of a data set beforehand -> its mark, and what that says; the stronger one last.
 TRANSDUCTIVE = {
     "class names": "‡ The method knew the names of all classes of the data set, and saw no image of it.",
     "images and class names": "† The method saw unlabelled images of the data set and the names of all its "

@@ -83,13 +83,13 @@ class Trace(Strict):
 def trace_run(key: RunKey, experiment: Experiment) -> Trace:
     """Follow the metrics of a run down to the data's split; UserError if there are none."""
     path = experiment.results / Metrics(key.protocol, key.method).path
-    row = next((row for row in read_metrics(path, key.protocol, key.method)[0] if row["key"] == str(key)), None)
-    if row is None:
+    rows = [row for row in read_metrics(path, key.protocol, key.method)[0] if row["key"] == str(key)]
+    if not rows:
         raise UserError(
             f"{path} has no run {key}: run the workflow first, or name the configuration that has it."
         )
     files = Files(experiment.roots)
-    return _trace(None, {key: row}, files.at("metrics", path), files, experiment)
+    return _trace(None, {key: rows[0]}, files.at("metrics", path), files, experiment)
 
 
 def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config_dir: Path) -> Trace:
