@@ -84,7 +84,7 @@ def did_you_mean(name: str, known: list[str]) -> str:
 
 def listed(names: Iterable[str], last: str = "and") -> str:
     """ "A, B and C"."""
-    *first, end = names
+    *first, end = [*names] or [""]
     return f"{', '.join(first)} {last} {end}" if first else end
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import UserError
-from ..files import write_json, write_text
+from ..files import write_csv, write_json
 from ..protocols import TABLES
 from .request import AVERAGE
 
@@ -35,7 +35,7 @@ def write_overview(tables: list[Path], metrics: Path, plot: Path) -> None:
     shown = rows[rows["headline"]]
     results = shown["table"] + " " + shown["method"] + " " + shown["metric"]
     bars = pd.DataFrame({"result": results, "mean": shown["mean"]})
-    write_text(plot, bars.to_csv(index=False))
+    write_csv(plot, bars)
 
 
 def _averages(path: Path) -> pd.DataFrame:

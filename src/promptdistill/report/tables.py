@@ -196,7 +196,7 @@ def _legend(cells: pd.DataFrame, blocks: list[Block], request: Request) -> list[
     lower = [metric.heading for metric in request.columns if metric.lower_is_better]
     sentences = {
         "Bold is the best mean of a column, underlined the second.": any(cell.rank for cell in shown_cells),
-        f"Less is better: {listed(lower or ['none'])}.": bool(lower),
+        f"Less is better: {listed(lower)}.": bool(lower),
         **dict.fromkeys(marks, True),
         "An average bears the strongest mark of the data sets in it.": bool(marks),
         "(n of m seeds): some seeds are missing; such a mean takes no part in the ranking or the gains.": any(

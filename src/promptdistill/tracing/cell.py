@@ -15,7 +15,7 @@ from ..report.record import read_record, record_path
 from ..report.request import AVERAGE
 from ..run import RunKey
 from ..tracking.store import PREDICTIONS, Store, few_retries, store_of
-from ..validation import Strict, did_you_mean
+from ..validation import Strict, did_you_mean, listed
 from .files import Files, TracedFile, every
 
 
@@ -183,12 +183,11 @@ def _chosen(cells: pd.DataFrame, dataset: str, method: str, shots: int | None, t
     found = own["shots"].unique().tolist()
     if not found:
         raise UserError(f"{table} has no number of {method} on {dataset}.")
+    there = listed(map(str, found))
     if shots is None and len(found) > 1:
-        listed = ", ".join(map(str, found))
-        raise UserError(f"{table} has {method} on {dataset} with {listed} shots: choose with --shots.")
+        raise UserError(f"{table} has {method} on {dataset} with {there} shots: choose with --shots.")
     if shots not in (None, *found):
-        listed = " and ".join(map(str, found))
-        raise UserError(f"{table} has no {method} on {dataset} with {shots} shots, but with {listed}.")
+        raise UserError(f"{table} has no {method} on {dataset} with {shots} shots, but with {there}.")
     return own if shots is None else own[own["shots"] == shots]
 
 

@@ -14,6 +14,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from rich.table import Table
 
 from ..errors import UserError
+from ..validation import listed
 from .importing import open_experiment, plain_errors
 from .store import Store, few_retries
 
@@ -52,7 +53,7 @@ def _by_key(key: str, current: dict[str, Run], store: Store) -> Run:
         return current[key]
     near = difflib.get_close_matches(key, current, n=3)
     example = max(sorted(current), key=lambda name: name.count("/"), default="base_to_novel/dtd/coop/16/1")
-    hint = f"did you mean {' or '.join(near)}?" if near else f"a key looks like {example}"
+    hint = f"did you mean {listed(near, 'or')}?" if near else f"a key looks like {example}"
     raise UserError(f"There is no run {key} in {store} ({hint}).")
 
 
