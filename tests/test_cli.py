@@ -266,7 +266,7 @@ def test_a_run_in_a_process_of_its_own():
         (
             "trace",
             ["t.html", "--cell", "a,coop"],
-            r"t_record.json does not exist, which says what t\.csv was",
+            r"t_record.json does not exist, which says what t\.csv",
         ),
         ("trace", ["t.html", "--cell", "a"], "give a data set and a method, such as dtd,coop"),
         ("verify", ["own/coop"], "'own/coop' is not a run: name protocol, data set, method, shots and seed"),

@@ -39,10 +39,9 @@ def _polar(radius: Callable[[np.ndarray], np.ndarray], points: int = 72) -> np.n
 
 def _regular(corners: int, inner: float = 1.0) -> np.ndarray:
     """A regular polygon; with `inner` below 1, a star with that inner radius."""
-    count = corners * (2 if inner < 1 else 1)
-    angle = np.arange(count) * 2 * np.pi / count
-    r = np.where(np.arange(count) % 2 == 1, inner, 1.0) if inner < 1 else np.ones(count)
-    return np.stack([r * np.sin(angle), -r * np.cos(angle)], axis=1)
+    if inner < 1:
+        return _polar(lambda a: np.where(np.arange(len(a)) % 2, inner, 1.0), 2 * corners)
+    return _polar(np.ones_like, corners)
 
 
 def _heart() -> np.ndarray:
