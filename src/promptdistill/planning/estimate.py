@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import computed_field
+
 from ..config.entries import load_dataset
 from ..config.schema import digest
 from ..experiment import Experiment, weights_files
@@ -14,9 +16,10 @@ from ..validation import Strict
 from .throughput import Measured, Throughput
 from .work import UnknownError, bytes_of, work_of
 
-_BEFORE, _BEHIND = ("data", "splits", "regions"), ("metrics", "tables", "tracking")  # no model runs in them
+# Those that compute with models, among all, in order.
 _COMPUTE = ("teacher tuning", "lookup", "boosting", "features", "adapting", "evaluation")
-STAGES = (*_BEFORE, *_COMPUTE, *_BEHIND)
+STAGES = ("data", "splits", "regions", *_COMPUTE, "metrics", "tables", "tracking")
+_ABLATION = "ablation"
 
 
 class Stage(Strict):
@@ -59,7 +62,7 @@ class Downloads(Strict):
 
 
 class Plan(Strict):
-    """What an experiment takes from an empty folder: `total` is all stages together.
+    """What an experiment takes from an empty folder.
 
     `ablation` is what the target `ablation` adds, None if nothing.  `rules` counts the jobs of each rule of
     the workflow.  `basis` is that of `hours`, None where there are none; `gpu_basis` that of `gpu_hours`,
@@ -78,7 +81,22 @@ class Plan(Strict):
     downloads: Downloads
     weights: list[str]
     unknown: list[str]
-    total: Stage
+
+    @computed_field
+    @property
+    def total(self) -> Stage:
+        """All stages together."""
+        return Stage(
+            name="all",
+            jobs=sum(stage.jobs for stage in self.stages),
+            disk_bytes=sum(stage.disk_bytes for stage in self.stages),
+            **{key: self._sum(key) for key in ("flops", "hours", "gpu_hours")},
+        )
+
+    def _sum(self, key: str) -> float | None:
+        """Of the stages of which it is known; None where there is nothing but what is not."""
+        values = [value for stage in self.stages if (value := getattr(stage, key)) is not None]
+        return sum(values) if values and (sum(values) or not self.unknown) else None
 
 
 def plan(experiment: Experiment, measured: list[Measured], tflops: float) -> Plan:
@@ -91,12 +109,12 @@ def plan(experiment: Experiment, measured: list[Measured], tflops: float) -> Pla
     more = [artifact for artifact in ablation_artifacts(experiment) if artifact not in there]
     count = _Count(experiment, *(Throughput.of(measured, on_gpu) for on_gpu in (False, True)), tflops)
     stages = [count.stage(name, [artifact for artifact in made if artifact.stage == name]) for name in STAGES]
+    ablation = count.stage(_ABLATION, more) if more else None
     datasets = sorted(artifact.dataset for artifact in made if isinstance(artifact, Receipt))
     return Plan(
         config_digest=digest(experiment.config),
         stages=stages,
-        ablation=count.stage("ablation", more) if more else None,
-        total=count.stage("all", made),
+        ablation=ablation,
         rules=jobs_by_rule(made, experiment),
         basis=count.basis(count.cpu),
         gpu_basis=count.basis(count.gpu),
@@ -142,7 +160,7 @@ class _Count:
         works = [work for own in counted for work in own or []]
         self.computed |= {work.what for work in works}
         flops = hours = gpu_hours = None
-        if name not in (*_BEFORE, *_BEHIND) and (works or None not in counted):
+        if name in (*_COMPUTE, _ABLATION) and (works or None not in counted):
             flops = sum(work.flops * work.times for work in works)
             hours = self.cpu and self.cpu.hours(works)
             gpu_hours = self.gpu.hours(works) if self.gpu else flops / (self.tflops * 1e12) / 3600

@@ -10,7 +10,7 @@ from ..config.models import BackboneConfig
 from ..data.splits import Item, Split
 from ..experiment import Experiment, _whole
 from ..protocols import PROTOCOLS
-from ..protocols.base import Session
+from ..protocols.base import Session, Subset
 from ..run import family
 from .architecture import Architecture, read_architecture
 from .flops import compute_cost, image_flops
@@ -97,16 +97,18 @@ def _said(experiment: Experiment, dataset: str, what: Literal["train", "test", "
     return entry.classes if what == "classes" else entry.sizes[what]
 
 
+def _parts(experiment: Experiment, dataset: str, protocol: str) -> tuple[list[Session], list[Subset]]:
+    """What a protocol trains and tests of the classes of a data set, one test image each."""
+    settings = experiment.settings(protocol).model_dump_json()
+    return _parts_of(protocol, settings, _said(experiment, dataset, "classes"))
+
+
 @cache
-def _even_split(classes: int) -> Split:
-    """A split of so many classes, one test image each: of it, a protocol says what it does with classes."""
-    items = [Item("", label, "") for label in range(classes)]
-    return Split(train=[], val=[], test=items)
-
-
-def _sessions(experiment: Experiment, dataset: str, protocol: str) -> list[Session]:
-    split = _even_split(_said(experiment, dataset, "classes"))
-    return PROTOCOLS[protocol].sessions(split, experiment.settings(protocol))
+def _parts_of(protocol: str, settings: str, classes: int) -> tuple[list[Session], list[Subset]]:
+    split = Split(train=[], val=[], test=[Item("", label, "") for label in range(classes)])
+    own = PROTOCOLS[protocol]
+    read = own.Settings.model_validate_json(settings)
+    return own.sessions(split, read), own.subsets(split, read)
 
 
 def _seen(artifact: graph.Artifact, experiment: Experiment) -> int:
@@ -115,7 +117,7 @@ def _seen(artifact: graph.Artifact, experiment: Experiment) -> int:
         return _said(experiment, artifact.dataset, "test")
     regions = experiment.regions_named(artifact.region_set).count
     if isinstance(artifact, graph.DrawFeatures):
-        sessions = _sessions(experiment, artifact.dataset, artifact.protocol)
+        sessions, _ = _parts(experiment, artifact.dataset, artifact.protocol)
         return regions * artifact.shots * sum(len(session.labels) for session in sessions)
     return regions * _said(experiment, artifact.dataset, "train")
 
@@ -127,7 +129,7 @@ def _training(prompt: graph.BoostingPrompt | graph.Prompt, experiment: Experimen
     if method == "boosting" or learns_from == "teacher":  # on answers for all training images
         parts = [(_said(experiment, dataset, "train"), _said(experiment, dataset, "classes"))]
     else:
-        sessions = _sessions(experiment, dataset, protocol)
+        sessions, _ = _parts(experiment, dataset, protocol)
         parts = [(prompt.shots * len(session.labels), len(session.classes)) for session in sessions]
     if learns_from == "images":
         encoding = _encoding(*_encoder(prompt, experiment), experiment)
@@ -157,12 +159,11 @@ def _test(predictions: graph.Predictions, experiment: Experiment) -> list[Work]:
     source = experiment.trained_on(protocol, dataset, method)
     cost = compute_cost(experiment, method, source, protocol)
     model = _shape(experiment.backbone(), encodes=cost.image is not None)
-    split = _even_split(_said(experiment, dataset, "classes"))
-    tested: Counter[float] = Counter()  # classes' worth of images, by the operations of an image
-    for subset in PROTOCOLS[protocol].subsets(split, experiment.settings(protocol)):
+    tested: Counter[float] = Counter()  # the images of how many classes, by the operations of an image
+    for subset in _parts(experiment, dataset, protocol)[1]:
         tested[cost.image_test(model, len(subset.class_names))] += len(subset.items)
-    images = _said(experiment, dataset, "test")
-    return [Work(ENCODE, flops, images * n / len(split.test)) for flops, n in tested.items() if flops]
+    images, classes = (_said(experiment, dataset, what) for what in ("test", "classes"))
+    return [Work(ENCODE, flops, images * n / classes) for flops, n in tested.items() if flops]
 
 
 def _encoder(
