@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from promptdistill import graph
+from promptdistill import graph, integrity, running
 from promptdistill.errors import UserError
 from promptdistill.experiment import Experiment
 from promptdistill.protocols import PROTOCOLS, TABLES
@@ -64,10 +64,23 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/miniature.smk"
 
 
+# Snakemake's notes may be lost, or be of a folder that was renamed since; what the results say of themselves is
+# always there.
+if workflow.is_main_process:
+    workflow.dag_settings.forcerun = {*workflow.dag_settings.forcerun, *integrity.outdated(EXPERIMENT)}
+
+
 rule all:
     default_target: True
     input:
         [f"{RESULTS}/{artifact.path}" for artifact in graph.targets(EXPERIMENT)],
+
+
+onstart:
+    try:
+        running.claim(EXPERIMENT.results)
+    except UserError as error:
+        raise WorkflowError(str(error))
 
 
 # After a run by hand, DVC is told what it made; `dvc repro` does so itself.

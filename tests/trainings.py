@@ -13,9 +13,16 @@ def sources(inputs, folder, **paths):
     """The files of a run, with the split; folders stand for their manifests."""
     roots = Roots(results=folder, data=folder / "data", config=folder / "config")
     split = folder / "split.json"
-    write_split(inputs.split, split, {"inputs": {}})
+    write_split(inputs.split, split, {"made": None, "inputs": {}})
     found = {name: path / MANIFEST if path and path.is_dir() else path for name, path in paths.items()}
     return Sources(roots, split=split, **found)
+
+
+def sources_in(folder, content="a"):
+    """A file that a step reads as its split, and nothing else."""
+    path = folder / "own.json"
+    path.write_text(content)
+    return Sources(Roots(results=folder, data=folder / "data", config=folder / "config"), split=path)
 
 
 def distilled_run(inputs, output, answers, seed=1, **own):
@@ -27,9 +34,7 @@ def few_shot_run(inputs, output, shots=4, seed=1, **paths):
     """A run on few shots, whose draw is made below its folder."""
     split = sources(inputs, output.parent)
     draw = output.parent / f"draws/{shots}/{seed}.json"
-    made_from = {name: used.model_dump() for name, used in split.recorded().items()}
-    header = {"shots": shots, "seed": seed, "inputs": made_from}
-    write_draw(draw_few_shot(inputs.split, shots, seed), draw, header)
+    write_draw(draw_few_shot(inputs.split, shots, seed), draw, split.header())
     own = sources(inputs, output.parent, draw=draw, **paths)
     return Run(shots=shots, seed=seed, output=output, sources=own)
 
@@ -40,11 +45,9 @@ def adapt(inputs, runs, method, values, protocol="base_to_novel", settings=None)
     train_adapting(inputs, runs, method, values, protocol, sessions)
 
 
-def restored(inputs, method, prompt, protocol="base_to_novel", values=None, **paths):
+def restored(inputs, method, prompt, values=None, **paths):
     """A method with its finished prompt (none: it learns nothing), and what its predictions say of it."""
     about = {"student": inputs.student, "dataset": inputs.dataset, "template": inputs.template}
     read = sources(inputs, prompt.parent if prompt else inputs.image_folder, prompt=prompt, **paths)
-    (restored,), origin = restore_method(
-        EvaluationInputs(**about, protocol=protocol), method, values or {}, read
-    )
+    (restored,), origin = restore_method(EvaluationInputs(**about), method, values or {}, read)
     return restored, origin

@@ -1,26 +1,29 @@
-"""What an artifact says of itself: the files that it was made from, each by name, with path and hash.
+"""What an artifact says of itself: which one it is, by which settings, and from which files it was made.
 
 Paths count from the folder of results (or of data sets, or of entries), so that the same work gives the
 same bytes in any folder.  `trace`, `verify`, `track` and every reader follow these; nothing rebuilds them.
+A seal, a hash of all else, shows what was damaged or edited since.
 """
 
+import hashlib
 import json
 import os
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from .errors import UserError
-from .files import sha256
+from .files import read_json, sha256, sha256_of_json, write_json
 from .validation import Strict
 
 KEY = "promptdistill"  # under which an artifact keeps its header
 MANIFEST = "manifest.json"
 CLASSIFIER = "classifier.safetensors"  # beside a manifest that lists one
 INPUTS = "inputs"
+MADE = "made"
+SEAL = "seal_sha256"
 
 Root = Literal["results", "data", "config", "elsewhere"]
 _ROOTS: tuple[Root, ...] = ("config", "data", "results")  # of two that are one folder, the last one counts
@@ -33,12 +36,21 @@ class Input(Strict):
     sha256: str
     root: Root = "results"
 
-    def same(self, other: "Input | None") -> bool:
-        """Whether both have the same content."""
-        return other is not None and self.sha256 == other.sha256
-
 
 Inputs = dict[str, Input]
+
+
+class Made(Strict):
+    """Which artifact one is, by rule and key, and hashes of the settings that it was made with, by name."""
+
+    rule: str
+    key: str
+    settings: dict[str, str]
+
+    def differing(self, other: "Made") -> list[str]:
+        """The settings in which two of the same artifact differ."""
+        names = {**self.settings, **other.settings}
+        return [name for name in names if self.settings.get(name) != other.settings.get(name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +89,11 @@ def _normal(path: Path) -> Path:
 
 
 class Sources(dict[str, Path]):
-    """The files that a step reads, by name: what it reads is what the artifact records."""
+    """The files that a step reads, by name, and what it makes: what it reads is what the artifact records."""
 
-    def __init__(self, roots: Roots, **paths: Path | None) -> None:
+    def __init__(self, roots: Roots, made: Made | None = None, **paths: Path | None) -> None:
         super().__init__((name, Path(path)) for name, path in paths.items() if path is not None)
-        self.roots = roots
+        self.roots, self.made = roots, made
 
     def record(self, name: str) -> Input | None:
         """One of them, hashed as it is now; None where there is none of that name."""
@@ -91,23 +103,64 @@ class Sources(dict[str, Path]):
         """All of them, hashed as they are now."""
         return {name: self.roots.record(path) for name, path in self.items()}
 
+    def header(self) -> dict[str, Any]:
+        """What every header says, as JSON: what was made, and from which files as they are now."""
+        inputs = {name: used.model_dump() for name, used in self.recorded().items()}
+        return {MADE: self.made and self.made.model_dump(), INPUTS: inputs}
+
 
 def read_header(path: Path) -> dict[str, Any]:
-    """What an artifact says of itself: facts, and its inputs under INPUTS.
+    """What an artifact says of itself: facts, what it is under MADE, and its inputs under INPUTS.
 
     UserError if the file is missing, is not an artifact, or was made by a version that listed no inputs.
     """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: make it first.")
     try:
-        header = _READERS[path.suffix](path)
+        header = raw_header(path)
+        header[MADE] = header[MADE] and Made.model_validate(header[MADE])
         header[INPUTS] = {name: Input.model_validate(used) for name, used in header[INPUTS].items()}
         return header
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: make it first.") from None
-    except (KeyError, TypeError, ValueError, AttributeError, OSError, ValidationError):
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, RecursionError, struct.error):
         raise UserError(
             f"{path} does not say what it was made from: it is damaged, was made by an earlier version, or "
             "is another file. Delete it and run again."
         ) from None
+
+
+def raw_header(path: Path) -> dict[str, Any]:
+    """The header of an artifact as it was written, unchecked, but for JSON's, whose seal covers the file."""
+    return _READERS[path.suffix](path)
+
+
+def sealed(header: dict[str, Any], content: Iterable[bytes] = ()) -> dict[str, Any]:
+    """A header with a seal: a hash of it and of the content that stands beside it."""
+    digest = hashlib.sha256(sha256_of_json(header).encode())
+    for part in content:
+        digest.update(part)
+    return {**header, SEAL: digest.hexdigest()}
+
+
+def is_whole(header: dict[str, Any], content: Iterable[bytes] = ()) -> bool:
+    """Whether a header and the content beside it are those that were sealed."""
+    return header == sealed({name: value for name, value in header.items() if name != SEAL}, content)
+
+
+def write_sealed(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON artifact atomically, with its seal."""
+    write_json(path, sealed(content))
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read what `write_sealed` wrote; UserError if it is missing, is something else, or has changed since."""
+    content = read_json(path)
+    if not isinstance(content, dict) or not is_whole(content):
+        raise UserError(
+            f"{path} is not as it was written: it is damaged, was edited, or is of an earlier version. "
+            "Delete it and run again."
+        )
+    del content[SEAL]
+    return content
 
 
 def _parquet_header(path: Path) -> dict[str, Any]:
@@ -124,22 +177,11 @@ def _safetensors_header(path: Path) -> dict[str, Any]:
 
 
 def _json_header(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_sealed(path)
     return dict(content.get(KEY, content))
 
 
 _READERS = {".parquet": _parquet_header, ".safetensors": _safetensors_header, ".json": _json_header}
-
-
-def require_made_from(path: Path, inputs: Inputs, **expected: Input | None) -> None:
-    """UserError if an artifact was made from another file than one that is used beside it."""
-    for name, used in expected.items():
-        made_from = inputs.get(name)
-        if used is not None and made_from is not None and not made_from.same(used):
-            raise UserError(
-                f"{path} was made from another {name} than {used.path}, which is used here: delete {path} "
-                "and run again, so that both belong together."
-            )
 
 
 def history_path(prompt: Path) -> Path:

@@ -18,8 +18,8 @@ from dvc.repo import Repo
 from dvc.scm import SCMError
 
 from .config.schema import Config
+from .data.receipt import read_about
 from .errors import UserError
-from .files import read_json
 from .validation import read_yaml, validate
 
 UP_TO_DATE = "Nothing to be done"
@@ -183,8 +183,8 @@ def _checkout(repo: Repo) -> None:
 def _without_pictures() -> list[str]:
     """The data sets whose receipts are here and whose folders are not: they lie outside the results."""
     config = validate(Config, read_yaml(Path("config/config.yaml")), "config/config.yaml")
-    receipts = [read_json(path) for path in sorted(Path(config.results, "data").glob("*.json"))]
-    return [one["dataset"] for one in receipts if not Path(config.data_root, one["folder"]).is_dir()]
+    receipts = [read_about(path) for path in sorted(Path(config.results, "data").glob("*.json"))]
+    return [one.dataset for one in receipts if not Path(config.data_root, one.folder).is_dir()]
 
 
 def _snakemake(command: str) -> str:

@@ -3,13 +3,17 @@
 import hashlib
 import json
 import os
+import re
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @contextmanager
@@ -57,30 +61,60 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file; UserError names the file if it is missing or damaged."""
+def read_text(path: Path) -> str:
+    """Read a text file, without a byte order mark; UserError names it if it is missing or is not UTF-8."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}); delete it and make it again.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (at byte {error.start}): save it as UTF-8.") from None
+    if "\0" in text:
+        raise UserError(f"{path} is not a text file.")
+    return text
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; UserError names the file if it is missing or damaged."""
+    text = read_text(path)
+    try:
+        value = json.loads(text)
+        if _SURROGATE.search(text):  # half a sign may hide in an escape, and could never be written
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        fault = "it is nested too deeply"
+    except UnicodeEncodeError:
+        fault = "it holds half a surrogate pair"
+    except ValueError as error:  # malformed, or with a number of thousands of digits
+        fault = str(error).partition(";")[0]
+    else:
+        return value
+    raise UserError(
+        f"{path} is not valid JSON ({fault}): mend it or, if a run made it, delete it and run again."
+    )
 
 
 def read_for_classes(path: Path, class_names: list[str]) -> dict[str, Any]:
     """Read a JSON file that says something of every class: class name -> anything.
 
-    Names may be spelt with underscores or spaces, as in splits.  UserError if a class is missing.
+    Names may be spelt with underscores or spaces, as in splits, and in any form of Unicode.  UserError if a
+    class is missing.
     """
     content = read_json(path)
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a JSON object, class name -> what is said of the class.")
-    spoken = {name.replace("_", " "): value for name, value in content.items()}
-    missing = [name for name in class_names if name.replace("_", " ") not in spoken]
+    spoken = {_spelt(name): value for name, value in content.items()}
+    missing = [name for name in class_names if _spelt(name) not in spoken]
     if missing:
         more = f" and {len(missing) - 1} other classes" if len(missing) > 1 else ""
         raise UserError(f"{path} says nothing of the class {missing[0]!r}{more}: add what is missing.")
-    return {name: spoken[name.replace("_", " ")] for name in class_names}
+    return {name: spoken[_spelt(name)] for name in class_names}
+
+
+def _spelt(name: str) -> str:
+    return unicodedata.normalize("NFC", name.replace("_", " "))
 
 
 def sha256(path: Path) -> str:
@@ -92,4 +126,4 @@ def sha256(path: Path) -> str:
 def sha256_of_json(value: Any) -> str:
     """Hexadecimal SHA-256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

@@ -10,13 +10,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from .artifacts import Made
 from .errors import UserError
 from .experiment import PLAIN, TEACHER, Experiment, boosting_kind, boosting_protocol, weights_files
+from .files import sha256_of_json
 from .protocols import protocol_named, protocol_of
 from .run import NO_SEED, RunKey, family, split_method
+from .validation import did_you_mean
 
 ZERO_SHOT = "zero_shot"  # a teacher as it is
 _NUMBERS = ("shots", "seed", "part", "parts")
+_SHORT = 16  # characters of a setting's hash
 
 Inputs = dict[str, list["Artifact"]]
 
@@ -85,6 +89,18 @@ class Artifact:
         """What of the configuration it depends on, by name."""
         return {name: _SETTINGS[name](self, experiment) for name in self.depends}
 
+    @property
+    def header_path(self) -> str | None:
+        """Where its header lies, below the folder of results; None if it has none."""
+        return self.path
+
+    def made(self, experiment: Experiment) -> Made:
+        """What its header says of it, when it is made with this configuration."""
+        settings = self.parameters(experiment)
+        settings.pop("data_root", None)  # the same bytes wherever data lie
+        hashes = {name: sha256_of_json(value)[:_SHORT] for name, value in settings.items()}
+        return Made(rule=self.rule, key=self.key, settings=hashes)
+
     def modules(self, experiment: Experiment) -> tuple[str, ...]:
         """The modules that make it."""
         protocol = self.wildcards.get("protocol")
@@ -127,7 +143,8 @@ class Receipt(Artifact):
     """A data set was fetched, drawn or recognised."""
 
     stage, rule, pattern = "data", "data", "data/{dataset}.json"
-    code, depends = ("cli.data", "data.download", "data.receipt"), ("entry", "data_root")
+    code = ("cli.data", "data.download", "data.receipt")
+    depends = ("entry", "data_root", "strict")
     dataset: str
 
     def modules(self, experiment: Experiment) -> tuple[str, ...]:
@@ -225,6 +242,7 @@ class LookupPart(Lookup):
 
     rule = "lookup_part"
     pattern = "lookup/{dataset}/{teacher}/{region_set}/parts/{part}-of-{parts}"
+    header_path = None
     part: int
     parts: int
 
@@ -433,9 +451,17 @@ class Metrics(Artifact):
         }
 
 
-@dataclass(frozen=True)
-class Table(Artifact):
+class _WithRecord(Artifact):
     """A table in all its forms; the record beside it lists what it was made from."""
+
+    @property
+    def header_path(self) -> str:
+        return self.path.replace(".html", "_record.json")
+
+
+@dataclass(frozen=True)
+class Table(_WithRecord):
+    """A protocol's table."""
 
     stage, rule, pattern = "tables", "table", "tables/{table}.html"
     code, depends = ("report.render", "report.record"), ("configuration", "titles")
@@ -455,7 +481,7 @@ class Table(Artifact):
 
 
 @dataclass(frozen=True)
-class AblationTable(Artifact):
+class AblationTable(_WithRecord):
     """A method beside its variants."""
 
     stage, rule, pattern = "tables", "ablation_table", "tables/ablation_{method}.html"
@@ -473,6 +499,7 @@ class Overview(Artifact):
     """The averages of all tables, for DVC."""
 
     stage, rule, pattern = "tables", "overview", "overview/metrics.json"
+    header_path = None
     code = ("report.overview",)
 
     def inputs(self, experiment: Experiment) -> Inputs:
@@ -484,6 +511,7 @@ class Tracking(Artifact):
     """The receipt of an import into MLflow: of tables, and of what every run behind them left."""
 
     stage, rule, pattern = "tracking", "track", "tracking.json"
+    header_path = None
     code = ("tracking.content", "tracking.importing")
 
     def inputs(self, experiment: Experiment) -> Inputs:
@@ -524,6 +552,7 @@ _SETTINGS: dict[str, Callable[[Any, Experiment], Any]] = {
     },
     "entry": lambda own, experiment: experiment.dataset(own.dataset).model_dump(),
     "data_root": lambda _, experiment: experiment.config.data_root,
+    "strict": lambda _, experiment: experiment.config.strict,
     "template": lambda own, experiment: experiment.dataset(own.dataset).template,
     "student": lambda own, experiment: experiment.backbone(getattr(own, "method", None)).model_dump(),
     "teacher": lambda _, experiment: experiment.config.backbones.teacher.model_dump(),
@@ -538,10 +567,25 @@ _SETTINGS: dict[str, Callable[[Any, Experiment], Any]] = {
     "protocol": lambda own, experiment: experiment.protocol_parameters(own.protocol),
     "untrained": untrained_values,
     "batch_size": lambda _, experiment: experiment.config.jobs.eval_batch_size,
-    "configuration": lambda _, experiment: experiment.config.model_dump(exclude_none=True),
+    # Folders may be renamed.
+    "configuration": lambda _, experiment: experiment.config.model_dump(
+        exclude_none=True, exclude={"results", "data_root"}
+    ),
     "titles": lambda own, experiment: [experiment.title(one) for one in experiment.methods_of(own.table)],
     "method_entry": lambda own, experiment: experiment.method(own.method).model_dump(),
 }
+
+
+def named(made: Made) -> Artifact:
+    """The artifact that a header says it is; UserError if there is no such artifact."""
+    kinds = {kind.rule: kind for kind in _kinds(Artifact) if hasattr(kind, "rule")}
+    if made.rule not in kinds:
+        raise UserError(f"There is no rule {made.rule!r}{did_you_mean(made.rule, list(kinds))}.")
+    return kinds[made.rule].parse(made.key)
+
+
+def _kinds(kind: type[Artifact]) -> list[type[Artifact]]:
+    return [kind, *(below for own in kind.__subclasses__() for below in _kinds(own))]
 
 
 def boosting_prompt(experiment: Experiment, protocol: str, dataset: str) -> BoostingPrompt:

@@ -1,15 +1,17 @@
 """Reading YAML and checking it against a schema; every fault becomes one sentence."""
 
 import difflib
+import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from .errors import UserError
+from .files import read_text
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -18,6 +20,26 @@ class Strict(BaseModel):
     """A frozen model that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _folder(text: str) -> str:
+    """A path on this file system, normal, with ~ expanded; ValueError for what cannot be one."""
+    faults = {
+        "is empty": not text.strip(),
+        "is an address, not a folder": "://" in text,
+        "begins or ends with a space": text != text.strip(),
+        "has a line break or another sign that cannot be seen": not text.isprintable(),
+        "has a part of more than 255 bytes": any(len(part.encode()) > 255 for part in Path(text).parts),
+    }
+    if said := next((fault for fault, holds in faults.items() if holds), None):
+        raise ValueError(f"{text!r} {said}: give the path of a folder")
+    try:
+        return os.path.normpath(Path(text).expanduser())
+    except RuntimeError:
+        raise ValueError(f"{text!r} names the home of a user who is not here") from None
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
 
 
 def read_entry(schema: type[Model], path: Path) -> Model:
@@ -32,11 +54,12 @@ def _read_entry(schema: type[Model], path: Path, changed: int) -> Model:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; UserError names the file if it is missing or malformed."""
+    text = read_text(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(text)
+    except RecursionError:
+        raise UserError(f"{path} is not valid YAML: it is nested too deeply.") from None
+    except Exception as error:  # besides YAMLError, what Python says to values such as "!!int x"
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a mapping of keys to values.")

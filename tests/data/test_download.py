@@ -81,9 +81,9 @@ def tar(files, mode="w:gz"):
     return buffer.getvalue()
 
 
-def zipped(files):
+def zipped(files, compression=zipfile.ZIP_STORED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return buffer.getvalue()
@@ -272,14 +272,56 @@ def test_archive_formats(server, tmp_path, mode):
     assert_complete(tmp_path)
 
 
-def test_links_inside_an_archive_follow_the_stripping(server, tmp_path):
-    files = FILES | {
-        "pets/images/hard.jpg": link("pets/images/cat/1.jpg", tarfile.LNKTYPE),
-        "pets/images/soft.jpg": link("cat/1.jpg"),
-    }
-    fetch("pets", pets(offer(server, tar(files))), tmp_path)
-    for name in ("hard.jpg", "soft.jpg"):
-        assert (tmp_path / "pets/images" / name).read_bytes() == PICTURE
+def encrypted_zip():
+    archive = bytearray(zipped(FILES))
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        archive[archive.index(signature) + flags] |= 1
+    return bytes(archive)
+
+
+def zip_with(**fields):
+    """A zip whose first member's entry says something else: offsets are those of both of its headers."""
+    archive = bytearray(zipped(FILES))
+    local, central = archive.index(b"PK\x03\x04"), archive.index(b"PK\x01\x02")
+    for name, value in fields.items():
+        width, in_local, in_central = {"method": (2, 8, 10), "date": (4, 10, 12), "size": (4, 22, 24)}[name]
+        for start in (local + in_local, central + in_central):
+            archive[start : start + width] = value.to_bytes(width, "little")
+    return bytes(archive)
+
+
+def zip_named(name, flags=0x800):
+    """A zip with a member of any bytes as its name."""
+    archive = zipped({"x" * len(name): b"x"}).replace(b"x" * len(name), name)
+    archive = bytearray(archive)
+    archive[archive.index(b"PK\x01\x02") + 8 : archive.index(b"PK\x01\x02") + 10] = flags.to_bytes(
+        2, "little"
+    )
+    return bytes(archive)
+
+
+def dated(time):
+    member = tarfile.TarInfo()
+    member.mtime = time
+    return member
+
+
+def sparse():
+    member = tarfile.TarInfo()
+    member.type = tarfile.GNUTYPE_SPARSE
+    return member
+
+
+def several(*members):
+    """A tar with members of any names, also twice."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, body in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(body)
+            member.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
+            archive.addfile(member, io.BytesIO(body))
+    return buffer.getvalue()
 
 
 UNSAFE = {
@@ -293,6 +335,27 @@ UNSAFE = {
     "zip, ..": zipped(FILES | {"pets/../../evil": b"x"}),
     "zip, absolute path": zipped(FILES | {"/evil": b"x"}),
     "zip, link": zip_link(),
+    "tar, link inside": tar(FILES | {"pets/images/soft.jpg": link("cat/1.jpg")}),
+    "tar, hard link inside": tar(FILES | {"pets/hard.jpg": link("pets/images/cat/1.jpg", tarfile.LNKTYPE)}),
+    "tar, fifo": tar(FILES | {"pets/evil": link("", tarfile.FIFOTYPE)}),
+    "tar, sparse": tar(FILES | {"pets/evil": sparse()}),
+    "tar, name that is not UTF-8": tar(FILES | {"pets/\udcff.jpg": b"x"}),
+    "tar, long name": tar(FILES | {f"pets/{'a' * 300}.jpg": b"x"}),
+    "tar, long path": tar(FILES | {f"pets/{'a/' * 3000}1.jpg": b"x"}),
+    "tar, backslash": tar(FILES | {"pets\\images\\1.jpg": b"x"}),
+    "tar, twice": several(*FILES.items(), *FILES.items()),
+    "tar, twice but for case": tar(FILES | {"pets/images/Cat/1.jpg": b"x"}),
+    "tar, twice but for Unicode's form": tar(FILES | {"pets/\u00e9": b"x", "pets/e\u0301": b"x"}),
+    "tar, file and folder": tar(FILES | {"pets/images": b"x"}),
+    "tar, folder and file": several(("pets/images", b"x"), *FILES.items()),
+    "zip, encrypted": encrypted_zip(),
+    "zip, deflate64": zip_with(method=9),
+    "zip, unknown compression": zip_with(method=4711),
+    "zip, name that is not UTF-8": zip_named(b"pets/\xff\xfe.jpg"),
+    "zip, long name": zipped(FILES | {f"pets/{'a' * 300}.jpg": b"x"}),
+    "zip, twice but for case": zipped(FILES | {"pets/images/CAT/1.jpg": b"x"}),
+    "zip, file and folder": zipped({"pets/images": b"x"} | FILES),
+    "zip, another size": zip_with(size=1000),
 }
 
 
@@ -304,6 +367,68 @@ def test_unsafe_archives_are_refused(server, tmp_path, archive):
     assert_nothing_placed(data_root)
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["data"]
+
+
+NEIGHBOURS = {
+    "tar of year -1": tar({"pets/README": dated(-(10**10))} | FILES),
+    "tar of a time that no clock shows": tar({"pets/README": dated(10**20)} | FILES),
+    "zip without a date": zip_with(date=0),
+    "zip of month 15": zip_with(date=0xFFFFFFFF),
+    "folder twice": several(("pets/images/", b""), ("pets/images/", b""), *FILES.items()),
+    "other letters": tar(FILES | {"pets/Ünïcode (1) & [2].jpg": b"x", "pets/猫.jpg": b"x"}),
+    "same name in two folders": tar(FILES | {"pets/images/dog/1.jpg": b"x"}),
+    "dots in a name": tar(FILES | {"./pets/..a/b..jpg": b"x"}),
+}
+
+
+@pytest.mark.parametrize("archive", NEIGHBOURS.values(), ids=NEIGHBOURS)
+def test_odd_archives_that_do_no_harm(server, tmp_path, archive):
+    fetch("pets", pets(offer(server, archive)), tmp_path)
+    assert_complete(tmp_path)
+
+
+def test_rights_of_members_are_not_taken_over(server, tmp_path):
+    member = tarfile.TarInfo()
+    member.mode = 0o4000
+    fetch("pets", pets(offer(server, tar(FILES | {"pets/set-uid": member}))), tmp_path)
+    assert (tmp_path / "pets/set-uid").stat().st_mode & 0o7400 == 0o400
+
+
+@pytest.mark.parametrize("packed", ["tar", "zip"])
+def test_an_archive_that_grows(server, tmp_path, packed):
+    """Ten times the stated size is the most; without one, what the disk has."""
+    files = FILES | {"pets/zeros": bytes(10**7)}
+    archive = tar(files) if packed == "tar" else zipped(files, zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match=r"unpacks to more than 10 times its \d+ bytes"):
+        fetch("pets", pets(offer(server, archive, size=len(archive))), tmp_path / "stated")
+    assert_nothing_placed(tmp_path / "stated")
+    fetch("pets", pets(offer(server, archive)), tmp_path / "free")
+    assert_complete(tmp_path / "free")
+
+
+def test_an_archive_that_needs_more_than_the_disk(server, tmp_path):
+    member = tarfile.TarInfo("pets/all")
+    member.size = 10**17
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        archive.addfile(member)
+    with pytest.raises(UserError, match=r"cannot be stored in .*more than the \d+ bytes that are free"):
+        fetch("pets", pets(offer(server, buffer.getvalue())), tmp_path)
+    assert_nothing_placed(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["folder", "images", "split"])
+@pytest.mark.parametrize("path", ["../evil", "/evil", "a/../../b", "a\0b"])
+def test_entries_lead_nowhere_else(field, path):
+    with pytest.raises(ValueError, match="must be a path below"):
+        pets([], **{field: path})
+    assert pets([], **{field: "a..b/c"})
+
+
+@pytest.mark.parametrize("field", ["name", "extract_to", "inner"])
+def test_sources_lead_nowhere_else(field):
+    with pytest.raises(ValueError, match="must be a path below"):
+        Source(**{"name": "a.zip", "url": "http://127.0.0.1/a.zip", field: "../evil"})
 
 
 def flipped(archive):

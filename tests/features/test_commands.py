@@ -9,10 +9,11 @@ import yaml
 from click.testing import CliRunner
 
 from promptdistill import graph
-from promptdistill.artifacts import MANIFEST, Roots, read_header
+from promptdistill.artifacts import MANIFEST, Roots, Sources, read_header
 from promptdistill.cli import main
 from promptdistill.config.models import Regions
 from promptdistill.data.splits import draw_few_shot, select_and_relabel, write_draw, write_split
+from promptdistill.experiment import Experiment
 from promptdistill.features import loading
 from promptdistill.features.lookup import RegionLookup
 from promptdistill.features.region_store import open_store
@@ -47,10 +48,17 @@ def run(tiny, tmp_path):
     (tmp_path / "config" / "methods").symlink_to(ROOT / "config" / "methods")
     (tmp_path / "config" / "datasets" / "tiny.yaml").write_text(yaml.dump(entry))
     (tmp_path / "config.yaml").write_text(yaml.dump(config))
-    write_split(split, tmp_path / "results" / graph.Split("tiny").path, {"inputs": {}})
+    experiment = Experiment.read(tmp_path / "config.yaml", tmp_path / "config")
+
+    def place(artifact):
+        """Path and header of an artifact."""
+        return experiment.results / artifact.path, Sources(
+            experiment.roots, artifact.made(experiment)
+        ).header()
+
+    write_split(split, *place(graph.Split("tiny")))
     for seed in (1, 2):
-        path = tmp_path / "results" / graph.Draw("tiny", 2, seed).path
-        write_draw(draw_few_shot(split, 2, seed), path, {"inputs": {}})
+        write_draw(draw_few_shot(split, 2, seed), *place(graph.Draw("tiny", 2, seed)))
 
     def invoke(command, *keys):
         options = ["--config", tmp_path / "config.yaml", "--config-dir", tmp_path / "config"]

@@ -1,6 +1,5 @@
 """The region lookup: the teacher's own answers, and every kind of damage."""
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from promptdistill.artifacts import MANIFEST, Input, read_header
+from promptdistill.artifacts import MANIFEST, read_header, read_sealed, write_sealed
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.config.models import LookupConfig, Regions
 from promptdistill.data.images import draw_region, normalise, open_image, region_pixels
@@ -20,6 +19,7 @@ from promptdistill.errors import UserError
 from promptdistill.features import lookup_build as build
 from promptdistill.features.lookup import RegionLookup, smooth_top_k
 from promptdistill.features.rows import Rows, images_sha256
+from trainings import sources_in
 
 REGIONS = Regions(count=3, seed=5)
 CONFIG = LookupConfig(batch_size=7, shard_images=10)
@@ -105,7 +105,7 @@ def test_a_truncated_a_missing_and_a_foreign_file_are_named(copy):
     path.unlink()
     with pytest.raises(UserError, match=r"shard-00002\.safetensors is missing: delete manifest\.json"):
         RegionLookup(copy)
-    (copy / MANIFEST).write_text("{}")
+    write_sealed(copy / MANIFEST, {})
     with pytest.raises(UserError, match="is not a manifest of a lookup, or is one of an earlier version"):
         RegionLookup(copy)
 
@@ -163,17 +163,17 @@ def test_the_manifest_lists_its_inputs(tiny, random_student, tmp_path):
     """Another split that leaves the training images alone changes what is listed, and no shard."""
     written = {}
     for content in "ab":
-        inputs = {"split": Input(path="splits/tiny/split.json", sha256=content)}
-        build_in(tmp_path, tiny, random_student, inputs=inputs)
-        assert read_header(tmp_path / MANIFEST)["inputs"] == inputs
+        used = sources_in(tmp_path, content)
+        build_in(tmp_path, tiny, random_student, sources=used)
+        assert read_header(tmp_path / MANIFEST)["inputs"] == used.recorded()
         written[content] = {path.name: path.read_bytes() for path in tmp_path.glob("shard-*")}
     assert written["a"] == written["b"]
 
 
 def test_a_manifest_of_an_earlier_version_is_refused(copy):
-    manifest = json.loads((copy / MANIFEST).read_text())
-    for older in (manifest | {"format": 3}, {key: manifest[key] for key in manifest if key != "inputs"}):
-        (copy / MANIFEST).write_text(json.dumps(older))
+    manifest = read_sealed(copy / MANIFEST)
+    for older in (manifest | {"format": 3}, {key: manifest[key] for key in manifest if key != "origin"}):
+        write_sealed(copy / MANIFEST, older)
         with pytest.raises(UserError, match="is not a manifest of a lookup, or is one of an earlier version"):
             RegionLookup(copy)
 

@@ -1,6 +1,5 @@
 """Stored regions: the very pixels of the image files, a disk budget, damage, and resumed builds."""
 
-import json
 import os
 import shutil
 import time
@@ -9,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from promptdistill.artifacts import MANIFEST, Input, read_header
+from promptdistill.artifacts import MANIFEST, read_header, read_sealed, write_sealed
 from promptdistill.config.models import LookupConfig, Regions
 from promptdistill.errors import UserError
 from promptdistill.features import loading, region_build, region_store
@@ -17,6 +16,7 @@ from promptdistill.features.loading import AllRegions
 from promptdistill.features.lookup_build import Build, build_student_lookup, frozen_encoder
 from promptdistill.features.region_build import store_regions
 from promptdistill.features.region_store import find_store, open_store
+from trainings import sources_in
 
 REGIONS, SIZE = Regions(count=3, seed=5), (32, 24)
 
@@ -98,7 +98,7 @@ def test_damage_is_named(copy, tiny):
     path.unlink()
     with pytest.raises(UserError, match=r"shard-00001\.safetensors is missing: delete manifest\.json"):
         open_store(copy, train, REGIONS, SIZE)
-    (copy / MANIFEST).write_text("{}")
+    write_sealed(copy / MANIFEST, {})
     with pytest.raises(UserError, match="is not a manifest of stored regions, or is one of an earlier"):
         open_store(copy, train, REGIONS, SIZE)
 
@@ -145,11 +145,10 @@ def test_an_undecodable_image_leaves_no_manifest(tiny, tmp_path):
 
 def test_the_manifest_lists_its_inputs_and_an_older_one_is_refused(tiny, tmp_path):
     folder, split = tiny
-    inputs = {"split": Input(path="splits/tiny/split.json", sha256="a")}
-    store_regions(split.train, folder, REGIONS, SIZE, 1.0, tmp_path, inputs=inputs)
-    assert read_header(tmp_path / MANIFEST)["inputs"] == inputs
-    older = json.loads((tmp_path / MANIFEST).read_text()) | {"format": 1}
-    (tmp_path / MANIFEST).write_text(json.dumps(older))
+    used = sources_in(tmp_path)
+    store_regions(split.train, folder, REGIONS, SIZE, 1.0, tmp_path, sources=used)
+    assert read_header(tmp_path / MANIFEST)["inputs"] == used.recorded()
+    write_sealed(tmp_path / MANIFEST, read_sealed(tmp_path / MANIFEST) | {"format": 1})
     with pytest.raises(UserError, match="is not a manifest of stored regions, or is one of an earlier"):
         open_store(tmp_path, split.train, REGIONS, SIZE)
 

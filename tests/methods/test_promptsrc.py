@@ -37,7 +37,7 @@ def test_average_of_four_epochs(published, inputs, tmp_path, after_epochs, mean,
         "promptsrc", prompt_depth=2, epochs=4, lr=0.05, gpa_mean=mean, gpa_std=std, ctx_init=None
     )
     trainings.adapt(inputs, [trainings.few_shot_run(inputs, output)], "promptsrc", values)
-    assert [row["epoch"] for row in json.loads(output.with_suffix(".history.json").read_text())] == [
+    assert [row["epoch"] for row in json.loads(output.with_suffix(".history.json").read_text())["rows"]] == [
         0,
         1,
         2,

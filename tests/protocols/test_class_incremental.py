@@ -112,7 +112,7 @@ def test_the_second_session_goes_on_from_the_first(inputs, tmp_path, method, val
     trainings.adapt(inputs, [trainings.few_shot_run(inputs, alone)], method, values)
     for name, tensor in load_prompt(alone)[0].items():
         torch.testing.assert_close(first[name], tensor, atol=0, rtol=0)
-    history = json.loads((tmp_path / "both.history.json").read_text())
+    history = json.loads((tmp_path / "both.history.json").read_text())["rows"]
     assert [row["session"] for row in history] == [1] * values["epochs"] + [2] * values["epochs"]
 
 

@@ -10,8 +10,10 @@ import pytest
 from markdown_it import MarkdownIt
 from report_runs import EVERY_TABLE, HALVES, TITLES, TRANSFER, ask
 
-from promptdistill.files import read_json, write_csv
+from promptdistill.artifacts import write_sealed
+from promptdistill.files import read_json, sha256, write_csv
 from promptdistill.report.overview import read_table, write_overview
+from promptdistill.report.record import record_path
 from promptdistill.report.render import forms, markdown, tex, write_table
 from promptdistill.report.tables import Block, Cell, Page, Published, Row
 
@@ -144,14 +146,16 @@ def test_text_in_csv_is_no_formula(tmp_path):
 
 
 def test_a_table_with_such_titles_is_read_again(tmp_path):
-    titles = TITLES | {"coop": "=cmd|' /C calc'!A0", "zero_shot": "<script>"}
+    titles = TITLES | {"coop": "=cmd|' /C calc'!A0", "zero_shot": "<b>\nx"}
+    table = tmp_path / "base_to_novel.csv"
     write_table(HALVES, ask(titles=titles), tmp_path / "base_to_novel")
-    assert read_table(tmp_path / "base_to_novel.csv").equals(pd.read_csv(tmp_path / "base_to_novel.csv"))
-    write_overview([tmp_path / "base_to_novel.csv"], tmp_path / "metrics.json", tmp_path / "averages.csv")
+    write_sealed(record_path(table), {"files": [{"path": table.name, "sha256": sha256(table)}]})
+    read = read_table(table)
+    assert list(dict.fromkeys(read["title"])) == ["<b> x", "'=cmd|' /C calc'!A0", "CoOp + CasPL"]
+    write_overview([table], tmp_path / "metrics.json", tmp_path / "averages.csv")
     averages = read_json(tmp_path / "metrics.json")["base_to_novel"]
     assert list(averages) == ["zero_shot", "coop", "coop+caspl"]
     assert (tmp_path / "averages.csv").read_text().startswith("result,mean\nbase_to_novel zero_shot hm,")
-    assert "\n=" not in (tmp_path / "base_to_novel.csv").read_text().replace(",", "\n")
 
 
 def test_a_cell_in_html():

@@ -5,8 +5,11 @@ import json
 import pandas as pd
 import pytest
 
+from promptdistill.artifacts import write_sealed
 from promptdistill.errors import UserError
+from promptdistill.files import sha256
 from promptdistill.report.overview import write_overview
+from promptdistill.report.record import record_path
 
 HEADER = "dataset,method,title,shots,metric,mean,std\n"
 
@@ -29,7 +32,14 @@ def tables(tmp_path):
         + "average,coop,CoOp,16,hm,64.6,\n"
         + "average,kgcoop,KgCoOp,16,hm,,\n"
     )
+    for table in (base, few):
+        record(table)
     return [base, few]
+
+
+def record(table):
+    """What the record of a table says of its CSV file."""
+    write_sealed(record_path(table), {"files": [{"path": table.name, "sha256": sha256(table)}]})
 
 
 def test_averages_nest_by_table_method_and_metric(tables, tmp_path):
@@ -55,13 +65,15 @@ def test_averages_nest_by_table_method_and_metric(tables, tmp_path):
     ("content", "message"),
     [
         (None, "does not exist: make this table first"),
-        (b"", "is not a table"),
-        (b"a,b\n1,2\n", "is not a table"),
+        (b"", "is not as it was written"),
+        (HEADER.encode(), "is not as it was written"),
     ],
 )
 def test_what_is_no_table_is_named(tmp_path, content, message):
     path = tmp_path / "base_to_novel.csv"
     if content is not None:
+        path.write_text("a,b\n1,2\n")
+        record(path)
         path.write_bytes(content)
     with pytest.raises(UserError, match=message):
         write_overview([path], tmp_path / "metrics.json", tmp_path / "averages.csv")

@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 from report_runs import BOTH, FEW, HALVES, TRANSFER, ask, few, halves, transfer
 
 from promptdistill.errors import UserError
-from promptdistill.evaluation.metrics import read_metrics
-from promptdistill.files import write_json
 from promptdistill.report.summary import COLUMNS, seeds_of, select, summarise
 
 
@@ -192,17 +190,3 @@ def test_an_average_lies_between_the_least_and_the_greatest(pairs):
         assert singles.min() - 1e-6 <= own["average"] <= singles.max() + 1e-6
     average = cells[cells["dataset"] == "average"].set_index("metric")["mean"]
     assert average["hm"] <= (average["base"] + average["novel"]) / 2 + 1e-6
-
-
-def test_a_file_of_metrics_is_read_for_its_method_alone(tmp_path):
-    path = tmp_path / "coop.json"
-    write_json(path, {"protocol": "few_shot", "method": "coop", "inputs": {}, "runs": FEW})
-    assert read_metrics(path, "few_shot", "coop")[0] == FEW
-    with pytest.raises(UserError, match=r"coop.json does not hold the metrics of maple in few_shot: delete"):
-        read_metrics(path, "few_shot", "maple")
-    for content in (FEW, {"protocol": "few_shot", "method": "coop", "inputs": {}}, "nonsense"):
-        write_json(path, content)
-        with pytest.raises(UserError, match=r"does not (hold the metrics of coop|say what)"):
-            read_metrics(path, "few_shot", "coop")
-    with pytest.raises(UserError, match=r"none.json does not exist"):
-        read_metrics(tmp_path / "none.json", "few_shot", "coop")

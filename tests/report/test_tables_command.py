@@ -7,12 +7,13 @@ import yaml
 from click.testing import CliRunner
 from report_runs import few, halves, transfer
 
-from promptdistill.artifacts import Input, read_header
+from promptdistill.artifacts import Input, Sources, read_header, write_sealed
 from promptdistill.cli.results import ablation, overview, table
 from promptdistill.config.schema import digest
 from promptdistill.errors import UserError
 from promptdistill.experiment import Experiment
 from promptdistill.files import read_json, sha256, write_json
+from promptdistill.graph import Metrics
 from promptdistill.provenance import versions
 from promptdistill.report.record import read_record
 from promptdistill.report.request import Request
@@ -51,8 +52,9 @@ class Folder:
 
     def metrics(self, protocol, method, runs):
         """Write a file of metrics."""
-        content = {"protocol": protocol, "method": method, "inputs": {}, "runs": runs}
-        write_json(self.results / "metrics" / protocol / f"{method}.json", content)
+        header = Sources(self.experiment.roots, Metrics(protocol, method).made(self.experiment)).header()
+        content = {"protocol": protocol, "method": method, **header, "runs": runs}
+        write_sealed(self.results / "metrics" / protocol / f"{method}.json", content)
 
     def invoke(self, command, *arguments):
         """Run a command; the folder of tables."""
@@ -189,8 +191,11 @@ def test_a_table_of_a_protocol_that_is_not_run_is_refused(tmp_path):
 
 def test_metrics_of_something_else_are_refused(folder):
     path = folder.results / "metrics" / "few_shot" / "coop.json"
+    path.write_bytes(path.with_name("zero_shot.json").read_bytes())
+    with pytest.raises(UserError, match=r"coop.json is not few_shot/coop, but few_shot/zero_shot: delete"):
+        folder.invoke(table, "few_shot")
     write_json(path, read_json(path) | {"method": "maple"})
-    with pytest.raises(UserError, match=r"coop.json does not hold the metrics of coop in few_shot: delete"):
+    with pytest.raises(UserError, match=r"coop.json is not as it was written: it is damaged, was edited"):
         folder.invoke(table, "few_shot")
     path.unlink()
     with pytest.raises(UserError, match=r"coop.json does not exist"):

@@ -36,7 +36,5 @@ def cluster():
 def _left_behind():
     """Whether the configuration is up.sh's, and its controller is gone: a killed run could not clean up."""
     ours = "# Written by tests/slurm/up.sh" in CONFIGURATION.read_text()
-    return (
-        ours
-        and subprocess.run(["pgrep", "-x", "slurmctld"], capture_output=True, check=False).returncode != 0
-    )
+    running = subprocess.run(["pgrep", "-x", "slurmctld"], capture_output=True, check=False)
+    return ours and running.returncode != 0

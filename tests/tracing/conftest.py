@@ -1,13 +1,13 @@
 """What the tests of tracing share: results of every kind, with numbers that are made up."""
 
-import json
 import shutil
 
 import pytest
 from made_up_results import EVERY_KIND, experiment_in, make_results
 
+from promptdistill import graph
+from promptdistill.artifacts import Made, read_sealed, write_sealed
 from promptdistill.config.schema import digest
-from promptdistill.files import write_json
 
 DATASETS = ["mini_patterns", "mini_emblems"]
 
@@ -28,10 +28,8 @@ def experiment(made, tmp_path, monkeypatch):
     shutil.copytree(made / "results", tmp_path / "results")
     own = experiment_in(tmp_path, EVERY_KIND, datasets=DATASETS)
     for path in tmp_path.glob("results/tables/*_record.json"):
-        record = json.loads(path.read_text())
-        record["configuration"], record["config_sha256"] = (
-            own.config.model_dump(mode="json"),
-            digest(own.config),
-        )
-        write_json(path, record)
+        record = read_sealed(path)
+        made = graph.named(Made.model_validate(record["made"])).made(own)
+        record |= {"configuration": own.config.model_dump(mode="json"), "config_sha256": digest(own.config)}
+        write_sealed(path, record | {"made": made.model_dump()})
     return own

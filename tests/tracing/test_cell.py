@@ -1,7 +1,6 @@
 """Which runs stand behind a cell, and which files behind a run; the numbers are made up."""
 
 import io
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +8,7 @@ import pytest
 from made_up_results import CONFIG_DIR
 from rich.console import Console
 
+from promptdistill.artifacts import read_sealed, write_sealed
 from promptdistill.config.schema import digest
 from promptdistill.errors import UserError
 from promptdistill.files import sha256
@@ -78,9 +78,9 @@ def rewritten(experiment, table, change):
     path = experiment.results / f"tables/{table}_seeds.csv"
     change(pd.read_csv(path)).to_csv(path, index=False)
     record = path.with_name(f"{table}_record.json")
-    content = json.loads(record.read_text())
+    content = read_sealed(record)
     content["files"][1]["sha256"] = sha256(path)
-    record.write_text(json.dumps(content))
+    write_sealed(record, content)
 
 
 def test_a_cell_has_its_seeds(cell, experiment):
@@ -183,13 +183,13 @@ def test_files_of_the_users_own_are_compared_and_not_followed(run, experiment, t
     own = tmp_path / "descriptions.json"
     own.write_text('{"a": "b"}')
     split = experiment.results / f"splits/{PATTERNS}/split.json"
-    content = json.loads(split.read_text())
+    content = read_sealed(split)
     content["promptdistill"]["inputs"] = {"own": experiment.roots.record(own).model_dump()}
-    split.write_text(json.dumps(content))
+    write_sealed(split, content)
     predictions = experiment.roots.record(split)
     from promptdistill.tracing.files import Files
 
-    files = Files(experiment.roots)
+    files = Files(experiment)
     (file,) = files.walk(files.input("split", predictions)).inputs
     assert (file.path, file.state, file.inputs) == (str(own), "as recorded", [])
 
@@ -355,12 +355,12 @@ def test_another_folder_than_the_workflows(cell, experiment):
 def test_a_record_of_another_version(cell, experiment, place, key, message):
     """The unknown key is named, and what helps."""
     path = experiment.results / "tables/base_to_novel_record.json"
-    record = json.loads(path.read_text())
+    record = read_sealed(path)
     part = record
     for name in place:
         part = part[name]
     part[key] = 1
-    path.write_text(json.dumps(record))
+    write_sealed(path, record)
     with pytest.raises(
         UserError, match=rf"_record\.json.*{message}.*made by another version.*make it again\.$"
     ):

@@ -8,6 +8,7 @@ import yaml
 from click.testing import CliRunner
 from made_up_results import CONFIG_DIR, EVERY_KIND, experiment_in
 
+from promptdistill.artifacts import read_sealed, write_sealed
 from promptdistill.cli import main
 from promptdistill.errors import UserError
 from promptdistill.files import sha256
@@ -99,14 +100,14 @@ def test_a_file_that_says_nothing_of_itself_is_damaged(experiment, place, conten
 def test_metrics_are_measured_again(experiment):
     """An edited number, and a table that was made from it: the files belong together, the number does not."""
     path = experiment.results / "metrics/few_shot/coop.json"
-    content = json.loads(path.read_text())
+    content = read_sealed(path)
     row = content["runs"][0]
     right, row["accuracy"] = row["accuracy"], 99.5
-    path.write_text(json.dumps(content))
+    write_sealed(path, content)
     record = experiment.results / "tables/few_shot_record.json"
-    table = json.loads(record.read_text())
+    table = read_sealed(record)
     table["inputs"]["metrics/coop"]["sha256"] = sha256(path)
-    record.write_text(json.dumps(table))
+    write_sealed(record, table)
     (line,) = faults(experiment)
     said = f"{row['key']} has accuracy 99.5000, but predictions/{row['key']}.parquet gives {right:.4f}"
     assert line == f"metrics/few_shot/coop.json: {said}"

@@ -10,15 +10,14 @@ from itertools import count
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from promptdistill import graph
-from promptdistill.artifacts import CLASSIFIER, INPUTS, KEY, history_path
+from promptdistill.artifacts import CLASSIFIER, KEY, Sources, history_path, write_sealed
 from promptdistill.config.schema import digest
 from promptdistill.evaluation.metrics import read_metrics, write_metrics
+from promptdistill.evaluation.predict import write_predictions
 from promptdistill.experiment import Experiment
-from promptdistill.files import sha256, write_json, write_text
+from promptdistill.files import sha256, write_text
 from promptdistill.protocols import PROTOCOLS, protocol_of
 from promptdistill.provenance import commit, versions
 from promptdistill.report.record import TableRecord, record_path
@@ -69,8 +68,8 @@ class _Maker:
             self.table(artifact, path.with_suffix(""))
         elif isinstance(artifact, graph.Metrics):
             inputs = artifact.inputs(self.experiment)["predictions"]
-            paths = [self.roots.results / one.path for one in inputs]
-            write_metrics(paths, PROTOCOLS[artifact.protocol], artifact.method, self.roots, path)
+            used = self.sources(artifact, {one.key: one for one in inputs})
+            write_metrics(used, PROTOCOLS[artifact.protocol], artifact.method, path)
         elif isinstance(artifact, graph.Predictions):
             self.predictions(artifact, path)
         elif path.suffix == ".safetensors":
@@ -78,18 +77,20 @@ class _Maker:
         elif path.name == "manifest.json":
             self.manifest(artifact, path)
         elif isinstance(artifact, graph.Receipt):
-            write_json(path, {"dataset": artifact.dataset, INPUTS: {}})
+            write_sealed(path, {"dataset": artifact.dataset, **self.header(artifact)})
         else:
-            about = {INPUTS: self.inputs(artifact), **artifact.wildcards}
-            write_json(path, {"train": next(self.numbers), KEY: about})
+            about = {**self.header(artifact), **artifact.wildcards}
+            write_sealed(path, {"train": next(self.numbers), KEY: about})
 
-    def inputs(self, artifact):
+    def header(self, artifact):
         own = artifact.inputs(self.experiment).items()
-        return {
-            name: self.roots.record(self.roots.results / made[0].path).model_dump()
-            for name, made in own
-            if len(made) == 1 and name != "parts"
-        }
+        return self.sources(
+            artifact, {name: made[0] for name, made in own if len(made) == 1 and name != "parts"}
+        ).header()
+
+    def sources(self, artifact, used):
+        paths = {name: self.roots.results / one.path for name, one in used.items()}
+        return Sources(self.roots, artifact.made(self.experiment), **paths)
 
     def manifest(self, artifact, path):
         def beside(name):
@@ -97,10 +98,10 @@ class _Maker:
             return sha256(path.with_name(name))
 
         shards = [f"shard-0000{number}.safetensors" for number in range(2)]
-        header = {INPUTS: self.inputs(artifact), "shards": [{"file": n, "sha256": beside(n)} for n in shards]}
+        header = {**self.header(artifact), "shards": [{"file": n, "sha256": beside(n)} for n in shards]}
         if isinstance(artifact, graph.Lookup):
             header["classifier"] = {"class_names": ["a"], "sha256": beside(CLASSIFIER)}
-        write_json(path, header)
+        write_sealed(path, header)
 
     def prompt(self, artifact, path):
         protocol = artifact.protocol
@@ -121,7 +122,7 @@ class _Maker:
             "precision": "float32",
             "threads": 1,
             "versions": versions(),
-            INPUTS: self.inputs(artifact),
+            **self.header(artifact),
         }
         text = json.dumps({"__metadata__": {KEY: json.dumps(header)}, "n": next(self.numbers)}).encode()
         path.write_bytes(struct.pack("<Q", len(text)) + text)
@@ -129,7 +130,7 @@ class _Maker:
         rows = [{name: 1 / (1 + next(self.numbers)), "lr": 0.5} for _ in range(2)]
         if name == "loss":
             rows = [{"epoch": epoch, **row} for epoch, row in enumerate(rows)]
-        write_json(history_path(path), rows)
+        write_sealed(history_path(path), {"rows": rows})
         for group in self.experiment.job_groups:
             if isinstance(artifact, graph.Prompt) and group.protocol == protocol:
                 folder = f"benchmarks/adapting/{protocol}/{artifact.dataset}/{method}"
@@ -157,12 +158,10 @@ class _Maker:
             "transductive": "images and class names" if unlabelled else None,
             "student": "miniature-student:miniature",
             "student_sha256": "5" * 64,
-            "versions": versions(),
             "subsets": subsets,
-            INPUTS: self.inputs(artifact),
+            **self.header(artifact),
         }
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-        pq.write_table(table.replace_schema_metadata({KEY: json.dumps(header)}), path)
+        write_predictions(path, frame, header)
 
     def subsets(self, protocol):
         """What is tested: two classes of each subset, or two more after each session."""
@@ -177,14 +176,10 @@ class _Maker:
         protocol = protocol_of(name).name
         settings = self.experiment.settings(protocol)
         source, datasets = self.experiment.source(protocol), self.experiment.tested(name)
-        files = {
-            f"metrics/{one.method}": self.roots.results / one.path
-            for one in artifact.inputs(self.experiment)["metrics"]
-        }
+        made = artifact.inputs(self.experiment)["metrics"]
+        files = self.sources(artifact, {f"metrics/{one.method}": one for one in made})
         metrics = [metric.name for metric in PROTOCOLS[protocol].metrics(settings)]
-        rows = pd.DataFrame(
-            [row for file in files.values() for row in read_metrics(file, file.parent.name, file.stem)[0]]
-        )
+        rows = pd.DataFrame([row for file in files.values() for row in read_metrics(file)[0]])
         rows = rows[rows["dataset"].isin([source, *datasets])]
         rows.to_csv(f"{path}_seeds.csv", index=False)
         cells = rows.melt(["dataset", "method", "shots"], metrics, "metric")
@@ -212,6 +207,6 @@ class _Maker:
                 {"path": f"{path.name}{ending}", "sha256": sha256(Path(f"{path}{ending}"))}
                 for ending in (".csv", "_seeds.csv", "_gains.csv")
             ],
-            inputs={name: self.roots.record(file) for name, file in files.items()},
+            **files.header(),
         )
-        write_json(record_path(path), record.model_dump())
+        write_sealed(record_path(path), record.model_dump())

@@ -34,14 +34,14 @@ def test_a_run_holds_its_metrics_and_curves(found, results):
     row = next(row for row in rows if row["key"] == COOP)
     for metric in ("base", "novel", "hm"):
         assert values(coop, metric) == {0: row[metric]}
-    history = json.loads((results / f"adapting/{COOP}.history.json").read_text())
+    history = json.loads((results / f"adapting/{COOP}.history.json").read_text())["rows"]
     assert values(coop, "training/loss") == {row["epoch"]: row["loss"] for row in history}
     assert values(coop, "training/lr") == {row["epoch"]: row["lr"] for row in history}
 
 
 def test_a_search_is_a_curve_over_its_trials(found, results):
     probe = by_key(found)[PROBE]
-    history = json.loads((results / f"adapting/{PROBE}.history.json").read_text())
+    history = json.loads((results / f"adapting/{PROBE}.history.json").read_text())["rows"]
     assert values(probe, "training/C") == {number: row["C"] for number, row in enumerate(history)}
     assert len(values(probe, "accuracy")) == 1
 

@@ -78,11 +78,9 @@ def test_linear_probe_of_whole_images(inputs, tmp_path):
         prompts.append(output.read_bytes())
     assert prompts[0] == prompts[1]
     assert load_prompt(output)[1].regions is None
-    history = json.loads(output.with_suffix(".history.json").read_text())
+    history = json.loads(output.with_suffix(".history.json").read_text())["rows"]
     assert {1e-6, 1e6} <= {row["C"] for row in history}
-    tested = EvaluationInputs(
-        student=inputs.student, dataset="tiny", template=inputs.template, protocol="base_to_novel"
-    )
+    tested = EvaluationInputs(student=inputs.student, dataset="tiny", template=inputs.template)
     read = sources(inputs, tmp_path, prompt=output)
     with pytest.raises(UserError, match="is a prompt of linear_probe for few_shot: it cannot be tested as"):
         restore_method(tested, "linear_probe", {}, read)
@@ -95,7 +93,7 @@ def test_linear_probe_without_validation_images(inputs, tmp_path):
     split = replace(inputs.split, val=[])
     whole, output = replace(inputs, regions=None, split=split), tmp_path / "a.safetensors"
     adapt(whole, [few_shot_run(whole, output, 2)], "linear_probe", PROBE, "few_shot")
-    assert json.loads(output.with_suffix(".history.json").read_text())
+    assert json.loads(output.with_suffix(".history.json").read_text())["rows"]
 
 
 def test_steps_need_regions(inputs, tmp_path):
@@ -126,7 +124,7 @@ def test_a_student_is_the_same_twice_and_learns(inputs, teacher, tmp_path):
     assert header.inputs["answers"].sha256 == sha256(teacher[1] / "manifest.json")
     assert header.unlabelled
     assert int(tensors["projection.1.num_batches_tracked"]) == 18  # 24 images, 6 steps, 3 epochs
-    losses = [row["loss"] for row in json.loads((tmp_path / "a.history.json").read_text())]
+    losses = [row["loss"] for row in json.loads((tmp_path / "a.history.json").read_text())["rows"]]
     assert losses[-1] < losses[0]
 
 

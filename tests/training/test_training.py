@@ -122,7 +122,7 @@ def test_every_method(inputs, boosting, tmp_path, method, cascaded):
     tensors, header = load_prompt(tmp_path / "a.safetensors")
     assert (header.method, header.seed, header.class_names) == (name, 1, ["star", "ring"])
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
-    history = json.loads((tmp_path / "a.history.json").read_text())
+    history = json.loads((tmp_path / "a.history.json").read_text())["rows"]
     assert [row["epoch"] for row in history] == [0, 1, 2]
 
 
@@ -131,7 +131,7 @@ def test_losses_fall(inputs, tmp_path, method):
     """Each epoch is one step on the same regions of all images."""
     same = replace(inputs, regions=Regions(count=1))
     adapt(same, tmp_path / "a.safetensors", method, epochs=20, batch_size=8, lr=0.02)
-    losses = [row["loss"] for row in json.loads((tmp_path / "a.history.json").read_text())]
+    losses = [row["loss"] for row in json.loads((tmp_path / "a.history.json").read_text())["rows"]]
     assert losses[-1] < 0.97 * losses[1]
 
 
@@ -186,17 +186,6 @@ def test_looked_up_answers_are_those_for_the_pixels_of_a_step(inputs, lookup, ra
     found = answers.logits(batch.images, batch.regions, torch.tensor(20.0))
     torch.testing.assert_close(found, expected, atol=2e-2, rtol=0)  # features are kept in half precision
     assert (expected[0] - expected[1]).abs().max() > 0.1  # answers for another region would not do
-
-
-def test_a_draw_of_something_else_is_refused(inputs, tmp_path):
-    """Of another seed, another number of shots, another split."""
-    run = few_shot_run(inputs, tmp_path / "a.safetensors", shots=4, seed=1)
-    for other in ({"seed": 2}, {"shots": 16}):
-        with pytest.raises(UserError, match=r"is a draw of 4 shots with seed 1, but .* are asked for"):
-            trainings.adapt(inputs, [replace(run, **other)], "coop", METHODS["coop"])
-    (tmp_path / "split.json").write_text((tmp_path / "split.json").read_text() + "\n")
-    with pytest.raises(UserError, match=r"was made from another split than split.json, which is used here"):
-        trainings.adapt(inputs, [run], "coop", METHODS["coop"])
 
 
 STEP = loop._step
@@ -268,7 +257,7 @@ def test_loader_processes_change_nothing(inputs, tmp_path):
 
 
 def test_boosting_lowers_the_distance_to_the_teacher(inputs, boosting):
-    history = json.loads(boosting.with_suffix(".history.json").read_text())
+    history = json.loads(boosting.with_suffix(".history.json").read_text())["rows"]
     assert history[-1]["loss"] < history[0]["loss"]
     with safe_open(boosting, framework="pt") as file:
         assert set(file.keys()) == {f"{tower}.{layer}" for tower in ("text", "vision") for layer in range(3)}

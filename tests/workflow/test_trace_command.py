@@ -168,7 +168,7 @@ def test_what_is_tracked_is_what_the_artifacts_say(finished):
         assert run.params[f"hyperparameters.{name}"] == str(value)
     for used in prompt["inputs"]:
         assert run.params[f"{used['what']}_sha256"] == used["recorded"][:12]
-    history = json.loads((finished / f"results/adapting/{RUN}.history.json").read_text())
+    history = json.loads((finished / f"results/adapting/{RUN}.history.json").read_text())["rows"]
     assert [p.value for p in run.points if p.name == "training/loss"] == [row["loss"] for row in history]
     assert run.seconds > 0
     assert [(use.name, use.context) for use in run.datasets] == [(PATTERNS, "training and testing")]

@@ -12,7 +12,7 @@ from promptdistill.run import NO_SEED
 from promptdistill.tracking.store import store_of
 
 CONFIG = EXPERIMENT.config
-RESULTS = CONFIG.results
+RESULTS = CONFIG.results  # in patterns of rules: it holds no braces
 GPUS = 0 if CONFIG.device == "cpu" else 1
 COMPUTE_ENV = "../../envs/cuda.yaml" if GPUS else "../../envs/cpu.yaml"
 STUDENT, TEACHER = CONFIG.backbones.student, CONFIG.backbones.teacher

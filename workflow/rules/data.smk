@@ -13,7 +13,7 @@ rule data:
     message:
         "{wildcards.dataset}: looking for the data set"
     shell:
-        "promptdistill data {params.key} {CONFIGURATION} 2> {log}"
+        "promptdistill data {params.key} {CONFIGURATION} 2> {log:q}"
 
 
 # Check the split against the files.
@@ -33,7 +33,7 @@ rule split:
     message:
         "{wildcards.dataset}: checking the split"
     shell:
-        "promptdistill split {params.key} {CONFIGURATION} 2> {log}"
+        "promptdistill split {params.key} {CONFIGURATION} 2> {log:q}"
 
 
 # A few-shot draw from the split.
@@ -53,4 +53,4 @@ rule draw:
     message:
         "{wildcards.dataset}: drawing {wildcards.shots} shots, seed {wildcards.seed}"
     shell:
-        "promptdistill draw {params.key} {CONFIGURATION} 2> {log}"
+        "promptdistill draw {params.key} {CONFIGURATION} 2> {log:q}"

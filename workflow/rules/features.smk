@@ -23,7 +23,7 @@ rule regions:
     message:
         "{wildcards.dataset}: cutting {wildcards.region_set} regions of each image"
     shell:
-        "promptdistill regions {params.key} {CONFIGURATION} 2> {log}"
+        "promptdistill regions {params.key} {CONFIGURATION} 2> {log:q}"
 
 
 # One part of a data set's teacher lookup, where several jobs share it.
@@ -46,7 +46,7 @@ rule lookup_part:
     message:
         "{wildcards.dataset}: asking the {wildcards.teacher} teacher, part {wildcards.part} of {wildcards.parts}"
     shell:
-        "promptdistill lookup-part {params.key} {CONFIGURATION} 2> {log}"
+        "promptdistill lookup-part {params.key} {CONFIGURATION} 2> {log:q}"
 
 
 # The whole of a data set's teacher lookup: what the parts have not made, and the manifest.
@@ -69,7 +69,7 @@ rule lookup:
     message:
         "{wildcards.dataset}: asking the {wildcards.teacher} teacher"
     shell:
-        "promptdistill lookup {params.key} {CONFIGURATION} 2> {log}"
+        "promptdistill lookup {params.key} {CONFIGURATION} 2> {log:q}"
 
 
 # The student's features of random regions of few-shot draws, plain or through the boosting prompt.
@@ -100,7 +100,7 @@ for group in EXPERIMENT.job_groups:
         message:
             "{wildcards.dataset}: encoding few-shot images, {wildcards.feature_kind}"
         shell:
-            "promptdistill features {params.key} {CONFIGURATION} 2> {log}"
+            "promptdistill features {params.key} {CONFIGURATION} 2> {log:q}"
 
 
 # The student's features of the test images, plain or through the boosting prompt.
@@ -125,4 +125,4 @@ rule test_features:
     message:
         "{wildcards.dataset}: encoding test images, {wildcards.feature_kind}"
     shell:
-        "promptdistill test-features {params.key} {CONFIGURATION} 2> {log}"
+        "promptdistill test-features {params.key} {CONFIGURATION} 2> {log:q}"

@@ -19,4 +19,4 @@ rule miniature_pretrain:
     message:
         "pretraining the miniature {wildcards.model}"
     shell:
-        "promptdistill miniature pretrain {wildcards.model} --output {params.folder} 2> {log}"
+        "promptdistill miniature pretrain {wildcards.model} --output {params.folder} 2> {log:q}"

@@ -27,7 +27,7 @@ rule table:
     message:
         "writing the table {wildcards.table}"
     shell:
-        "promptdistill table {params.key} {CONFIGURATION} 2> {log}"
+        "promptdistill table {params.key} {CONFIGURATION} 2> {log:q}"
 
 
 # `snakemake few_shot` makes that table alone.
@@ -58,7 +58,7 @@ rule ablation_table:
     message:
         "comparing {wildcards.method} with its variants"
     shell:
-        "promptdistill ablation {params.key} {CONFIGURATION} 2> {log}"
+        "promptdistill ablation {params.key} {CONFIGURATION} 2> {log:q}"
 
 
 rule ablation:
@@ -84,7 +84,7 @@ rule overview:
     message:
         "gathering the averages"
     shell:
-        "promptdistill overview {CONFIGURATION} 2> {log}"
+        "promptdistill overview {CONFIGURATION} 2> {log:q}"
 
 
 # Results into MLflow. Jobs write files only; this one job, last, imports them: many jobs at once would
@@ -107,4 +107,4 @@ rule track:
     message:
         "importing the results into MLflow, {params.store}"
     shell:
-        "promptdistill track {CONFIGURATION} 2> {log}"
+        "promptdistill track {CONFIGURATION} 2> {log:q}"

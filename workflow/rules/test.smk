@@ -31,7 +31,7 @@ for name, constraints, runs in TESTS:
         message:
             "{wildcards.dataset}: testing {wildcards.method}, {params.key}"
         shell:
-            "promptdistill evaluate {params.key} {CONFIGURATION} 2> {log}"
+            "promptdistill evaluate {params.key} {CONFIGURATION} 2> {log:q}"
 
 
 # Accuracies of every predictions file of one method.
@@ -51,4 +51,4 @@ rule metrics:
     message:
         "{wildcards.method}: computing metrics, {wildcards.protocol}"
     shell:
-        "promptdistill metrics {params.key} {CONFIGURATION} 2> {log}"
+        "promptdistill metrics {params.key} {CONFIGURATION} 2> {log:q}"

@@ -21,7 +21,7 @@ rule boost:
     message:
         "{wildcards.dataset}: learning boosting prompts"
     shell:
-        "promptdistill boost {params.key} {CONFIGURATION} 2> {log}"
+        "promptdistill boost {params.key} {CONFIGURATION} 2> {log:q}"
 
 
 # PromptKD's teacher: the larger model, tuned by PromptSRC on the few shots of the first seed.
@@ -45,7 +45,7 @@ rule tune_teacher:
     message:
         "{wildcards.dataset}: tuning the teacher, {wildcards.protocol}"
     shell:
-        "promptdistill tune-teacher {params.key} {CONFIGURATION} 2> {log}"
+        "promptdistill tune-teacher {params.key} {CONFIGURATION} 2> {log:q}"
 
 
 # One rule for each group of runs: jobs.runs_per_job says how many (shots, seed) a process trains.
@@ -77,4 +77,4 @@ for group in EXPERIMENT.job_groups:
         message:
             "{wildcards.dataset}: learning {wildcards.method}, {params.key}"
         shell:
-            "promptdistill adapt {params.key} {CONFIGURATION} 2> {log}"
+            "promptdistill adapt {params.key} {CONFIGURATION} 2> {log:q}"

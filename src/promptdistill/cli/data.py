@@ -1,13 +1,17 @@
 """Commands on data sets: fetch, check, draw; the miniature benchmark; the configuration's schema."""
 
+import logging
 from pathlib import Path
 
 import click
 
 from .. import graph
 from ..config.schema import Config
+from ..errors import UserError
 from ..experiment import Experiment
-from .options import PATH, as_json, main, sources, step
+from .options import PATH, main, sources, step
+
+log = logging.getLogger(__name__)
 
 
 @step(graph.Receipt)
@@ -24,19 +28,24 @@ def data(artifact: graph.Receipt, experiment: Experiment) -> None:
         datasets.write(entry.miniature, data_root / entry.folder)
     else:
         fetch(name, entry, data_root)
-    write_receipt(name, entry, experiment.roots, experiment.results / artifact.path)
+    made, strict = artifact.made(experiment), experiment.config.strict
+    output = experiment.results / artifact.path
+    for warning in write_receipt(entry, experiment.roots, made, output, strict=strict):
+        log.warning("Data set %s: %s.", name, warning)
 
 
 @step(graph.Split)
 def split(artifact: graph.Split, experiment: Experiment) -> None:
     """Check the split of the data set KEY against its files, and write it."""
     from ..data.published import read_published
+    from ..data.receipt import read_about, said
     from ..data.splits import check_files, write_split
 
-    entry = experiment.dataset(artifact.dataset)
+    entry, used = experiment.dataset(artifact.dataset), sources(artifact, experiment)
     whole = read_published(entry, Path(experiment.config.data_root, entry.folder))
-    check_files(whole, experiment.image_folder(artifact.dataset))
-    header = {"dataset": artifact.dataset, "inputs": as_json(sources(artifact, experiment))}
+    whole = check_files(whole, experiment.image_folder(artifact.dataset))
+    header = {"dataset": artifact.dataset, **used.header()}
+    header |= said(read_about(used["receipt"]).warnings)
     write_split(whole, experiment.results / artifact.path, header)
 
 
@@ -46,8 +55,11 @@ def draw(artifact: graph.Draw, experiment: Experiment) -> None:
     from ..data.splits import draw_few_shot, read_split, write_draw
 
     used, facts = sources(artifact, experiment), vars(artifact)  # data set, shots and seed
-    drawn = draw_few_shot(read_split(used["split"]), artifact.shots, artifact.seed)
-    write_draw(drawn, experiment.results / artifact.path, facts | {"inputs": as_json(used)})
+    whole = read_split(used["split"])
+    if not whole.train:
+        raise UserError(f"{artifact.dataset} has no training images, so it can only be tested.")
+    drawn = draw_few_shot(whole, artifact.shots, artifact.seed)
+    write_draw(drawn, experiment.results / artifact.path, facts | used.header())
 
 
 @main.command()

@@ -23,7 +23,7 @@ def regions(artifact: graph.StoredRegions, experiment: Experiment) -> None:
         experiment.config.regions.max_gb,
         (experiment.results / artifact.path).parent,
         experiment.config.jobs.loader_workers,
-        used.recorded(),
+        used,
     )
 
 
@@ -50,7 +50,7 @@ def lookup_part(artifact: graph.LookupPart, experiment: Experiment) -> None:
 @step(graph.DrawFeatures)
 def features(artifacts: tuple[graph.DrawFeatures, ...], experiment: Experiment) -> None:
     """Compute the student's features of random regions of the few-shot images of the protocol's classes."""
-    from ..data.splits import read_split, read_zhou, select_and_relabel
+    from ..data.splits import read_split, select_and_relabel
     from ..features.lookup_build import build_student_lookup
     from ..features.region_store import find_store
 
@@ -60,7 +60,7 @@ def features(artifacts: tuple[graph.DrawFeatures, ...], experiment: Experiment) 
         split, settings = read_split(used["split"]), experiment.settings(artifact.protocol)
         sessions = PROTOCOLS[artifact.protocol].sessions(split, settings)
         labels = [label for session in sessions for label in session.labels]
-        items = select_and_relabel(read_zhou(used["draw"]).train, labels)
+        items = select_and_relabel(read_split(used["draw"]).train, labels)
         drawn = experiment.regions_named(artifact.region_set)
         # What another step has cut saves decoding.  It is not an input: the features are the same without it.
         stores = sorted(experiment.results.glob(graph.StoredRegions(artifact.dataset, "*").path))
@@ -107,5 +107,5 @@ def _build(artifact: graph.Artifact, experiment: Experiment, backbone, items, re
         folder=(experiment.results / artifact.path).parent,
         store=store,
         workers=experiment.config.jobs.loader_workers,
-        inputs=used.recorded(),
+        sources=used,
     )

@@ -13,6 +13,8 @@ from ..config.models import BackboneConfig
 from ..errors import UserError
 from ..experiment import Experiment
 from ..graph import Artifact
+from ..integrity import require
+from ..running import take_part
 
 PATH = click.Path(path_type=Path)
 
@@ -55,6 +57,8 @@ def with_experiment(command: Callable) -> Callable:
     def with_options(config_file: Path, config_dir: Path, **others: Any) -> Any:
         experiment = Experiment.read(config_file, config_dir)
         experiment.refuse_old_results()
+        if "artifact" in others or "artifacts" in others:
+            take_part(experiment.results)
         for artifact in (*others.get("artifacts", ()), *filter(None, [others.get("artifact")])):
             for field, read in (("dataset", experiment.dataset), ("method", experiment.method)):
                 if name := getattr(artifact, field, None):
@@ -98,17 +102,24 @@ def own_files(experiment: Experiment, method: str, dataset: str, class_names: li
 
 
 def sources(artifact: Artifact, experiment: Experiment) -> Sources:
-    """The files that an artifact is made from, by name."""
-    inputs = {
-        name: experiment.results / made[0].path
+    """The files that an artifact is made from, by name.
+
+    UserError if one of them is not what the configuration asks for.
+    """
+    single = {
+        name: made[0]
         for name, made in artifact.inputs(experiment).items()
         if len(made) == 1  # those of which there are several, the parts of a lookup, only say when to start
     }
-    files = artifact.files(experiment)
-    own = {name: paths[0] for name, paths in files.items() if name != "weights" and paths}
-    return Sources(experiment.roots, **inputs, **own)
+    return sources_named(single, artifact, experiment)
 
 
-def as_json(used: Sources) -> dict[str, dict]:
-    """Files as they are now, as headers list what something was made from."""
-    return {name: one.model_dump() for name, one in used.recorded().items()}
+def sources_named(used: dict[str, Artifact], artifact: Artifact, experiment: Experiment) -> Sources:
+    """Files that an artifact is made from, under other names than its rule's, and the user's own."""
+    made = artifact.made(experiment)  # first, since it says what the configuration does not run
+    for one in used.values():
+        require(one, experiment)
+    paths = {name: experiment.results / one.path for name, one in used.items()}
+    files = artifact.files(experiment).items()
+    own = {name: paths[0] for name, paths in files if name != "weights" and paths}
+    return Sources(experiment.roots, made, **paths, **own)

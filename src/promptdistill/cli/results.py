@@ -2,19 +2,19 @@
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..artifacts import Sources
 from ..config.entries import variants_of
 from ..config.schema import digest
 from ..errors import UserError
 from ..experiment import Experiment
-from ..graph import AblationTable, OfRun, Overview, Table, Tracking
-from .options import config_options, main, step, with_experiment
+from ..graph import AblationTable, OfRun, Overview, Split, Table, Tracking
+from ..integrity import require
+from .options import config_options, main, sources_named, step, with_experiment
 
 _FORMS = (".csv", ".html", ".md", ".png", ".tex")  # of a table
 _WIDE = 1000  # columns where there is no terminal: no line of a file is broken
@@ -168,6 +168,8 @@ def overview(experiment: Experiment) -> None:
     from ..report.overview import write_overview
 
     results, made = experiment.results, Overview().inputs(experiment)["tables"]
+    for one in made:
+        require(one, experiment)
     tables, metrics = [(results / one.path).with_suffix(".csv") for one in made], results / Overview().path
     write_overview(tables, metrics, metrics.with_name("averages.csv"))
 
@@ -177,19 +179,27 @@ def _make(artifact: Table | AblationTable, request: Any, experiment: Experiment,
     from ..evaluation.metrics import read_metrics
     from ..report.record import write_record
 
-    made = artifact.inputs(experiment)["metrics"]
-    metrics = {f"metrics/{one.method}": experiment.results / one.path for one in made}
-    rows = [
-        row
-        for one, path in zip(made, metrics.values(), strict=True)
-        for row in read_metrics(path, one.protocol, one.method)[0]
-    ]
-    own = {name: paths[0] for name, paths in artifact.files(experiment).items() if paths}
+    made = {f"metrics/{one.method}": one for one in artifact.inputs(experiment)["metrics"]}
+    used = sources_named(made, artifact, experiment)
+    rows = [row for name in made for row in read_metrics(used[name])[0]]
     files = write(
         rows,
         request,
         output=(experiment.results / artifact.path).with_suffix(""),
-        note=experiment.config.note or "",
+        note=" ".join(filter(None, [experiment.config.note, *_doubts(request.shown, experiment)])),
         config_hash=digest(experiment.config),
     )
-    write_record(files, request, experiment, Sources(experiment.roots, **metrics, **own))
+    write_record(files, request, experiment, used)
+
+
+def _doubts(datasets: Iterable[str], experiment: Experiment) -> list[str]:
+    """What the data sets' splits say is doubtful about them, a sentence each."""
+    from ..data.receipt import read_about
+
+    splits = {dataset: experiment.results / Split(dataset).path for dataset in datasets}
+    return [
+        f"{dataset}: {warning}."
+        for dataset, path in splits.items()
+        if path.is_file()
+        for warning in read_about(path).warnings
+    ]

@@ -6,7 +6,7 @@ from .. import graph
 from ..errors import UserError
 from ..experiment import TEACHER, Experiment
 from ..protocols import PROTOCOLS
-from .options import as_json, load, own_files, sources, step
+from .options import load, own_files, sources, sources_named, step
 
 
 @step(graph.BoostingPrompt)
@@ -57,13 +57,10 @@ def evaluate(artifacts: tuple[graph.Predictions, ...], experiment: Experiment) -
     names = split.class_names(split.labels)
     backbone = load(experiment.backbone(), experiment)
     protocol, settings = PROTOCOLS[first.protocol], experiment.settings(first.protocol)
-    sessions = protocol.sessions(split, settings) if learns else []
     tested = predict.EvaluationInputs(
         student=backbone,
         dataset=first.dataset,
         template=experiment.dataset(first.dataset).template,
-        protocol=first.protocol,
-        sessions=[split.class_names(session.classes) for session in sessions],
         files=own_files(experiment, first.method, first.dataset, names),
     )
     values = graph.untrained_values(first, experiment)
@@ -90,7 +87,7 @@ def evaluate(artifacts: tuple[graph.Predictions, ...], experiment: Experiment) -
             "student_sha256": backbone.weights_sha256,
             "transductive": predict.transductive(own, one.dataset, names),
             "subsets": predict.described(subsets),
-            "inputs": as_json(own),
+            **own.header(),
         }
         predict.write_predictions(experiment.results / one.path, frame, header)
 
@@ -100,11 +97,12 @@ def metrics(artifact: graph.Metrics, experiment: Experiment) -> None:
     """Compute the accuracies of all runs of a method in a protocol; KEY is PROTOCOL/METHOD."""
     from ..evaluation.metrics import write_metrics
 
-    paths = [experiment.results / one.path for one in artifact.inputs(experiment)["predictions"]]
-    if not paths:
+    predictions = artifact.inputs(experiment)["predictions"]
+    if not predictions:
         raise UserError(f"The configuration does not test {artifact.method} in {artifact.protocol}.")
+    read = sources_named({one.key: one for one in predictions}, artifact, experiment)
     protocol, output = PROTOCOLS[artifact.protocol], experiment.results / artifact.path
-    write_metrics(paths, protocol, artifact.method, experiment.roots, output)
+    write_metrics(read, protocol, artifact.method, output)
 
 
 def _learn(artifacts: tuple[graph.Prompt, ...], experiment: Experiment) -> None:

@@ -1,15 +1,15 @@
 """Finished prompts on disk: safetensors with a JSON header that says what they are."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..artifacts import KEY, Inputs
+from ..artifacts import KEY, SEAL, Inputs, Made, is_whole, sealed
 from ..config.models import BackboneConfig, Precision, Regions
 from ..errors import UserError
 from ..files import atomic
@@ -41,6 +41,7 @@ class Header(Strict):
     precision: Precision
     threads: int
     versions: dict[str, str]
+    made: Made | None = None
     inputs: Inputs
 
     @property
@@ -59,8 +60,14 @@ def save_prompt(path: Path, learned: list[dict[str, Tensor]], header: Header) ->
         for session, own in enumerate(learned)
         for name, tensor in own.items()
     }
+    about = sealed(header.model_dump(mode="json"), _content(tensors))
     with atomic(path) as partial:
-        save_file(tensors, partial, metadata={KEY: json.dumps(header.model_dump())})
+        save_file(tensors, partial, metadata={KEY: json.dumps(about)})
+
+
+def _content(tensors: dict[str, Tensor]) -> Iterator[bytes]:
+    for name in sorted(tensors):
+        yield f"{name} {list(tensors[name].shape)} ".encode() + tensors[name].numpy().tobytes()
 
 
 def _prefix(session: int, sessions: int) -> str:
@@ -78,11 +85,15 @@ def load_prompt(path: Path) -> tuple[dict[str, Tensor], Header]:
     """Read a finished prompt; UserError if the file is missing, damaged or something else."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = Header.model_validate_json((file.metadata() or {})[KEY])
-            return {name: file.get_tensor(name).clone() for name in file.keys()}, header  # noqa: SIM118
+            about = json.loads((file.metadata() or {})[KEY])
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        if not is_whole(about, _content(tensors)):
+            raise ValueError("changed since it was sealed")
+        del about[SEAL]
+        return tensors, Header.model_validate(about)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: train this prompt first.") from None
-    except (SafetensorError, KeyError, ValidationError):
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError):
         raise UserError(
             f"{path} is not a prompt of this version, or is damaged: delete it and train again."
         ) from None

@@ -1,9 +1,9 @@
 """Entries of data sets and methods: `config/datasets/NAME.yaml` and `config/methods/NAME.yaml`."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, create_model, model_validator
+from pydantic import AfterValidator, Field, create_model, model_validator
 
 from ..errors import UserError
 from ..protocols import PROTOCOLS, TABLES
@@ -11,19 +11,30 @@ from ..run import CASCADED, VARIANT, family, split_method, split_variant
 from ..validation import Strict, did_you_mean, known_names, listed, read_entry
 
 
+def _below(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\0" in path:
+        raise ValueError(f"{path!r} must be a path below, not absolute and without ..")
+    return path
+
+
+Below = Annotated[str, AfterValidator(_below)]  # a path that leads nowhere else
+
+
 class Source(Strict):
     """One file to download for a data set."""
 
-    name: str = Field(description="file name under which the download is kept")
+    name: Below = Field(description="file name under which the download is kept")
     url: str
     hash: str | None = Field(None, description="'sha256:...' or 'md5:...', where one is published")
-    size: int | None = Field(None, description="bytes, where known")
+    size: int | None = Field(
+        None, description="bytes, where known; an archive may unpack to ten times as many"
+    )
     licence: str = "see the data set's page"
-    extract_to: str | None = Field(
+    extract_to: Below | None = Field(
         None, description="folder, relative to data_root, to unpack into; none: the file is copied"
     )
     strip: int = Field(0, ge=0, description="leading path components dropped when unpacking")
-    inner: str | None = Field(
+    inner: Below | None = Field(
         None, description="archive inside this one; it alone is unpacked, and `strip` counts in it"
     )
 
@@ -31,9 +42,9 @@ class Source(Strict):
 class DatasetConfig(Strict):
     """One data set: the content of config/datasets/NAME.yaml."""
 
-    folder: str = Field(description="folder below data_root")
-    images: str = Field("", description="folder of the images below `folder`")
-    split: str = Field(description="split file below `folder`")
+    folder: Below = Field(min_length=1, description="folder below data_root")
+    images: Below = Field("", description="folder of the images below `folder`")
+    split: Below = Field(description="split file below `folder`")
     split_format: Literal["zhou", "fgvc_aircraft", "imagenet", "imagenet_variant"] = Field(
         "zhou",
         description="form of the split; imagenet_variant: test images only, one folder a class, which is "

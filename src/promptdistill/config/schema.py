@@ -1,14 +1,16 @@
 """The schema of one experiment: `config/config.yaml`, or a file like it."""
 
+import os
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, create_model, model_validator
+from pydantic import AfterValidator, Field, create_model, model_validator
 
 from ..files import sha256_of_json
 from ..protocols import PROTOCOLS
 from ..protocols.base import ProtocolSettings, refuse_repeats
 from ..run import DatasetName, MethodName
-from ..validation import Strict
+from ..validation import Folder, Strict
 from .models import BackboneConfig, LookupConfig, Precision, Regions
 
 
@@ -83,11 +85,23 @@ class Jobs(Strict):
     eval_batch_size: int = Field(100, ge=1, description="test images encoded at a time")
 
 
+def _of_its_own(folder: str) -> str:
+    """ValueError for a folder that cannot be one of results; none of Snakemake's patterns can hold braces."""
+    if Path(os.path.normpath(Path(folder).absolute())) in (Path.cwd(), *Path.cwd().parents):
+        raise ValueError(f"{folder!r} holds the project itself: name a folder of its own, such as results")
+    if "{" in folder or "}" in folder:
+        raise ValueError(f"{folder!r} has a brace, which the workflow reads as a wildcard: name it otherwise")
+    return folder
+
+
+Results = Annotated[Folder, AfterValidator(_of_its_own)]
+
+
 class Config(Strict):
     """One experiment: the content of config/config.yaml."""
 
-    results: str = Field("results", description="folder of everything the workflow writes")
-    data_root: str = Field("results/data", description="folder that holds the data sets' folders")
+    results: Results = Field("results", description="folder of everything the workflow writes")
+    data_root: Folder = Field("results/data", description="folder that holds the data sets' folders")
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     backbones: Backbones
     datasets: Annotated[list[DatasetName], Field(min_length=1)]
@@ -103,7 +117,12 @@ class Config(Strict):
         [], description="methods whose variants `snakemake ablation` compares, in base_to_novel"
     )
     jobs: Jobs = Jobs()
-    published: str | None = Field(
+    strict: bool = Field(
+        False,
+        description="whether what is otherwise a warning about a data set is an error: one image in two "
+        "parts, twice or under two labels, classes without images or with one name",
+    )
+    published: Folder | None = Field(
         None, description="folder of published numbers, TABLE.csv, to stand beside ours of the same backbone"
     )
     note: str | None = Field(None, description="a sentence printed under every table")

@@ -5,15 +5,10 @@ checked.  The data set's own folder is touched last, so a killed run never looks
 """
 
 import logging
-import lzma
 import shutil
-import stat
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pooch
 import requests
@@ -22,6 +17,7 @@ from ..config.entries import DatasetConfig, Source
 from ..errors import UserError
 from ..files import atomic
 from ..progress import progress
+from .archives import ArchiveError, unpack
 from .published import split_file
 
 CHUNK = 1 << 16  # bytes taken from the network at a time; a broken connection costs at most one
@@ -41,13 +37,6 @@ log = logging.getLogger(__name__)
 
 class SourceError(Exception):
     """A source is of no use; the message is the part of a sentence that says which, and why."""
-
-
-class UnsafeMemberError(Exception):
-    """Something in an archive is neither a file nor a folder, or would be written elsewhere."""
-
-
-UNUSABLE = (UnsafeMemberError, tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
 
 
 def fetch(name: str, dataset: DatasetConfig, data_root: Path) -> None:
@@ -234,63 +223,13 @@ def _unpack(archive: Path, target: Path, source: Source) -> None:
     """Unpack a download, or the archive inside it, into `target`; SourceError if it is damaged or unsafe."""
     try:
         if source.inner is None:
-            return _extract(archive, target, source.strip)
+            return unpack(archive, target, source.strip, source.size)
         with _scratch(archive.with_name(f"{archive.name}.unpacking")) as outer:
-            _extract(archive, outer)
+            unpack(archive, outer, stated_size=source.size)
             if not (outer / source.inner).is_file():
-                raise SourceError(f"{archive.name} holds no {source.inner}")
-            _extract(outer / source.inner, target, source.strip)
-    except SourceError:
+                raise ArchiveError(f"{archive.name} holds no {source.inner}")
+            unpack(outer / source.inner, target, source.strip, source.size)
+    except ArchiveError as error:
         if source.hash is None:  # nothing else would make the next run download it again
             archive.unlink()
-        raise
-
-
-def _extract(archive: Path, target: Path, strip: int = 0) -> None:
-    """Unpack a tar (plain, gzip, bzip2, xz) or zip file, dropping `strip` components of each path.
-
-    SourceError if it is damaged, or holds anything but files, folders and links inside `target`.
-    """
-    log.info("Unpacking %s", archive)
-    try:
-        if tarfile.is_tarfile(archive):
-            _extract_tar(archive, target, strip)
-        elif zipfile.is_zipfile(archive):
-            _extract_zip(archive, target, strip)
-        else:
-            raise SourceError(f"{archive.name} is neither a tar nor a zip file")
-    except UNUSABLE as error:
-        raise SourceError(f"{archive.name} is damaged or unsafe ({error})") from error
-    except OSError as error:
-        if error.errno is not None:  # the disk's fault; decompressors raise it without a number
-            raise
-        raise SourceError(f"{archive.name} is damaged ({error})") from error
-
-
-def _extract_tar(archive: Path, target: Path, strip: int) -> None:
-    with tarfile.open(archive) as packed:
-        for member in packed:
-            path = _inside(member.name, strip)
-            if path:  # the filter judges links by the new path
-                packed.extract(member.replace(name=path, deep=False), target, filter="data")
-        while packed.fileobj.read(CHUNK):  # the checksum stands behind the last member
-            pass
-
-
-def _extract_zip(archive: Path, target: Path, strip: int) -> None:
-    with zipfile.ZipFile(archive) as packed:
-        for member in packed.infolist():
-            path = _inside(member.filename, strip)
-            if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise UnsafeMemberError(f"{member.filename!r} is a link or a device")
-            if path and not member.filename.startswith("__MACOSX/"):  # what macOS adds beside the files
-                member.filename = path + "/" * member.is_dir()
-                packed.extract(member, target)
-
-
-def _inside(name: str, strip: int) -> str:
-    """A member's path without its first `strip` components, or "" if none are left."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
-        raise UnsafeMemberError(f"{name!r} lies outside")
-    return "/".join(path.parts[strip:])
+        raise SourceError(str(error)) from error

@@ -17,6 +17,10 @@ from .splits import Item
 RATIO = (3 / 4, 4 / 3)  # least and greatest ratio of a region's width to its height
 _ATTEMPTS = 10
 
+# All that the data sets hold, whatever a file is called; of others, such as EPS, Pillow would start programs.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
+TIFF_BITS, TIFF_INTERPRETATION, TIFF_WHITE_IS_ZERO = 258, 262, 0  # two tags, and a value of the second
+
 
 class Region(NamedTuple):
     """A crop in pixels of the full image, and whether it is mirrored."""
@@ -29,17 +33,43 @@ class Region(NamedTuple):
 
 
 def open_image(path: Path) -> Image.Image:
-    """Decode an image as RGB; UserError names a missing or undecodable file."""
+    """Decode an image as RGB with 8 bits a channel; UserError names a missing or undecodable file.
+
+    As in the published code, an image is not turned by its EXIF orientation, and of transparency the
+    colours stay and the opacity goes; of several pictures in a file the first one counts.
+    """
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
+        with Image.open(path, formats=FORMATS) as image:
+            return _of_eight_bits(image).convert("RGB")
     except FileNotFoundError:
         raise _missing(path) from None
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = "not an image" if isinstance(error, UnidentifiedImageError) else error
+    except Exception as error:  # for damaged files, Pillow's plug-ins raise whatever they like
+        if isinstance(error, OSError) and error.strerror:
+            raise UserError(f"The image {path} cannot be read: {error.strerror}.") from None
+        said, usable = " ".join(str(error).split()) or type(error).__name__, ""
+        if isinstance(error, UnidentifiedImageError):
+            said, usable = "not an image", f" by one in {', '.join(FORMATS[:-1])} or {FORMATS[-1]} format"
         raise UserError(
-            f"The image {path} cannot be decoded ({reason}): replace the file, or take it out of the split."
+            f"The image {path} cannot be decoded ({said}): replace the file{usable}, or take it out of the "
+            "split."
         ) from None
+
+
+def _of_eight_bits(image: Image.Image) -> Image.Image:
+    """A gray image of more bits scaled down by its depth, where Pillow would turn most of it white.
+
+    Pillow itself scales channels of 16 bits in colour.  ValueError where nothing says which value is white.
+    """
+    if image.mode in ("I", "F") and image.format not in ("PNG", "PPM"):
+        raise ValueError("32 bits a channel, whose range is not known: save it with 8 or 16 bits")
+    if image.mode == "F":
+        raise ValueError("floating-point values, whose range is not known: save it with 8 or 16 bits")
+    if not image.mode.startswith("I"):
+        return image
+    tags = getattr(image, "tag_v2", {})
+    shift = tags.get(TIFF_BITS, (16,))[0] - 8
+    pixels = (np.asarray(image) >> shift).astype(np.uint8)
+    return Image.fromarray(255 - pixels if tags.get(TIFF_INTERPRETATION) == TIFF_WHITE_IS_ZERO else pixels)
 
 
 def _missing(path: Path) -> UserError:

@@ -2,31 +2,65 @@
 
 from pathlib import Path
 
-from ..artifacts import INPUTS, Roots
+from pydantic import BaseModel
+
+from ..artifacts import Made, Roots, Sources, read_header, write_sealed
 from ..config.entries import DatasetConfig
-from ..files import write_json
-from .published import read_published, split_file
-from .splits import PARTS
+from ..errors import UserError
+from ..validation import validate
+from .findings import findings
+from .images import content_sha256
+from .published import read_published, split_files
+from .splits import PARTS, check_files
 
 
-def write_receipt(name: str, dataset: DatasetConfig, roots: Roots, output: Path) -> None:
+class About(BaseModel):
+    """What is read of a receipt, or of the header of a split; warnings say what is doubtful, if anything."""
+
+    dataset: str
+    folder: str = ""
+    warnings: list[str] = []
+
+
+def write_receipt(
+    dataset: DatasetConfig, roots: Roots, made: Made, output: Path, *, strict: bool = False
+) -> list[str]:
     """Write the data set's counts, next to those of the published split, and its split file's hash.
 
     A folder may hold a subset of the published data set, so a difference in counts is not an error; it
-    stands in the receipt.
+    stands in the receipt, as do the returned warnings.  UserError if the split is malformed, an image is
+    missing, or there is a warning and the user is `strict`.
     """
     folder = roots.data / dataset.folder
-    split = read_published(dataset, folder)
-    write_json(
+    image_folder = folder / dataset.images
+    split = check_files(read_published(dataset, folder), image_folder)
+    warnings = findings(dataset, split, image_folder)
+    if warnings and strict:
+        raise UserError(f"Data set {made.key}: {'; '.join(warnings)}.  Mend it, or do without strict: true.")
+    used = Sources(roots, made, **split_files(dataset, folder))
+    write_sealed(
         output,
         {
-            "dataset": name,
+            "dataset": made.key,
             "folder": dataset.folder,
             "split": dataset.split,
             "classes": len(split.labels),
             "published_classes": dataset.classes,
             "images": {part: len(getattr(split, part)) for part in PARTS},
             "published_images": dataset.sizes,
-            INPUTS: {"published split": roots.record(split_file(dataset, folder)).model_dump()},
-        },
+            "content_sha256": content_sha256(split.items, image_folder),
+            **used.header(),
+        }
+        | said(warnings),
     )
+    return warnings
+
+
+def read_about(path: Path) -> About:
+    """Read a receipt, or the header of a split; UserError if it is missing or damaged."""
+    return validate(About, read_header(path), str(path))
+
+
+def said(warnings: list[str]) -> dict[str, list[str]]:
+    """How warnings stand in a receipt, and in the header of a split."""
+    return {"warnings": warnings} if warnings else {}

@@ -1,14 +1,15 @@
 """Metrics from predictions on disk."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
-from ..artifacts import INPUTS, Input, Roots, read_header
+from ..artifacts import INPUTS, Input, Roots, Sources, is_whole, raw_header, read_header, write_sealed
 from ..errors import UserError
-from ..files import write_json
 from ..protocols.base import Protocol, SubsetResult
 from ..run import RunKey
 
@@ -18,13 +19,24 @@ FACTS = (
 )
 
 
+def columns(predictions: pd.DataFrame) -> Iterator[bytes]:
+    """The content of predictions, column by column, for their seal."""
+    for name, column in predictions.items():
+        numbers = pd.api.types.is_numeric_dtype(column)
+        values = column.to_numpy().tobytes() if numbers else "\0".join(column).encode()
+        yield f"{name} {len(column)} ".encode() + values
+
+
 def tested_subsets(path: Path) -> tuple[list[SubsetResult], dict[str, Any]]:
     """What was tested of each subset, in order, and the header; UserError for a missing or damaged file."""
     header = read_header(path)
     try:
         predictions = pq.read_table(path, page_checksum_verification=True).to_pandas()
-    except (ArrowException, OSError):
-        raise UserError(f"{path} is damaged: delete it and evaluate again.") from None
+        whole = is_whole(raw_header(path), columns(predictions))
+    except (ArrowException, OSError, ValueError):
+        whole = False
+    if not whole:
+        raise UserError(f"{path} is damaged, or was edited: delete it and evaluate again.")
     right = predictions["prediction"] == predictions["label"]
     counted = right.groupby([predictions["subset"], predictions["label"]]).agg(["sum", "count"])
     tested = []
@@ -49,28 +61,16 @@ def metrics_of(path: Path, protocol: Protocol, roots: Roots) -> dict[str, Any]:
     }
 
 
-def write_metrics(paths: list[Path], protocol: Protocol, method: str, roots: Roots, output: Path) -> None:
-    """Write the metrics of all runs of a method in a protocol; UserError for predictions of another one."""
-    rows = [metrics_of(path, protocol, roots) for path in paths]
-    for path, row in zip(paths, rows, strict=True):
-        if (row["protocol"], row["method"]) != (protocol.name, method):
-            raise UserError(
-                f"{path} holds predictions of {row['method']} in {row['protocol']}, not of {method} in "
-                f"{protocol.name}: delete it and run again."
-            )
-    inputs = {row["key"]: roots.record(path).model_dump() for path, row in zip(paths, rows, strict=True)}
-    write_json(output, {"protocol": protocol.name, "method": method, INPUTS: inputs, "runs": rows})
+def write_metrics(predictions: Sources, protocol: Protocol, method: str, output: Path) -> None:
+    """Write the metrics of all runs of a method in a protocol; their predictions are named by their keys."""
+    rows = [metrics_of(path, protocol, predictions.roots) for path in predictions.values()]
+    about = {"protocol": protocol.name, "method": method}
+    write_sealed(output, {**about, **predictions.header(), "runs": rows})
 
 
-def read_metrics(path: Path, protocol: str, method: str) -> tuple[list[dict[str, Any]], dict[str, Input]]:
-    """The rows of a file of metrics, one a run, and the predictions that they come from, by run key.
-
-    UserError if the file is missing, or is not of this method in this protocol.
-    """
+def read_metrics(path: Path) -> tuple[list[dict[str, Any]], dict[str, Input]]:
+    """The rows of a file of metrics, one a run, and the predictions that they come from, by run key."""
     header = read_header(path)
-    found = header.get("protocol"), header.get("method")
-    if found != (protocol, method) or not isinstance(header.get("runs"), list):
-        raise UserError(
-            f"{path} does not hold the metrics of {method} in {protocol}: delete it and run again."
-        )
+    if not isinstance(header.get("runs"), list):
+        raise UserError(f"{path} does not hold metrics of this version: delete it and run again.")
     return header["runs"], header[INPUTS]

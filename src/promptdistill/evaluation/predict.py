@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..artifacts import KEY, Sources, require_made_from
+from ..artifacts import KEY, Sources, sealed
 from ..clip.backbone import Backbone
 from ..clip.prompt_file import load_frozen, load_prompt, require_student, tensors_after
 from ..data.splits import Item, Split
@@ -28,6 +28,7 @@ from ..progress import progress
 from ..protocols.base import Subset
 from ..provenance import versions
 from ..run import family
+from .metrics import columns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,17 +42,11 @@ class ImageSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationInputs:
-    """What a method is tested for: the model, the data set, and the protocol by name.
-
-    `sessions` are the names of the classes that a prompt learned on this data set must know after each
-    stretch of its training, empty for any.  `files` are those that the method reads, by name.
-    """
+    """What a method is tested for: the model and the data set; `files` are those that it reads, by name."""
 
     student: Backbone
     dataset: str
     template: str
-    protocol: str
-    sessions: list[list[str]] = field(default_factory=list)
     files: dict[str, Any] = field(default_factory=dict)
 
 
@@ -61,8 +56,8 @@ def restore_method(
     """A method with its finished prompt, as it was after each session, and what predictions say of it.
 
     `sources` name the prompt, and the boosting prompt that it is cascaded on; a method that learns nothing
-    has neither, and takes `hyperparameters`.  Raises UserError for damaged prompts, and for those of another
-    student, method, boosting prompt or protocol.
+    has neither, and takes `hyperparameters`.  Raises UserError for damaged prompts, and those
+    of another student.
     """
     path = sources.get("prompt")
     origin = {"source": None, "seed": None, "shots": 0, "unlabelled": False}
@@ -70,21 +65,6 @@ def restore_method(
         return [_with_prompt(tested, method, hyperparameters, [], sources)], origin
     tensors, header = load_prompt(path)
     require_student(header, tested.student, path)
-    if header.method != method or header.protocol != tested.protocol:
-        raise UserError(
-            f"{path} is a prompt of {header.method} for {header.protocol}: it cannot be tested as {method} "
-            f"for {tested.protocol}."
-        )
-    require_made_from(path, header.inputs, boosting=sources.record("boosting"))
-    if ("boosting" in header.inputs) != ("boosting" in sources):
-        raise UserError(f"{path} and the boosting prompt do not belong together: delete it and run again.")
-    if header.dataset == tested.dataset:
-        require_made_from(path, header.inputs, split=sources.record("split"))
-        if tested.sessions and not header.unlabelled and header.sessions != tested.sessions:
-            raise UserError(
-                f"{path} was trained on other classes, or in other sessions, than {tested.protocol} asks for "
-                "now: train it again."
-            )
     after = [tensors_after(session, tensors, header) for session in range(len(header.sessions))]
     restored = [
         _with_prompt(tested, method, header.hyperparameters, class_names, sources, own)
@@ -235,8 +215,9 @@ def _frame(items: list[Item], subset: str, logits: Tensor) -> pd.DataFrame:
 
 
 def write_predictions(path: Path, frame: pd.DataFrame, header: dict[str, Any]) -> None:
-    """Write predictions atomically, with their header in the Parquet file's own metadata."""
+    """Write predictions atomically, with their header, sealed, in the Parquet file's own metadata."""
+    header = sealed({**header, "versions": versions()}, columns(frame))
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    table = table.replace_schema_metadata({KEY: json.dumps({**header, "versions": versions()})})
+    table = table.replace_schema_metadata({KEY: json.dumps(header)})
     with atomic(path) as partial:
         pq.write_table(table, partial, write_page_checksum=True)

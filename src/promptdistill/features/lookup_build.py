@@ -1,7 +1,7 @@
 """Building lookups: where a teacher sees images, each region once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..artifacts import CLASSIFIER, Inputs
+from ..artifacts import CLASSIFIER, Sources
 from ..clip.backbone import Backbone
 from ..clip.prompt_file import load_frozen
 from ..clip.prompted import PromptedClip
@@ -62,8 +62,8 @@ class Build:
     """What goes into a lookup, and where it is made.
 
     `regions` None stands for whole images, prepared as the model is tested.  Regions are read from
-    `store` where there is one.  `workers` processes load images (0: this one).  `inputs` are the files that
-    all this comes from.
+    `store` where there is one.  `workers` processes load images (0: this one).  `sources` are the files
+    that all this comes from.
     """
 
     items: list[Item]
@@ -74,7 +74,7 @@ class Build:
     folder: Path
     store: RegionStore | None = None
     workers: int = 0
-    inputs: Inputs = field(default_factory=dict)
+    sources: Sources | None = None
 
 
 def build_teacher_lookup(build: Build, template: str, class_names: list[str]) -> None:
@@ -139,7 +139,8 @@ def _make_shards(build: Build, dtype: FeatureType, part: tuple[int, int] = (0, 1
         desc="encoding",
         part=part,
     )
-    return LookupManifest(origin=origin, shards=shards, inputs=build.inputs)
+    header = build.sources.header() if build.sources else {}
+    return LookupManifest(origin=origin, shards=shards, **header)
 
 
 def _encode(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..artifacts import Inputs
+from ..artifacts import Sources
 from ..code import fingerprint
 from ..config.models import Regions
 from ..data.splits import Item
@@ -28,12 +28,13 @@ def store_regions(
     max_gb: float,
     folder: Path,
     workers: int = 0,
-    inputs: Inputs | None = None,
+    sources: Sources | None = None,
 ) -> None:
     """Write the pixels of `regions.count` regions of every image to `folder`, resized to `size` (H, W).
 
     Every image is decoded once.  Beyond `max_gb` gigabytes nothing is kept, and the manifest says so.
-    Whole shards of a killed build are kept.  Raises UserError for an undecodable image.
+    Whole shards of a killed build are kept.  `sources` are the files that all this comes from.  Raises
+    UserError for an undecodable image.
     """
     origin = StoreOrigin(
         images_sha256=images_sha256(items),
@@ -66,5 +67,6 @@ def store_regions(
             shard_images=max(1, _SHARD_BYTES // image_bytes),
             desc="cutting regions",
         )
-    manifest = StoreManifest(origin=origin, gigabytes=gigabytes, shards=shards, inputs=inputs or {})
+    header = sources.header() if sources else {}
+    manifest = StoreManifest(origin=origin, gigabytes=gigabytes, shards=shards, **header)
     write_manifest(folder, manifest)

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..artifacts import MANIFEST, Inputs
+from ..artifacts import MANIFEST, Inputs, Made, read_sealed, write_sealed
 from ..data.images import content_sha256
 from ..data.splits import Item
 from ..errors import UserError
-from ..files import atomic, read_json, sha256, sha256_of_json, write_json
+from ..files import atomic, sha256, sha256_of_json
 from ..progress import progress
 from ..validation import Strict
 
@@ -36,7 +36,8 @@ class Shard(Strict):
 class Manifest(Strict):
     """What every manifest.json lists: the shards beside it, and the files that they were made from."""
 
-    inputs: Inputs
+    made: Made | None = None
+    inputs: Inputs = Field({})
     shards: list[Shard]
 
 
@@ -47,8 +48,8 @@ def read_manifest(schema: type[AnyManifest], folder: Path, what: str) -> AnyMani
     """The manifest of a folder; UserError if it is missing, or is not one of this version."""
     path = folder / MANIFEST
     try:
-        return schema.model_validate(read_json(path))
-    except ValidationError:
+        return schema.model_validate(read_sealed(path))
+    except ValidationError:  # sealed, but of another kind or version
         raise UserError(
             f"{path} is not a manifest of {what}, or is one of an earlier version: delete it and run again."
         ) from None
@@ -56,7 +57,7 @@ def read_manifest(schema: type[AnyManifest], folder: Path, what: str) -> AnyMani
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, last of all: a folder that has one is complete.  Remove other builds' shards."""
-    write_json(folder / MANIFEST, manifest.model_dump())
+    write_sealed(folder / MANIFEST, manifest.model_dump())
     kept = {shard.file for shard in manifest.shards}
     for path in folder.glob("shard-*.safetensors"):
         if path.name not in kept:

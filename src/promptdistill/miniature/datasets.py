@@ -12,7 +12,9 @@ import numpy as np
 from PIL import Image
 
 from ..code import fingerprint
+from ..errors import UserError
 from ..files import read_json, write_json
+from ..validation import did_you_mean
 from .pictures import COLOURS, FILLS, PATTERNS, SHAPES, STYLES, Subject, draw
 
 TRAIN, VAL, TEST = 32, 4, 40  # pictures per class and part
@@ -108,12 +110,14 @@ def write(name: str, folder: Path) -> Path:
     The record of the drawing code is written last: a folder that has it is complete, and is drawn
     again when that code has changed.
     """
+    if name not in DATASETS:
+        raise UserError(f"There is no miniature data set {name!r}{did_you_mean(name, list(DATASETS))}.")
+    recipe = DATASETS[name]
     split, record = folder / f"split_zhou_{name}.json", folder / "drawn_by.json"
     drawn_by = {"code_sha256": fingerprint("miniature.datasets")}
     if record.is_file() and split.is_file() and read_json(record) == drawn_by:
         return split
     record.unlink(missing_ok=True)
-    recipe = DATASETS[name]
     parts: dict[str, list[list]] = {"train": [], "val": [], "test": []}
     per_class = [("test", TEST)] if recipe.variant else [("train", TRAIN), ("val", VAL), ("test", TEST)]
     for label, class_name in enumerate(recipe.classes):

@@ -4,25 +4,22 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..artifacts import read_sealed
 from ..errors import UserError
-from ..files import write_csv, write_json
+from ..files import sha256, write_csv, write_json
 from ..protocols import TABLES
+from .record import record_path
 from .request import AVERAGE
-
-_NEEDED = {"dataset", "method", "shots", "metric", "mean"}
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """The numbers of a table's CSV file; UserError if it is missing or is not a table."""
-    try:
-        cells = pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: make this table first.") from None
-    except (ValueError, UnicodeDecodeError):
-        cells = pd.DataFrame()
-    if not _NEEDED.issubset(cells.columns):
-        raise UserError(f"{path} is not a table of this program, or is damaged: make it again.")
-    return cells
+    """The numbers of a table's CSV file; UserError if it is missing, or is not the one of its record."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: make this table first.")
+    files = read_sealed(record_path(path)).get("files", [])
+    if {"path": path.name, "sha256": sha256(path)} not in files:
+        raise UserError(f"{path} is not as it was written: it is damaged, or was edited. Make it again.")
+    return pd.read_csv(path)
 
 
 def write_overview(tables: list[Path], metrics: Path, plot: Path) -> None:

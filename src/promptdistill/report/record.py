@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from ..artifacts import Inputs, Sources
+from ..artifacts import Inputs, Made, Sources, read_sealed, write_sealed
 from ..config.schema import digest
 from ..errors import UserError
 from ..experiment import Experiment
-from ..files import read_json, sha256, write_json
+from ..files import sha256
 from ..provenance import commit, versions
 from ..validation import Strict, validate
 from .request import Request
@@ -39,6 +39,7 @@ class TableRecord(Strict):
     commit: str
     versions: dict[str, str]
     files: list[TableFile]
+    made: Made | None = None
     inputs: Inputs
 
 
@@ -61,9 +62,9 @@ def write_record(files: list[Path], request: Request, experiment: Experiment, so
         commit=commit(),
         versions=versions(),
         files=[TableFile(path=file.name, sha256=sha256(file)) for file in files],
-        inputs=sources.recorded(),
+        **sources.header(),
     )
-    write_json(record_path(files[0]), record.model_dump())
+    write_sealed(record_path(files[0]), record.model_dump())
 
 
 def read_record(table: Path, config_dir: Path) -> tuple[TableRecord, Experiment]:
@@ -78,7 +79,7 @@ def read_record(table: Path, config_dir: Path) -> tuple[TableRecord, Experiment]
             "table, such as results/tables/base_to_novel.csv, and make the table again if it is an older one."
         )
     try:
-        record = validate(TableRecord, read_json(path), "the record")
+        record = validate(TableRecord, read_sealed(path), "the record")
         return record, Experiment.checked(record.configuration, config_dir)
     except UserError as error:
         raise UserError(

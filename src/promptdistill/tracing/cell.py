@@ -83,12 +83,12 @@ class Trace(Strict):
 def trace_run(key: RunKey, experiment: Experiment) -> Trace:
     """Follow the metrics of a run down to the data's split; UserError if there are none."""
     path = experiment.results / Metrics(key.protocol, key.method).path
-    rows = [row for row in read_metrics(path, key.protocol, key.method)[0] if row["key"] == str(key)]
+    rows = [row for row in read_metrics(path)[0] if row["key"] == str(key)]
     if not rows:
         raise UserError(
             f"{path} has no run {key}: run the workflow first, or name the configuration that has it."
         )
-    files = Files(experiment.roots)
+    files = Files(experiment)
     return _trace(None, {key: rows[0]}, files.at("metrics", path), files, experiment)
 
 
@@ -105,7 +105,7 @@ def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config
             f"No file of metrics that {table} was made from is here, such as {paths[0]}: paths count from "
             "the folder that the workflow ran in, so trace in that folder."
         )
-    files = Files(experiment.roots)
+    files = Files(experiment)
     own = [
         files.at("table", table.with_name(file.path), file.sha256)
         for file in record.files

@@ -7,9 +7,12 @@ from typing import Any, Literal
 
 from pydantic import Field, computed_field
 
-from ..artifacts import CLASSIFIER, INPUTS, Input, Roots, read_header
+from ..artifacts import CLASSIFIER, INPUTS, MADE, Input, read_header
 from ..errors import UserError
+from ..experiment import Experiment
 from ..files import sha256
+from ..graph import named
+from ..integrity import made_otherwise
 from ..validation import Strict
 
 State = Literal["as recorded", "not recorded", "changed", "missing"]
@@ -23,14 +26,16 @@ class TracedFile(Strict):
     """One file of a trace, and the files that it was made from.
 
     `what` is its name among the inputs of what was made from it.  `recorded` is the SHA-256 that is noted
-    there, if any; `found` that of the file that lies here now, if any.  `facts` are what it says of itself; a
-    file that is not the recorded one has neither facts nor inputs: they belong to another result.
+    there, if any; `found` that of the file that lies here now, if any.  `otherwise` says how it was made
+    otherwise than the configuration asks for, if it was.  `facts` are what it says of itself; a file that is
+    not the recorded one has neither facts nor inputs: they belong to another result.
     """
 
     what: str
     path: str
     recorded: str | None
     found: str | None
+    otherwise: str | None = None
     facts: dict[str, Any] = Field({})
     inputs: list["TracedFile"] = Field([])
 
@@ -45,9 +50,14 @@ class TracedFile(Strict):
         return "as recorded" if self.found == self.recorded else "changed"
 
     @property
-    def fits(self) -> bool:
+    def is_recorded(self) -> bool:
         """Whether the result was made from the file that lies here, as far as is recorded."""
         return self.state in ("as recorded", "not recorded")
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is the recorded file, and that was made as the configuration asks."""
+        return self.is_recorded and self.otherwise is None
 
 
 def every(tops: Iterable[TracedFile]) -> list[TracedFile]:
@@ -63,10 +73,10 @@ def every(tops: Iterable[TracedFile]) -> list[TracedFile]:
 
 
 class Files:
-    """The files below some folders as they are now; each is hashed, read and followed once."""
+    """The files of an experiment as they are now; each is hashed, read and followed once."""
 
-    def __init__(self, roots: Roots) -> None:
-        self.roots = roots
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment, self.roots = experiment, experiment.roots
         self._hash = cache(lambda path: sha256(path) if path.is_file() else None)
         self._header, self._inputs = cache(_header), cache(self._inputs_of)
 
@@ -80,15 +90,22 @@ class Files:
 
     def walk(self, file: TracedFile) -> TracedFile:
         """A file with what it says of itself and with all files behind it, if it is the recorded one."""
-        header = self.header(Path(file.path)) if file.fits else None
+        header = self.header(Path(file.path)) if file.is_recorded else None
         if header is None:  # another file, or one of the user's own that says nothing of itself
             return file
-        facts = {key: value for key, value in header.items() if key not in (INPUTS, _ROWS, *_BESIDE)}
-        return file.model_copy(update={"facts": facts, "inputs": self._inputs(Path(file.path))})
+        facts = {key: value for key, value in header.items() if key not in (INPUTS, MADE, _ROWS, *_BESIDE)}
+        own = {"facts": facts, "inputs": self._inputs(Path(file.path)), "otherwise": self._otherwise(header)}
+        return file.model_copy(update=own)
 
     def header(self, path: Path) -> dict[str, Any] | None:
         """What a file says of itself, its inputs under INPUTS; None if it says nothing that can be read."""
         return self._header(path)
+
+    def _otherwise(self, header: dict[str, Any]) -> str | None:
+        try:
+            return header[MADE] and made_otherwise(header[MADE], named(header[MADE]), self.experiment)
+        except UserError as error:
+            return f"is not of this configuration: {error}"
 
     def _inputs_of(self, path: Path) -> list[TracedFile]:
         header, found = self._header(path), []

@@ -103,7 +103,9 @@ def _line(file: TracedFile, versions: dict[str, str], again: bool) -> Text:
     line = Text(f"{file.what}  {file.path}  ")
     if file.found:
         line.append(f"{file.found[:_DIGITS]}  ", "dim")
-    if file.fits:
+    if file.otherwise:
+        line.append(file.otherwise, "bold red")
+    elif file.fits:
         line.append(file.state, _COLOURS[file.state])
     else:
         recorded = f" (recorded: {file.recorded[:_DIGITS]})" if file.recorded else ""

@@ -12,7 +12,6 @@ from ..evaluation.metrics import metrics_of
 from ..experiment import Experiment
 from ..progress import progress
 from ..protocols import PROTOCOLS
-from ..report.record import record_path
 from ..run import RunKey
 from .files import Files, TracedFile, every
 
@@ -44,7 +43,7 @@ def verify(experiment: Experiment, run: RunKey | None = None) -> Verified:
 
     Every file is hashed once.  UserError if there is nothing yet.
     """
-    files, made = Files(experiment.roots), _made(experiment, run)
+    files, made = Files(experiment), _made(experiment, run)
     tops, damaged = [], []
     with progress(len(made), "verifying", "result") as bar:
         for path, artifact in made.items():
@@ -63,10 +62,11 @@ def verify(experiment: Experiment, run: RunKey | None = None) -> Verified:
         )
     used = [(used, file.path) for file in found for used in file.inputs]
     used += [(predictions, str(path)) for path, _, predictions in rows]
-    unfit = [(file, user) for file, user in used if not file.fits]
-    rows = [row for row in rows if row[2].fits]
+    unfit = [(file, user) for file, user in used if not file.is_recorded]
+    otherwise = {f"{file.path} {file.otherwise}": None for file in found if file.otherwise}
+    rows = [row for row in rows if row[2].is_recorded]
     wrong = [line for row in rows for line in _differences(*row, experiment)]
-    faults = [*_faults(damaged, unfit), *wrong]
+    faults = [*_faults(damaged, unfit), *otherwise, *wrong]
     return Verified(files=len({file.path for file in found}), runs=len(rows), faults=faults)
 
 
@@ -110,10 +110,7 @@ def _made(experiment: Experiment, run: RunKey | None) -> dict[Path, graph.Artifa
         artifacts = graph.everything([*graph.targets(experiment), *ablations], experiment)
     made = {}
     for artifact in reversed(artifacts):
-        path = experiment.results / artifact.path
-        if isinstance(artifact, graph.Table | graph.AblationTable):
-            path = record_path(path.with_suffix(""))
-        if path.is_file() and not isinstance(artifact, graph.LookupPart | graph.Overview | graph.Tracking):
+        if artifact.header_path and (path := experiment.results / artifact.header_path).is_file():
             made[path] = artifact
     return made
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from ..artifacts import INPUTS, Input, history_path
+from ..artifacts import INPUTS, Input, history_path, read_sealed
 from ..errors import UserError
 from ..evaluation.metrics import read_metrics
 from ..experiment import Experiment
-from ..files import read_json, sha256, sha256_of_json
+from ..files import sha256, sha256_of_json
 from ..graph import Table, Tracking
+from ..integrity import require
 from ..protocols import PROTOCOLS, TABLES, protocol_of
 from ..protocols.base import Metric
 from ..report.overview import read_table
@@ -81,15 +82,15 @@ def contents(experiment: Experiment) -> list[Content]:
 
     Raises UserError where files are missing or damaged, or are not what one another was made from.
     """
-    files = Files(experiment.roots)
+    files = Files(experiment)
     found: dict[str, Content] = {}
     for table in Tracking().inputs(experiment)["tables"]:
+        require(table, experiment)
         own = _table(table, experiment)
         found[own.key] = own
         shown = {experiment.source(protocol_of(table.table).name), *experiment.tested(table.table)}
         for metrics in table.inputs(experiment)["metrics"]:
-            path = experiment.results / metrics.path
-            rows, predictions = read_metrics(path, metrics.protocol, metrics.method)
+            rows, predictions = read_metrics(experiment.results / metrics.path)
             for row in rows:
                 if row["dataset"] in shown and row["key"] not in found:
                     used = predictions[row["key"]]
@@ -203,7 +204,7 @@ def _curves(history: Path) -> list[Point]:
     """Loss and learning rate over epochs, of all sessions, or what was tried one after the other."""
     return [
         Point(f"training/{name}", value, row.get("epoch", index) if "session" not in row else index)
-        for index, row in enumerate(read_json(history))
+        for index, row in enumerate(read_sealed(history)["rows"])
         for name, value in row.items()
         if name not in ("epoch", "session")
     ]

@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..artifacts import INPUTS, Sources, history_path, read_header, require_made_from
+from ..artifacts import Sources, history_path, write_sealed
 from ..clip.backbone import Backbone
 from ..clip.prompt_file import Header, load_frozen, save_prompt
 from ..code import fingerprint
 from ..config.models import Regions
-from ..data.splits import Item, Split, read_zhou, select_and_relabel, validation_images
+from ..data.splits import Item, Split, read_split, select_and_relabel, validation_images
 from ..errors import UserError
 from ..features.loading import WholeImages, load
 from ..features.lookup import LookupSubset, RegionLookup
 from ..features.region_store import open_store
 from ..features.rows import Rows, images_sha256
-from ..files import sha256_of_json, write_json
+from ..files import sha256_of_json
 from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Examples, FittedMethod, Method, MethodContext
 from ..protocols.base import Session
@@ -90,7 +90,7 @@ def train_distilled(
         context = _context(inputs, run, config, session)
         trained = find_method(method)(MethodContext(**context, teacher=lookup, teacher_text=lookup.text))
         history = _train(trained, split.train, inputs, run, header)
-        write_json(history_path(run.output), history)
+        write_sealed(history_path(run.output), {"rows": history})
         save_prompt(run.output, [trained.final_tensors()], header)
     _forget_checkpoints(runs, sessions=1)
 
@@ -116,7 +116,7 @@ def train_adapting(
         if cascaded != ("boosting" in run.sources):
             needless = f"{method} takes no boosting prompt: name it {method}+caspl, or leave the prompt out."
             raise UserError(f"{method} needs a boosting prompt." if cascaded else needless)
-        draw = _draw(run)
+        draw = read_split(run.sources["draw"])
         header = _header(inputs, run, config, sessions, **about)
         learned: list[dict[str, Tensor]] = []
         history: list[dict[str, Any]] = []
@@ -134,7 +134,7 @@ def train_adapting(
                 own = _train(trained, items, inputs, run, header, index)
             history += own if len(sessions) == 1 else [{"session": index + 1, **row} for row in own]
             learned.append({name: tensor.clone() for name, tensor in trained.final_tensors().items()})
-        write_json(history_path(run.output), history)
+        write_sealed(history_path(run.output), {"rows": history})
         save_prompt(run.output, learned, header)
     _forget_checkpoints(runs, len(sessions))
 
@@ -149,19 +149,6 @@ def _images(items: list[Item], session: Session) -> list[Item]:
     """The images of a session, with labels that count in its classes."""
     wanted = set(session.labels)
     return select_and_relabel([item for item in items if item.label in wanted], session.classes)
-
-
-def _draw(run: Run) -> Split:
-    """The run's few-shot draw; UserError if it is of another split, number of shots or seed."""
-    path = run.sources["draw"]
-    header = read_header(path)
-    require_made_from(path, header[INPUTS], split=run.sources.record("split"))
-    if (header["shots"], header["seed"]) != (run.shots, run.seed):
-        raise UserError(
-            f"{path} is a draw of {header['shots']} shots with seed {header['seed']}, but {run.shots} shots "
-            f"with seed {run.seed} are asked for: delete it and run again."
-        )
-    return read_zhou(path)
 
 
 def _answers(folder: Path, inputs: TrainingInputs, template: str | None) -> RegionLookup:
@@ -197,7 +184,8 @@ def _looked_up(
     if "answers" in run.sources:
         lookup = _answers(run.sources["answers"], inputs, inputs.template)
         rows = Rows(inputs.split.train, lookup.folder).of(items)
-        classes = [inputs.split.labels.index(label) for label in session.classes]
+        position = {label: index for index, label in enumerate(inputs.split.labels)}
+        classes = [position[label] for label in session.classes]
         found["teacher"] = LookupSubset(lookup, rows, inputs.regions.count, classes)
     if "features" in run.sources:
         # The lookup is of the images of all sessions, in the draw's order.
@@ -238,7 +226,7 @@ def _header(inputs: TrainingInputs, run: Run, config: Any, sessions: list[Sessio
         precision=inputs.student.precision,
         threads=inputs.threads,
         versions=versions(),
-        inputs=run.sources.recorded(),
+        **run.sources.header(),
     )
 
 
