@@ -259,6 +259,12 @@ def test_a_run_in_a_process_of_its_own():
         ("table", ["few_shot"], "The configuration does not run few_shot: add it under"),
         ("ablation", ["coop"], "The configuration does not compare coop with its variants: add it under"),
         ("trace", ["own/coop"], "'own/coop' is not a run: name protocol, data set, method, shots and seed"),
+        (
+            "trace",
+            ["t.html", "--cell", "a,coop"],
+            r"t_record.json does not exist, which says what t\.csv",
+        ),
+        ("trace", ["t.html", "--cell", "a"], "give a data set and a method, such as dtd,coop"),
         ("verify", ["own/coop"], "'own/coop' is not a run: name protocol, data set, method, shots and seed"),
     ],
 )

@@ -44,6 +44,8 @@ def test_shipped_experiments_are_valid(name):
         ({"device": "tpu"}, "device: Input should be 'auto', 'cpu' or 'cuda'"),
         ({"dataset": ["mini_shapes"]}, "unknown key dataset \\(did you mean datasets\\?\\)"),
         ({"jobs": {"thread": 2}}, "unknown key jobs.thread \\(did you mean threads\\?\\)"),
+        ({"protocols": 3}, "configuration: protocols must hold a mapping of keys to values"),
+        ({"overrides": {"coop": 3}}, "configuration: overrides.coop must hold a mapping of keys to values"),
         ({"datasets": []}, "datasets: List should have at least 1 item"),
         ({"methods": ["coop", "coop"]}, "methods lists coop more than once"),
         ({"overrides": {"coop": {"epoch": 3}}}, "coop has no hyper-parameter 'epoch' \\(did you mean epochs"),

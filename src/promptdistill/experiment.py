@@ -22,7 +22,7 @@ from .planning.architecture import read_architecture
 from .protocols import PROTOCOLS, protocol_named, protocol_of
 from .protocols.base import ProtocolSettings
 from .run import family, split_method, split_variant
-from .validation import did_you_mean, known_names, read_yaml, validate
+from .validation import did_you_mean, known_names, listed, read_yaml, validate
 
 BOOSTED = "boosted"  # features seen through a boosting prompt, and that prompt
 PLAIN = "plain"  # features without any prompt
@@ -131,10 +131,6 @@ class Experiment:
         """What of a protocol's settings its trainings and tests depend on."""
         settings = self.settings(protocol)
         return PROTOCOLS[protocol].parameters(settings)
-
-    def session_count(self, protocol: str) -> int:
-        """How many stretches a training of a protocol has."""
-        return PROTOCOLS[protocol].session_count(self.settings(protocol))
 
     def runs(self, protocol: str) -> list[tuple[int, int]]:
         """The (shots, seed) of every training of one method on one data set, seed by seed."""
@@ -388,7 +384,7 @@ def _check_boosting(protocol: str, settings: ProtocolSettings) -> None:
     sharing = [name for name, other in PROTOCOLS.items() if other.boosting == like]
     if "boosting" in settings.overrides and len(sharing) > 1:
         raise UserError(
-            f"protocols.{protocol}.overrides: {' and '.join(sharing)} share a data set's boosting prompt; "
+            f"protocols.{protocol}.overrides: {listed(sharing)} share a data set's boosting prompt; "
             "move boosting to the overrides of the whole experiment."
         )
 
@@ -419,6 +415,6 @@ def _check_methods(experiment: Experiment, methods: Iterable[str], made: list[st
         possible = experiment.method(method).applies_to
         if not set(made) & set(possible):
             raise UserError(
-                f"methods: {method} cannot be applied to {' or '.join(made)}, but to "
-                f"{' and '.join(possible) or 'no table'}: drop it."
+                f"methods: {method} cannot be applied to {listed(made, 'or')}, but to "
+                f"{listed(possible or ['no table'])}: drop it."
             )

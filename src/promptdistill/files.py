@@ -57,6 +57,22 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def write_csv(path: Path, frame: Any, **form: Any) -> None:
+    """Write a pandas frame to `path` atomically, as CSV that a spreadsheet takes no text in for a formula.
+
+    Text stands on one line; what begins like a formula has an apostrophe in front.
+    """
+    text = frame.select_dtypes(exclude=["number", "bool"])
+    write_text(path, frame.assign(**text.map(_one_line)).to_csv(index=False, **form))
+
+
+def _one_line(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    line = " ".join(cell.split())
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` atomically, as JSON that is the same for the same value."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")

@@ -527,15 +527,15 @@ class Tracking(Artifact):
         return {name: list(dict.fromkeys(made)) for name, made in found.items() if name != "features"}
 
 
-def _training(own: BoostingPrompt | Prompt) -> tuple[str, str, str]:
+def training_of(own: BoostingPrompt | Prompt) -> tuple[str, str, str]:
     """Method, data set and protocol of a training."""
     return getattr(own, "method", "boosting"), own.dataset, own.protocol
 
 
 def _regions(own: BoostingPrompt | Prompt, experiment: Experiment) -> dict[str, Any] | None:
     """The regions that a training sees; None for whole images."""
-    whole = experiment.method(_training(own)[0]).learns_from == "images"
-    return None if whole else experiment.regions(*_training(own)).model_dump()
+    whole = experiment.method(training_of(own)[0]).learns_from == "images"
+    return None if whole else experiment.regions(*training_of(own)).model_dump()
 
 
 def untrained_values(own: OfRun, experiment: Experiment) -> dict[str, Any]:
@@ -564,7 +564,7 @@ _SETTINGS: dict[str, Callable[[Any, Experiment], Any]] = {
         include={"batch_size", "shard_images"}
     ),
     "dtype": lambda _, experiment: experiment.config.lookup.dtype,
-    "hyperparameters": lambda own, experiment: experiment.hyperparameters(*_training(own)),
+    "hyperparameters": lambda own, experiment: experiment.hyperparameters(*training_of(own)),
     "regions": _regions,
     "protocol": lambda own, experiment: experiment.protocol_parameters(own.protocol),
     "untrained": untrained_values,

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -95,6 +96,8 @@ def _fault(schema: type[BaseModel], fault: dict[str, Any]) -> str:
         return f"unknown key {place}{did_you_mean(str(fault['loc'][-1]), known)}"
     if fault["type"] == "missing":
         return f"missing key {place}"
+    if fault["type"] in ("dict_type", "model_type"):
+        return f"{place} must hold a mapping of keys to values"
     return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
 
 
@@ -114,6 +117,12 @@ def did_you_mean(name: str, known: list[str]) -> str:
     if close:
         return f" (did you mean {close[0]}?)"
     return f" (known: {', '.join(sorted(known))})" if known else ""
+
+
+def listed(names: Iterable[str], last: str = "and") -> str:
+    """ "A, B and C"."""
+    *first, end = [*names] or [""]
+    return f"{', '.join(first)} {last} {end}" if first else end
 
 
 def known_names(folder: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """The miniature world: pictures, data sets, captions, pretraining and the shipped models."""
 
 import json
+import runpy
 from dataclasses import replace
 
 import numpy as np
@@ -122,7 +123,9 @@ def test_contrastive_loss_with_repeated_captions():
     torch.testing.assert_close(pretrain.contrastive_loss(image, text, caption_of), expected)
 
 
-def test_contact_sheet(tmp_path):
-    datasets.write_contact_sheet(tmp_path / "sheet.png", per_dataset=3)
-    with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.height > 8 * 48
+def test_the_picture_of_the_page(tmp_path, request):
+    """Drawn again, it is the same."""
+    docs = request.config.rootpath / "docs"
+    runpy.run_path(str(docs / "draw_pictures.py"))["main"](str(tmp_path / "sheet.png"))
+    with Image.open(tmp_path / "sheet.png") as drawn, Image.open(docs / "miniature.png") as shown:
+        assert drawn.tobytes() == shown.tobytes()

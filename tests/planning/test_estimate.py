@@ -27,7 +27,6 @@ from promptdistill.planning.flops import OWN_TOKENS, ImageTokens, image_flops, t
 from promptdistill.planning.show import show
 from promptdistill.planning.throughput import Measured, Throughput, read_measured
 from promptdistill.planning.work import ENCODE, UnknownError, bytes_of, work_of
-from promptdistill.protocols import PROTOCOLS
 from promptdistill.validation import merged, read_yaml, validate
 
 ROOT = Path(__file__).parents[2]
@@ -209,16 +208,18 @@ def test_a_student_of_a_teacher_learns_from_all_images_and_classes():
     assert asked.flops == image_flops(TEACHER, [ImageTokens(4, 3)]).forward
 
 
-def test_sessions_share_the_images_of_a_training(monkeypatch):
-    """Two of 12 images each, for all epochs, in steps of no more; all of it is tested 3.5 times."""
-    own = merged(SHALLOW, {"maple": {"epochs": 2, "batch_size": 4}})
-    fast = experiment(methods=["maple"], overrides=own)
-    monkeypatch.setattr(PROTOCOLS["base_to_novel"], "session_count", lambda settings: 6)
-    steps = work(Prompt, fast)[0]
-    image = image_flops(STUDENT, [ImageTokens(2, 3)]).times(2)
-    text = text_flops(STUDENT, 6, prefix=5, own=OWN_TOKENS)
-    assert steps == ("maple", image.step + text.step, 2 * 6)
-    assert [one.times for one in work(Predictions, fast)] == [480 * 3.5] * 2
+def test_sessions_share_the_images_of_a_training():
+    """Six of two classes, four images each, among all classes so far; all of it is tested 3.5 times."""
+    fast = experiment(
+        methods=["maple"],
+        overrides=merged(SHALLOW, {"maple": {"epochs": 2, "batch_size": 8}}),
+        protocols={"base_to_novel": None, "class_incremental": {"shots": 2, "seeds": [1], "sessions": 6}},
+    )
+    image = image_flops(STUDENT, [ImageTokens(2, 3)]).times(4)
+    texts = [text_flops(STUDENT, 2 * seen, prefix=5, own=OWN_TOKENS) for seen in range(1, 7)]
+    assert work(Prompt, fast) == [("maple", image.step + text.step, 2) for text in texts]
+    (tested,) = work(Predictions, fast)
+    assert tested.times == 480 * 3.5
 
 
 def test_boosting_prompts_of_a_protocol_that_is_not_run():

@@ -7,9 +7,14 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 from report_runs import EVERY_TABLE, HALVES, TITLES, TRANSFER, ask
 
-from promptdistill.report.render import forms, tex, write_table
+from promptdistill.artifacts import write_sealed
+from promptdistill.files import read_json, sha256, write_csv
+from promptdistill.report.overview import read_table, write_overview
+from promptdistill.report.record import record_path
+from promptdistill.report.render import forms, markdown, tex, write_table
 from promptdistill.report.tables import Block, Cell, Page, Published, Row
 
 ENDINGS = (".csv", "_seeds.csv", "_gains.csv", ".md", ".html", ".tex", ".png")
@@ -82,8 +87,75 @@ def test_a_cell_in_markdown():
     text = forms(RICH, b"")["md"]
     assert "| M\\|1 † | **82.10 ± 0.30** † (2 of 3 seeds) [82.69, −0.59⚑] |  |\n" in text
     assert "| M_2 | <u>80.00</u> [79.00, +1.00] | 1.00 ‡ |\n" in text
-    assert "A <note>." in text
+    assert "A \\<note>." in text
     assert "\n\n\n" not in text
+
+
+EVIL = [
+    "<script>alert(1)</script>",
+    "a|b\\|c \\",
+    "`code` *a* **b** _c_ __d__ ~~e~~ f_g",
+    "[link](javascript:x) ![picture](x)",
+    "two\nlines\n\n# and more",
+    "&lt; &#60; & < 0.001 $x$",
+    "# 1. - > +",
+]
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_names_are_text_in_markdown(name):
+    """As a renderer shows them: wherever a name can stand, nothing of it is markup."""
+    page = RICH._replace(
+        title=name,
+        about=name,
+        blocks=[Block(name, [name], [Row(name, [Cell("1.00")])])],
+        legend=[name],
+        note=name,
+        provenance=name,
+    )
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(forms(page, b"")["md"])
+    inline = [token.children for token in tokens if token.type == "inline"]
+    assert {child.type for children in inline for child in children} <= {"text", "text_special"}
+    shown = ["".join(child.content for child in children) for children in inline]
+    plain = " ".join(name.split())
+    assert shown == [plain, plain, plain, "Method", plain, plain, "1.00", plain, plain, plain]
+    assert not any(token.type in ("html_block", "blockquote_open", "fence") for token in tokens)
+
+
+def test_what_means_nothing_to_markdown_is_left_as_it_is():
+    for plain in (
+        "mini_shapes",
+        "p < 0.001",
+        "12.30 ± 0.40 (2/0/1)",
+        "A & B",
+        "CoOp + CasPL",
+        "τ = 0.5, 8 %",
+    ):
+        assert markdown(plain) == plain
+
+
+def test_text_in_csv_is_no_formula(tmp_path):
+    """Numbers below zero are numbers; a cascaded method's plus stands within."""
+    names = ["=1+1", "+x", "-x", "@x", "\t=x", "\r=x"]
+    frame = pd.DataFrame({"title": [*names, "CoOp + CasPL"], "method": "coop+caspl", "gain": -1.2, "p": None})
+    write_csv(tmp_path / "t.csv", frame, float_format="%.4f")
+    read = pd.read_csv(tmp_path / "t.csv")
+    assert read["title"].tolist() == [*(f"'{name.strip()}" for name in names), "CoOp + CasPL"]
+    assert (set(read["method"]), set(read["gain"])) == ({"coop+caspl"}, {-1.2})
+    assert "coop+caspl,-1.2000,\n" in (tmp_path / "t.csv").read_text()
+
+
+def test_a_table_with_such_titles_is_read_again(tmp_path):
+    titles = TITLES | {"coop": "=cmd|' /C calc'!A0", "zero_shot": "<b>\nx"}
+    table = tmp_path / "base_to_novel.csv"
+    write_table(HALVES, ask(titles=titles), tmp_path / "base_to_novel")
+    write_sealed(record_path(table), {"files": [{"path": table.name, "sha256": sha256(table)}]})
+    read = read_table(table)
+    assert list(dict.fromkeys(read["title"])) == ["<b> x", "'=cmd|' /C calc'!A0", "CoOp + CasPL"]
+    write_overview([table], tmp_path / "metrics.json", tmp_path / "averages.csv")
+    averages = read_json(tmp_path / "metrics.json")["base_to_novel"]
+    assert list(averages) == ["zero_shot", "coop", "coop+caspl"]
+    assert (tmp_path / "averages.csv").read_text().startswith("result,mean\nbase_to_novel zero_shot hm,")
 
 
 def test_a_cell_in_html():

@@ -28,7 +28,10 @@ REQUEST = Request(
         Metric(name="average", heading="Average"),
         Metric(name="last", heading="Last"),
         Metric(name="forgetting", heading="Forgetting", axis="points", lower_is_better=True),
-        *(Metric(name=name, heading=name, axis="accuracy so far (%)", in_table=False) for name in POINTS),
+        *(
+            Metric(name=name, heading=name, axis="accuracy so far (%)", step=step)
+            for step, name in enumerate(POINTS, 1)
+        ),
     ),
     datasets=("a", "b_c"),
     titles=TITLES,

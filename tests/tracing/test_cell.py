@@ -290,7 +290,7 @@ def test_shots_are_chosen_where_there_are_several(cell):
         f"few_shot/{PATTERNS}/coop/2/1"
     ]
     assert cell(PATTERNS, "zero_shot", table="few_shot").cell.shots == 0
-    with pytest.raises(UserError, match=rf"has coop on {PATTERNS} with 1, 2 shots: choose with --shots\."):
+    with pytest.raises(UserError, match=rf"has coop on {PATTERNS} with 1 and 2 shots: choose with --shots\."):
         cell(PATTERNS, "coop", table="few_shot")
     with pytest.raises(UserError, match=f"has no coop on {PATTERNS} with 3 shots, but with 1 and 2"):
         cell(PATTERNS, "coop", 3, "few_shot")

@@ -297,7 +297,7 @@ def test_red_is_what_is_wrong(finished):
     [
         ("base_to_novel", f"{PATTERNS},coup", "has no method 'coup' (did you mean coop?)."),
         ("base_to_novel", PATTERNS, "give a data set and a method, such as dtd,coop."),
-        ("few_shot", f"{PATTERNS},coop", "has coop on mini_patterns with 1, 2 shots: choose with --shots."),
+        ("few_shot", f"{PATTERNS},coop", "mini_patterns with 1 and 2 shots: choose with --shots."),
         ("nothing", CASCADED, "results/tables/nothing_record.json does not exist"),
     ],
 )

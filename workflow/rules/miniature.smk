@@ -20,21 +20,3 @@ rule miniature_pretrain:
         "pretraining the miniature {wildcards.model}"
     shell:
         "promptdistill miniature pretrain {wildcards.model} --output {params.folder} 2> {log:q}"
-
-
-# Some pictures of every miniature data set.
-rule miniature_contact_sheet:
-    output:
-        f"{RESULTS}/miniature/contact_sheet.png",
-    log:
-        f"{RESULTS}/logs/miniature/contact_sheet.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/miniature/contact_sheet.tsv"
-    conda:
-        CPU_ENV
-    params:
-        depends=fingerprint("miniature.datasets"),
-    message:
-        "drawing the contact sheet"
-    shell:
-        "promptdistill miniature contact-sheet --output {output} 2> {log:q}"

@@ -84,12 +84,3 @@ def pretrain(model: str, output: Path) -> None:
     from ..miniature import pretrain as recipes
 
     recipes.save(*recipes.pretrain(recipes.RECIPES[model]), output)
-
-
-@miniature.command()
-@click.option("--output", type=PATH, required=True, help="PNG file to write.")
-def contact_sheet(output: Path) -> None:
-    """Draw some pictures of every data set on one sheet."""
-    from ..miniature.datasets import write_contact_sheet
-
-    write_contact_sheet(output)

@@ -4,7 +4,7 @@ from .. import graph
 from ..errors import UserError
 from ..experiment import Experiment
 from ..protocols import PROTOCOLS
-from .options import load, sources, step, step_of_several
+from .options import load, sources, step
 
 
 @step(graph.StoredRegions)
@@ -47,7 +47,7 @@ def lookup_part(artifact: graph.LookupPart, experiment: Experiment) -> None:
     build_part(_teacher(whole, experiment)[0], artifact.part, artifact.parts)
 
 
-@step_of_several(graph.DrawFeatures)
+@step(graph.DrawFeatures)
 def features(artifacts: tuple[graph.DrawFeatures, ...], experiment: Experiment) -> None:
     """Compute the student's features of random regions of the few-shot images of the protocol's classes."""
     from ..data.splits import read_split, select_and_relabel

@@ -68,17 +68,17 @@ def with_experiment(command: Callable) -> Callable:
     return with_options
 
 
-def step(artifact: type[Artifact]) -> Callable:
-    """A subcommand that makes one artifact: the function takes `artifact` and the `experiment`."""
-    argument = click.argument("artifact", metavar="KEY", callback=lambda _, __, key: artifact.parse(key))
-    return lambda command: main.command()(argument(with_experiment(command)))
+def step(kind: type[Artifact]) -> Callable:
+    """A subcommand that makes an artifact, or, where runs share a job, one or more of one method.
 
+    The function takes `artifact`, or `artifacts`, and the `experiment`.
+    """
+    name, form = ("artifacts", {"nargs": -1, "required": True}) if kind.grouped else ("artifact", {})
 
-def step_of_several(artifact: type[Artifact]) -> Callable:
-    """A subcommand that makes one artifact or more in a process: the function takes `artifacts`."""
-    read = functools.partial(map, artifact.parse)
-    several = {"metavar": "KEY...", "nargs": -1, "required": True}
-    argument = click.argument("artifacts", callback=lambda _, __, keys: tuple(read(keys)), **several)
+    def read(_: click.Context, __: click.Parameter, keys: str | tuple[str, ...]) -> Any:
+        return tuple(map(kind.parse, keys)) if kind.grouped else kind.parse(keys)
+
+    argument = click.argument(name, metavar="KEY..." if kind.grouped else "KEY", callback=read, **form)
     return lambda command: main.command()(argument(with_experiment(command)))
 
 
@@ -102,14 +102,14 @@ def own_files(experiment: Experiment, method: str, dataset: str, class_names: li
 
 
 def sources(artifact: Artifact, experiment: Experiment) -> Sources:
-    """The files that an artifact is made from, by name; those that only say when to start are left out.
+    """The files that an artifact is made from, by name.
 
     UserError if one of them is not what the configuration asks for.
     """
     single = {
         name: made[0]
         for name, made in artifact.inputs(experiment).items()
-        if len(made) == 1 and name != "parts"
+        if len(made) == 1  # those of which there are several, the parts of a lookup, only say when to start
     }
     return sources_named(single, artifact, experiment)
 

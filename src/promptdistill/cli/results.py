@@ -16,6 +16,7 @@ from ..graph import USED_FILES, AblationTable, OfRun, Overview, Split, Table, Tr
 from ..integrity import require
 from .options import config_options, main, sources_named, step, with_experiment
 
+_FORMS = (".csv", ".html", ".md", ".png", ".tex")  # of a table
 _WIDE = 1000  # columns where there is no terminal: no line of a file is broken
 
 
@@ -31,19 +32,19 @@ def trace(
     """List the files that a result was made from, with their hashes.
 
     RUN is a key such as base_to_novel/dtd/coop/16/1 (protocol, data set, method, shots, seed) of a run of the
-    configuration; TABLE a table's CSV file, of which --cell names a number.  The status is 1 if one of the
-    files is missing, or is another file by now.
+    configuration; TABLE a table, in any of its forms, of which --cell names a number.  The status is 1 if one
+    of the files is missing, or is another file by now.
     """
     from rich.console import Console
 
     from ..tracing.cell import trace_cell, trace_run
     from ..tracing.show import show
 
-    if result.endswith(".csv"):
+    if Path(result).suffix in _FORMS:
         dataset, _, method = (part.strip() for part in (cell or "").partition(","))
         if not (dataset and method):
             raise UserError(f"--cell {cell or 'is missing'}: give a data set and a method, such as dtd,coop.")
-        traced = trace_cell(Path(result), dataset, method, shots, config_dir)
+        traced = trace_cell(Path(result).with_suffix(".csv"), dataset, method, shots, config_dir)
     elif cell is not None or shots is not None:
         raise UserError(f"{result} is a run, which has no cells: leave out --cell and --shots.")
     else:

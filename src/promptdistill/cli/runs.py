@@ -6,7 +6,7 @@ from .. import graph
 from ..errors import UserError
 from ..experiment import TEACHER, Experiment
 from ..protocols import PROTOCOLS
-from .options import load, own_files, sources, sources_named, step, step_of_several
+from .options import load, own_files, sources, sources_named, step
 
 
 @step(graph.BoostingPrompt)
@@ -19,7 +19,7 @@ def boost(artifact: graph.BoostingPrompt, experiment: Experiment) -> None:
     train_distilled(inputs, [_run(artifact, experiment, seed=1)], "boosting", values)
 
 
-@step_of_several(graph.Prompt)
+@step(graph.Prompt)
 def adapt(artifacts: tuple[graph.Prompt, ...], experiment: Experiment) -> None:
     """Learn the prompts of the runs KEY, such as base_to_novel/dtd/coop+caspl/16/1, one after the other.
 
@@ -37,7 +37,7 @@ def tune_teacher(artifact: graph.TeacherPrompt, experiment: Experiment) -> None:
     _learn((artifact,), experiment)
 
 
-@step_of_several(graph.Predictions)
+@step(graph.Predictions)
 def evaluate(artifacts: tuple[graph.Predictions, ...], experiment: Experiment) -> None:
     """Predict the test images of the runs KEY, such as base_to_novel/dtd/coop/16/1.
 

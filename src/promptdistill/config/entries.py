@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, create_model, model_validator
 from ..errors import UserError
 from ..protocols import PROTOCOLS, TABLES
 from ..run import CASCADED, VARIANT, family, split_method, split_variant
-from ..validation import Strict, did_you_mean, known_names, read_entry
+from ..validation import Strict, did_you_mean, known_names, listed, read_entry
 
 
 def _below(path: str) -> str:
@@ -192,7 +192,7 @@ class MethodEntry(_ByProtocol):
         possible = [name for name, table in TABLES.items() if table.students]
         if not set(self.applies_to) <= set(possible):
             raise ValueError(
-                f"a method that learns from a teacher can be applied to {' and '.join(possible)} alone: say "
+                f"a method that learns from a teacher can be applied to {listed(possible)} alone: say "
                 "so with applies_to"
             )
         if self.with_boosting is not None:

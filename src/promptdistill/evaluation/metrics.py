@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..protocols.base import Protocol, SubsetResult
 from ..run import RunKey
 
-_FACTS = (
+FACTS = (
     *("protocol", "dataset", "source", "method", "shots", "seed"),
     *("unlabelled", "transductive", "student", "student_sha256"),
 )
@@ -54,7 +54,7 @@ def metrics_of(path: Path, protocol: Protocol, roots: Roots) -> dict[str, Any]:
     key = RunKey(*(header[part] for part in RunKey._fields))
     return {
         "key": str(key),
-        **{name: header[name] for name in _FACTS},
+        **{name: header[name] for name in FACTS},
         **protocol.measure(tested),
         "images": sum(sum(subset.images.values()) for subset in tested),
         "predictions": roots.record(path).path,

@@ -13,9 +13,9 @@ from PIL import Image
 
 from ..code import fingerprint
 from ..errors import UserError
-from ..files import atomic, read_json, write_json
+from ..files import read_json, write_json
 from ..validation import did_you_mean
-from .pictures import COLOURS, FILLS, PATTERNS, SHAPES, STYLES, Subject, contact_sheet, draw
+from .pictures import COLOURS, FILLS, PATTERNS, SHAPES, STYLES, Subject, draw
 
 TRAIN, VAL, TEST = 32, 4, 40  # pictures per class and part
 _COLOURS = list(COLOURS)
@@ -130,16 +130,3 @@ def write(name: str, folder: Path) -> Path:
     write_json(split, parts)
     write_json(record, drawn_by)
     return split
-
-
-def write_contact_sheet(path: Path, per_dataset: int = 16) -> None:
-    """Write a PNG with one row of pictures per data set, of different classes."""
-    rows = {
-        name: [
-            recipe.picture(list(recipe.classes)[index % len(recipe.classes)], recipe.seed, 0, index)
-            for index in range(per_dataset)
-        ]
-        for name, recipe in DATASETS.items()
-    }
-    with atomic(path) as partial:
-        contact_sheet(rows).save(partial, format="PNG")

@@ -39,10 +39,9 @@ def _polar(radius: Callable[[np.ndarray], np.ndarray], points: int = 72) -> np.n
 
 def _regular(corners: int, inner: float = 1.0) -> np.ndarray:
     """A regular polygon; with `inner` below 1, a star with that inner radius."""
-    count = corners * (2 if inner < 1 else 1)
-    angle = np.arange(count) * 2 * np.pi / count
-    r = np.where(np.arange(count) % 2 == 1, inner, 1.0) if inner < 1 else np.ones(count)
-    return np.stack([r * np.sin(angle), -r * np.cos(angle)], axis=1)
+    if inner < 1:
+        return _polar(lambda a: np.where(np.arange(len(a)) % 2, inner, 1.0), 2 * corners)
+    return _polar(np.ones_like, corners)
 
 
 def _heart() -> np.ndarray:
@@ -246,16 +245,3 @@ def draw(subject: Subject, rng: np.random.Generator) -> Image.Image:
     """Draw `subject` as an RGB picture of 48 x 48 pixels."""
     canvas = _draw_pattern(subject, rng) if subject.shape is None else _draw_shape(subject, rng)
     return _restyle(canvas.resize((SIZE, SIZE), Image.Resampling.LANCZOS), subject.style, rng)
-
-
-def contact_sheet(rows: dict[str, list[Image.Image]]) -> Image.Image:
-    """One labelled row of pictures per entry of `rows`."""
-    cell, label = SIZE + 4, 150
-    width = label + cell * max(len(pictures) for pictures in rows.values())
-    sheet = Image.new("RGB", (width, cell * len(rows)), "white")
-    text = ImageDraw.Draw(sheet)
-    for y, (name, pictures) in enumerate(rows.items()):
-        text.text((6, y * cell + cell // 2 - 6), name, fill="black")
-        for x, picture in enumerate(pictures):
-            sheet.paste(picture, (label + x * cell, y * cell))
-    return sheet

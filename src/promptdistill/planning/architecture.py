@@ -85,10 +85,9 @@ def read_architecture(model: str) -> Architecture:
 
 
 def _pair(value: int | list[int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+    return (value, value) if isinstance(value, int) else tuple(value)
 
 
 def _sizes(tower: dict[str, Any]) -> dict[str, int]:
-    width = tower["width"]
-    ratio = tower.get("mlp_ratio", _MLP_RATIO)
-    return {"width": width, "layers": tower["layers"], "hidden": int(width * ratio)}
+    hidden = int(tower["width"] * tower.get("mlp_ratio", _MLP_RATIO))
+    return {"width": tower["width"], "layers": tower["layers"], "hidden": hidden}

@@ -14,12 +14,12 @@ the two products of attention two more: a training step is 2 · linear + 3 · at
 has no backward pass, since nothing that learns stands before it.
 """
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ..config.entries import MethodEntry
-from ..errors import UserError
 from ..experiment import Experiment
 from ..hyperparameters import Tokens
 from ..protocols import PROTOCOLS
@@ -54,6 +54,9 @@ class Flops(NamedTuple):
         """So many of the same."""
         return Flops(*(part * count for part in self))
 
+    def __add__(self, other: "Flops") -> "Flops":
+        return Flops(*map(operator.add, self, other))
+
 
 class ImageTokens(NamedTuple):
     """A prompt's tokens in an image tower: so many in each of its first `depth` layers."""
@@ -72,11 +75,11 @@ def image_flops(model: Architecture, prompts: Sequence[ImageTokens] = ()) -> Flo
     assert tower is not None, "a tower that is no ViT is refused before"
     own = 1 + tower.patches
     rows = own + sum(tokens.count for tokens in prompts)
-    parts = [Flops(embedding=2 * _CHANNELS * tower.patch_pixels * tower.width * tower.patches)]
+    whole = Flops(embedding=2 * _CHANNELS * tower.patch_pixels * tower.width * tower.patches)
     for layer in range(1, tower.layers):
         asking = own + sum(tokens.count for tokens in prompts if tokens.depth <= layer)
-        parts.append(_layer(tower, rows, asking, asking * rows))
-    return _sum(*parts, _layer(tower, rows, 1, rows), _projection(tower, model.dim, 1))
+        whole += _layer(tower, rows, asking, asking * rows)
+    return whole + _layer(tower, rows, 1, rows) + _projection(tower, model.dim, 1)
 
 
 def text_flops(model: Architecture, classes: int, prefix: int, own: float) -> Flops:
@@ -89,7 +92,7 @@ def text_flops(model: Architecture, classes: int, prefix: int, own: float) -> Fl
     pairs = prefix**2 + classes * own * (prefix + own)
     inner = _layer(tower, rows, rows, pairs).times(tower.layers - 1)
     last = _layer(tower, rows, classes, classes * (prefix + own))
-    return _sum(inner, last, _projection(tower, model.dim, classes))
+    return inner + last + _projection(tower, model.dim, classes)
 
 
 def _layer(tower: Tower, rows: float, asking: float, pairs: float) -> Flops:
@@ -100,10 +103,6 @@ def _layer(tower: Tower, rows: float, asking: float, pairs: float) -> Flops:
 
 def _projection(tower: Tower, dim: int, rows: float) -> Flops:
     return Flops(linear=2 * tower.width * dim * rows)
-
-
-def _sum(*parts: Flops) -> Flops:
-    return Flops(*(sum(column) for column in zip(*parts, strict=True)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,11 +179,3 @@ def compute_cost(experiment: Experiment, method: str, dataset: str, protocol: st
     if not split_method(method)[1]:
         return own
     return own.behind(compute_cost(experiment, "boosting", dataset, PROTOCOLS[protocol].boosting))
-
-
-def whole_number(method: str, values: dict[str, Any], key: str, otherwise: int | None = None) -> int:
-    """A whole number among hyper-parameters; UserError if it is none, or missing without an `otherwise`."""
-    try:
-        return int(values.get(key, otherwise))
-    except (TypeError, ValueError):
-        raise UserError(f"{method}: {key} is {values.get(key)!r}, but must be a whole number.") from None

@@ -1,8 +1,7 @@
 """What a job asks a scheduler for, by the size of the model that it loads: memory and time.
 
 Bounds on the safe side, and no part of any result.  A transformer of width w has 12 w² parameters a layer
-(4 w² attention, 8 w² MLP); its arithmetic on an image is proportional to the parameters times the tokens.
-Memory and time are those of ViT-B/16, scaled by these two numbers.
+(4 w² attention, 8 w² MLP).  Memory and time are those of ViT-B/16, scaled by parameters and by operations.
 """
 
 from contextlib import suppress
@@ -10,7 +9,8 @@ from functools import cache
 
 from ..config.models import BackboneConfig
 from ..errors import UserError
-from .architecture import Architecture, Tower, read_architecture
+from .architecture import Architecture, read_architecture
+from .flops import image_flops
 
 REFERENCE = "ViT-B-16"
 BASE_MB = 2000  # of any job: Python, torch, and a few images
@@ -31,18 +31,13 @@ def minutes(backbone: BackboneConfig, hours: float) -> int:
 def parameters(model: str) -> int:
     """About how many parameters both towers have together: 150 million for ViT-B/16."""
     shape = _plain_vit(model)
-    words = shape.vocabulary * shape.text.width
-    return _layers(shape.image) + _layers(shape.text) + words
+    layers = sum(12 * tower.width**2 * tower.layers for tower in (shape.image, shape.text))
+    return layers + shape.vocabulary * shape.text.width
 
 
-def image_work(model: str) -> int:
-    """What encoding one image costs, in parameters x tokens."""
-    image = _plain_vit(model).image
-    return _layers(image) * (image.patches + 1)  # the class token
-
-
-def _layers(tower: Tower) -> int:
-    return 12 * tower.width**2 * tower.layers
+def image_work(model: str) -> float:
+    """What encoding one image costs, in operations."""
+    return image_flops(_plain_vit(model)).forward
 
 
 @cache

@@ -67,14 +67,12 @@ def _basis(basis: Basis) -> str:
 
 
 def _downloads(plan: Plan) -> str:
-    loads = plan.downloads
-    parts = [f"Downloads, if nothing is there yet: {decimal(loads.bytes)}"]
-    if loads.unknown:
-        parts.append(f", and {len(loads.unknown)} files of unknown size ({', '.join(loads.unknown)})")
-    if loads.by_hand:
-        parts.append(f"; to be placed by hand: {', '.join(loads.by_hand)}")
-    if loads.drawn:
-        parts.append(f"; drawn here: {', '.join(loads.drawn)}")
-    if plan.weights:
-        parts.append(f". Weights come on top: {', '.join(plan.weights)}")
-    return "".join(parts) + "."
+    loads, text = plan.downloads, f"Downloads, if nothing is there yet: {decimal(plan.downloads.bytes)}"
+    for names, said in (
+        (loads.unknown, f", and {len(loads.unknown)} files of unknown size ({{}})"),
+        (loads.by_hand, "; to be placed by hand: {}"),
+        (loads.drawn, "; drawn here: {}"),
+        (plan.weights, ". Weights come on top: {}"),
+    ):
+        text += said.format(", ".join(names)) if names else ""
+    return f"{text}."

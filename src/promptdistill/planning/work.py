@@ -1,15 +1,19 @@
 """What an artifact takes: operations of the models, and bytes on disk, as far as the entries say."""
 
+from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from typing import Literal, NamedTuple
 
 from .. import graph
 from ..config.models import BackboneConfig
-from ..experiment import Experiment
+from ..data.splits import Item, Split
+from ..experiment import Experiment, _whole
 from ..protocols import PROTOCOLS
+from ..protocols.base import Session, Subset
 from ..run import family
 from .architecture import Architecture, read_architecture
-from .flops import compute_cost, image_flops, whole_number
+from .flops import compute_cost, image_flops
 
 ENCODE = "encode"  # the name of a forward pass of one image, beside those of methods
 
@@ -41,15 +45,11 @@ def work_of(artifact: graph.Artifact, experiment: Experiment) -> list[Work]:
     match artifact:
         case graph.LookupPart():
             return []  # counted with the whole
-        case graph.Lookup():
-            prompts = artifact.answers(experiment)["prompt"]
-            flops = _encoding(experiment.config.backbones.teacher, prompts, experiment)
-            return [Work(ENCODE, flops, _seen(artifact, experiment))]
-        case graph.StudentFeatures():
-            seen = _seen(artifact, experiment)
-            return [Work(ENCODE, _student_encoding(artifact, experiment), seen)]
+        case graph.Lookup() | graph.StudentFeatures():
+            backbone, prompts = _encoder(artifact, experiment)
+            return [Work(ENCODE, _encoding(backbone, prompts, experiment), _seen(artifact, experiment))]
         case graph.BoostingPrompt() | graph.Prompt():
-            return [_training(artifact, experiment)]
+            return _training(artifact, experiment)
         case graph.Predictions():
             return _test(artifact, experiment)
     return []
@@ -66,14 +66,13 @@ def bytes_of(artifact: graph.Artifact, experiment: Experiment) -> int:
         case graph.StoredRegions():
             size = read_architecture(experiment.backbone().model).size
             return stored_bytes(_seen(artifact, experiment), size, experiment.config.regions.max_gb)
-        case graph.Lookup():
-            dim = read_architecture(experiment.config.backbones.teacher.model).dim
-            number = _BYTES[experiment.config.lookup.dtype]
-            answers = lookup_bytes(_seen(artifact, experiment), dim, number)
-            return answers + _classes(experiment, artifact.dataset) * dim * _BYTES["float32"]
-        case graph.StudentFeatures():  # in full precision, since they stand in for a forward pass
-            dim = read_architecture(experiment.backbone().model).dim
-            return lookup_bytes(_seen(artifact, experiment), dim, _BYTES["float32"])
+        case graph.Lookup() | graph.StudentFeatures():
+            dim = read_architecture(_encoder(artifact, experiment)[0].model).dim
+            number, classifier = _BYTES["float32"], 0  # a student's stand in for a forward pass
+            if isinstance(artifact, graph.Lookup):
+                classifier = _said(experiment, artifact.dataset, "classes") * dim * number
+                number = _BYTES[experiment.config.lookup.dtype]
+            return lookup_bytes(_seen(artifact, experiment), dim, number) + classifier
     return 0
 
 
@@ -88,95 +87,98 @@ def stored_bytes(regions: int, size: tuple[int, int], max_gb: float) -> int:
     return 0 if regions * pixels / 1e9 > max_gb else regions * (pixels + _GEOMETRY + _CHECKSUM)
 
 
-def _images(experiment: Experiment, dataset: str, part: Literal["train", "test"]) -> int:
-    sizes = experiment.dataset(dataset).sizes
-    if part not in sizes:
-        raise UnknownError(f"the {part} images of {dataset}: its entry has no sizes: {{{part}: …}}")
-    return sizes[part]
-
-
-def _classes(experiment: Experiment, dataset: str) -> int:
-    count = experiment.dataset(dataset).classes
-    if count is None:
+def _said(experiment: Experiment, dataset: str, what: Literal["train", "test", "classes"]) -> int:
+    """How many classes, or images of a part, a data set's entry says that there are."""
+    entry = experiment.dataset(dataset)
+    if what == "classes" and entry.classes is None:
         raise UnknownError(f"the classes of {dataset}: its entry has no number of classes")
-    return count
+    if what != "classes" and what not in entry.sizes:
+        raise UnknownError(f"the {what} images of {dataset}: its entry has no sizes: {{{what}: …}}")
+    return entry.classes if what == "classes" else entry.sizes[what]
 
 
-def _trained_classes(experiment: Experiment, dataset: str, protocol: str) -> int:
-    return PROTOCOLS[protocol].trained_classes(_classes(experiment, dataset))
+def _parts(experiment: Experiment, dataset: str, protocol: str) -> tuple[list[Session], list[Subset]]:
+    """What a protocol trains and tests of the classes of a data set, one test image each."""
+    settings = experiment.settings(protocol).model_dump_json()
+    return _parts_of(protocol, settings, _said(experiment, dataset, "classes"))
 
 
-def _sessions(experiment: Experiment, protocol: str) -> int:
-    """Sessions of a training, each on as many images; 1 for a protocol that is not run."""
-    return experiment.session_count(protocol) if protocol in experiment.protocols else 1
+@cache
+def _parts_of(protocol: str, settings: str, classes: int) -> tuple[list[Session], list[Subset]]:
+    split = Split(train=[], val=[], test=[Item("", label, "") for label in range(classes)])
+    own = PROTOCOLS[protocol]
+    read = own.Settings.model_validate_json(settings)
+    return own.sessions(split, read), own.subsets(split, read)
 
 
 def _seen(artifact: graph.Artifact, experiment: Experiment) -> int:
     """The images, or regions of images, that are stored or looked up; no class has fewer than its shots."""
     if isinstance(artifact, graph.TestFeatures):
-        return _images(experiment, artifact.dataset, "test")
+        return _said(experiment, artifact.dataset, "test")
     regions = experiment.regions_named(artifact.region_set).count
     if isinstance(artifact, graph.DrawFeatures):
-        return regions * artifact.shots * _trained_classes(experiment, artifact.dataset, artifact.protocol)
-    return regions * _images(experiment, artifact.dataset, "train")
+        sessions, _ = _parts(experiment, artifact.dataset, artifact.protocol)
+        return regions * artifact.shots * sum(len(session.labels) for session in sessions)
+    return regions * _said(experiment, artifact.dataset, "train")
 
 
-def _training(prompt: graph.BoostingPrompt | graph.Prompt, experiment: Experiment) -> Work:
-    """All steps of a training, or all images that a method encodes once."""
-    method, dataset, protocol = getattr(prompt, "method", "boosting"), prompt.dataset, prompt.protocol
+def _training(prompt: graph.BoostingPrompt | graph.Prompt, experiment: Experiment) -> list[Work]:
+    """All steps of every session of a training, or all images that a method encodes once."""
+    method, dataset, protocol = training = graph.training_of(prompt)
     learns_from = experiment.method(method).learns_from
     if method == "boosting" or learns_from == "teacher":  # on answers for all training images
-        images, classes = _images(experiment, dataset, "train"), _classes(experiment, dataset)
+        parts = [(_said(experiment, dataset, "train"), _said(experiment, dataset, "classes"))]
     else:
-        classes = _trained_classes(experiment, dataset, protocol)
-        images = prompt.shots * classes
+        sessions, _ = _parts(experiment, dataset, protocol)
+        parts = [(prompt.shots * len(session.labels), len(session.classes)) for session in sessions]
     if learns_from == "images":
-        validation = min(prompt.shots, 4) * classes
-        return Work(ENCODE, _student_encoding(prompt, experiment), images + validation)
-    values = experiment.hyperparameters(method, dataset, protocol)
-    batch, epochs = whole_number(method, values, "batch_size"), whole_number(method, values, "epochs")
-    cost = compute_cost(experiment, method, dataset, protocol)
+        encoding = _encoding(*_encoder(prompt, experiment), experiment)
+        validation = min(prompt.shots, 4)
+        return [Work(ENCODE, encoding, images + images // prompt.shots * validation) for images, _ in parts]
+    values = experiment.hyperparameters(*training)
+    batch, epochs = (_whole(method, key, values.get(key)) for key in ("batch_size", "epochs"))
+    shown = _whole(method, "regions_per_image", values.get("regions_per_image", 1))
+    cost = compute_cost(experiment, *training)
     if not cost.learns:
         raise UnknownError(
             f"what a step of {method} computes, whose hyper-parameters are none of n_ctx, n_ctx_text and "
             "n_ctx_vision"
         )
     model = _shape(experiment.backbone(method), encodes=cost.image is not None)
-    regions = experiment.regions(method, dataset, protocol).count
-    shown = min(whole_number(method, values, "regions_per_image", 1), regions)
-    sessions = _sessions(experiment, protocol)
-    share = max(1, images // sessions)  # of a session
-    flops = cost.step(model, classes, min(batch, share) * shown)
-    return Work(family(method), flops, epochs * sessions * max(1, share // batch))
+    shown = min(shown, experiment.regions(*training).count)
+    works = []
+    for images, classes in parts:
+        flops = cost.step(model, classes, min(batch, images) * shown)
+        works.append(Work(family(method), flops, epochs * max(1, images // batch)))
+    return works
 
 
 def _test(predictions: graph.Predictions, experiment: Experiment) -> list[Work]:
-    """Test images whose features are not looked up."""
+    """Test images whose features are not looked up, each once for every subset that it is tested in."""
     protocol, dataset, method = predictions.run[:3]
     source = experiment.trained_on(protocol, dataset, method)
     cost = compute_cost(experiment, method, source, protocol)
     model = _shape(experiment.backbone(), encodes=cost.image is not None)
-    # Base and novel classes are half each, so an image is told apart among as many as are trained on.
-    flops = cost.image_test(model, _trained_classes(experiment, dataset, protocol))
-    # After session s of S, the images of s/S of the classes are tested: (S + 1) / 2 times all, in sum.
-    passes = (_sessions(experiment, protocol) + 1) / 2
-    return [Work(ENCODE, flops, _images(experiment, dataset, "test") * passes)] if flops else []
+    tested: Counter[float] = Counter()  # the images of how many classes, by the operations of an image
+    for subset in _parts(experiment, dataset, protocol)[1]:
+        tested[cost.image_test(model, len(subset.class_names))] += len(subset.items)
+    images, classes = (_said(experiment, dataset, what) for what in ("test", "classes"))
+    return [Work(ENCODE, flops, images * n / classes) for flops, n in tested.items() if flops]
 
 
-def _student_encoding(artifact: graph.StudentFeatures | graph.Prompt, experiment: Experiment) -> float:
-    return _encoding(experiment.backbone(), artifact.inputs(experiment)["boosting"], experiment)
+def _encoder(
+    artifact: graph.Lookup | graph.StudentFeatures | graph.Prompt, experiment: Experiment
+) -> tuple[BackboneConfig, list[graph.Artifact]]:
+    """The model that encodes an artifact's images, and the prompts that it sees them through."""
+    if isinstance(artifact, graph.Lookup):
+        return experiment.config.backbones.teacher, artifact.answers(experiment)["prompt"]
+    return experiment.backbone(), artifact.inputs(experiment)["boosting"]
 
 
 def _encoding(backbone: BackboneConfig, prompts: Iterable[graph.Artifact], experiment: Experiment) -> float:
     """Operations of one image through a model, plain or with prompts."""
-    tokens = [
-        tokens
-        for prompt in prompts
-        for tokens in compute_cost(
-            experiment, getattr(prompt, "method", "boosting"), prompt.dataset, prompt.protocol
-        ).image
-    ]
-    return image_flops(_shape(backbone), tokens).forward
+    costs = [compute_cost(experiment, *graph.training_of(prompt)) for prompt in prompts]
+    return image_flops(_shape(backbone), [tokens for cost in costs for tokens in cost.image]).forward
 
 
 def _shape(backbone: BackboneConfig, encodes: bool = True) -> Architecture:

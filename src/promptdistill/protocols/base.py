@@ -16,8 +16,8 @@ class Metric:
     """What a run is measured by.
 
     `axis` stands beside a plot.  `mean_of` says how an average follows from the averages of the metrics
-    `parts`, where it is not the plain mean over data sets and seeds.  `in_table` is false for a point of a
-    curve.
+    `parts`, where it is not the plain mean over data sets and seeds.  `step` is the place of a point on the
+    table's curve, from 1; such points do not stand on the page.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Metric:
     lower_is_better: bool = False
     parts: tuple[str, ...] = ()
     mean_of: Callable[..., float] | None = None
-    in_table: bool = True
+    step: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,10 +157,6 @@ class Protocol:
         """What of the settings trainings and tests depend on: a change makes them again."""
         return settings.model_dump(exclude=set(ProtocolSettings.model_fields))
 
-    def session_count(self, settings: ProtocolSettings) -> int:
-        """How many stretches of training there are."""
-        return 1
-
     def sessions(self, split: Split, settings: ProtocolSettings) -> list[Session]:
         """The stretches of training, in order: one on all classes, unless a protocol says otherwise."""
         return [Session(labels=split.labels, classes=split.labels)]
@@ -176,10 +172,6 @@ class Protocol:
     def measure(self, tested: list[SubsetResult]) -> dict[str, float]:
         """The metrics, in percent, by name, from what came out of the subsets, in their order."""
         return {"accuracy": tested[0].accuracy()}
-
-    def trained_classes(self, classes: int) -> int:
-        """How many of a data set's classes are trained on, for the plan of costs."""
-        return classes
 
 
 ACCURACY = Metric(name="accuracy", heading="Accuracy")

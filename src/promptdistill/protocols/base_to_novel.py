@@ -1,6 +1,6 @@
 """Base to novel: train on few shots of the base classes, test base and novel classes apart."""
 
-from ..data.splits import Split, base_count
+from ..data.splits import Split
 from .base import Metric, Protocol, ProtocolSettings, Session, Subset, SubsetResult, Table, subset
 
 
@@ -58,10 +58,6 @@ class BaseToNovel(Protocol):
         """Base and novel accuracy, and their harmonic mean."""
         base, novel = (subset.accuracy() for subset in tested)
         return {"base": base, "novel": novel, "hm": harmonic_mean(base, novel)}
-
-    def trained_classes(self, classes: int) -> int:
-        """The base classes."""
-        return base_count(classes)
 
 
 PROTOCOL = BaseToNovel()

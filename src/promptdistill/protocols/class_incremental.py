@@ -57,10 +57,6 @@ class ClassIncremental(Protocol):
         ),
     )
 
-    def session_count(self, settings: ClassIncrementalSettings) -> int:
-        """As many as the configuration says."""
-        return settings.sessions
-
     def sessions(self, split: Split, settings: ClassIncrementalSettings) -> list[Session]:
         """The classes in order, a part of them in each; every class seen so far is known."""
         parts = divided(split.labels, settings.sessions)
@@ -82,7 +78,7 @@ class ClassIncremental(Protocol):
             Metric(name="last", heading="Last", axis=seen),
             Metric(name="forgetting", heading="Forgetting", axis="forgetting (points)", lower_is_better=True),
             *(
-                Metric(name=f"accuracy_{index}", heading=f"After {index}", axis=seen, in_table=False)
+                Metric(name=f"accuracy_{index}", heading=f"After {index}", axis=seen, step=index)
                 for index in range(1, settings.sessions + 1)
             ),
         ]

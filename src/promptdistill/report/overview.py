@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..artifacts import read_sealed
 from ..errors import UserError
-from ..files import sha256, write_json, write_text
+from ..files import sha256, write_csv, write_json
 from ..protocols import TABLES
 from .record import record_path
 from .request import AVERAGE
@@ -32,7 +32,7 @@ def write_overview(tables: list[Path], metrics: Path, plot: Path) -> None:
     shown = rows[rows["headline"]]
     results = shown["table"] + " " + shown["method"] + " " + shown["metric"]
     bars = pd.DataFrame({"result": results, "mean": shown["mean"]})
-    write_text(plot, bars.to_csv(index=False))
+    write_csv(plot, bars)
 
 
 def _averages(path: Path) -> pd.DataFrame:

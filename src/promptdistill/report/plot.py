@@ -67,15 +67,29 @@ def _save(figure: Figure, path: Path) -> None:
 def _bars(cells: pd.DataFrame, request: Request) -> Figure:
     """A group a data set and the average, a bar a method, with its deviation over seeds."""
     cells = cells[cells["metric"] == request.headline.name]
-    groups = [name for name in (*request.shown, AVERAGE) if (cells["dataset"] == name).any()]
-    methods = [method for method in request.titles if (cells["method"] == method).any()]
+    wide = cells.pivot(index="dataset", columns="method", values=["mean", "std"])
+    groups = [name for name in (*request.shown, AVERAGE) if name in wide.index]
+    methods = [method for method in request.titles if method in wide["mean"]]
+    # The method's colour, light for the plain form.
+    colours = [2 * _family(method, methods) + (not split_method(method)[1]) for method in methods]
     rows = -(-len(groups) * len(methods) // _BARS_IN_A_ROW)
     columns = -(-len(groups) // rows)
     rows = -(-len(groups) // columns)  # rounding up the columns can have emptied the last row
     inches = max(7.0, 1.5 + columns * (0.5 + 0.11 * len(methods)))
     figure, grid = plt.subplots(rows, figsize=(inches, 1.2 + 3.6 * rows), squeeze=False, layout="constrained")
     for index, axes in enumerate(grid.flat):
-        _bar_groups(axes, groups[index * columns :][:columns], methods, cells, request)
+        own = wide.loc[groups[index * columns :][:columns]]
+        own["mean"][methods].rename(columns=request.titles).plot.bar(
+            ax=axes,
+            yerr=own["std"][methods].rename(columns=request.titles),
+            width=0.86,
+            color=plt.get_cmap("tab20")(colours),
+            error_kw={"elinewidth": 0.8, "ecolor": "#444"},
+            legend=False,
+            rot=0,
+            xlabel="",
+        )
+        axes.set_xticklabels([re.sub(r"_| (?=\(|of)", "\n", request.heading(name)) for name in own.index])
         axes.set_xlim(-0.5, columns - 0.5)
         axes.set_ylim(max(0, 10 * np.floor(cells["mean"].min() / 10) - 10), 100)
         axes.set_ylabel(request.headline.axis)
@@ -84,50 +98,27 @@ def _bars(cells: pd.DataFrame, request: Request) -> Figure:
     return figure
 
 
-def _bar_groups(
-    axes: Axes, groups: list[str], methods: list[str], cells: pd.DataFrame, request: Request
-) -> None:
-    width = 0.86 / len(methods)
-    for index, method in enumerate(methods):
-        own = cells[cells["method"] == method].set_index("dataset").reindex(groups)
-        axes.bar(
-            np.arange(len(groups)) + (index - (len(methods) - 1) / 2) * width,
-            own["mean"],
-            width,
-            yerr=own["std"],
-            # The method's colour, light for the plain form.
-            color=plt.get_cmap("tab20")(2 * _family(method, methods) + (not split_method(method)[1])),
-            label=request.titles[method],
-            error_kw={"elinewidth": 0.8, "ecolor": "#444"},
-        )
-    labels = [re.sub(r"_| (?=\(|of)", "\n", request.heading(name)) for name in groups]
-    axes.set_xticks(range(len(groups)), labels)
-
-
-def _curve(cells: pd.DataFrame, request: Request) -> tuple[pd.DataFrame, dict[float, str]]:
-    """The cells that lines run over, with a column `x`, and the ticks of x with their labels.
+def _curve(cells: pd.DataFrame, request: Request) -> tuple[pd.DataFrame, dict[float, str], Metric]:
+    """The cells that lines run over, with a column `x`; the ticks of x with their labels; what y is.
 
     They are the headline over the number of shots, or the points of the curve over the sessions.
     """
     if request.table.curve == "sessions":
-        x = {metric.name: index for index, metric in enumerate(_points(request), 1)}
-        own = cells[cells["metric"].isin(x)]
-        return own.assign(x=own["metric"].map(x)), {index: str(index) for index in x.values()}
+        points = {metric.name: metric for metric in request.metrics if metric.step}
+        own = cells[cells["metric"].isin(points)]
+        ticks = {metric.step: str(metric.step) for metric in points.values()}
+        x = own["metric"].map(lambda name: points[name].step)
+        return own.assign(x=x), ticks, next(iter(points.values()))
     own = cells[cells["metric"] == request.headline.name]
     shots = [*([0] if (own["shots"] == 0).any() else []), *sorted(request.shots)]
     # Logarithmic; 0 stands one below the least.
     x = {k: float(np.log2(k)) if k else float(np.log2(min(request.shots))) - 1 for k in shots}
-    return own.assign(x=own["shots"].map(x)), {x[k]: str(k) for k in shots}
-
-
-def _points(request: Request) -> list[Metric]:
-    """The metrics that are points of a curve."""
-    return [metric for metric in request.metrics if not metric.in_table]
+    return own.assign(x=own["shots"].map(x)), {x[k]: str(k) for k in shots}, request.headline
 
 
 def _lines(cells: pd.DataFrame, request: Request) -> Figure:
     """A panel for the average and each data set, one line a method."""
-    curve, ticks = _curve(cells, request)
+    curve, ticks, measured = _curve(cells, request)
     panels = [name for name in (AVERAGE, *request.shown) if (cells["dataset"] == name).any()]
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
@@ -143,9 +134,8 @@ def _lines(cells: pd.DataFrame, request: Request) -> Figure:
         axes.set_title(title, fontsize=10, fontweight="bold" if name == AVERAGE else None)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
-    sessions = request.table.curve == "sessions"
-    figure.supylabel(_points(request)[0].axis if sessions else request.headline.axis, fontsize=10)
-    figure.supxlabel("session" if sessions else "training images per class", fontsize=10)
+    figure.supylabel(measured.axis, fontsize=10)
+    figure.supxlabel("session" if measured.step else "training images per class", fontsize=10)
     legends = [axes.get_legend_handles_labels() for axes in grid.flat]
     handles = {label: handle for own in legends for handle, label in zip(*own, strict=True)}
     order = [title for title in request.titles.values() if title in handles]

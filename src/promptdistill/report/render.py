@@ -1,6 +1,7 @@
 """Writing a table in all its forms: CSV, Markdown, HTML, LaTeX and a picture."""
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import jinja2
 import pandas as pd
 
 from ..config.entries import Variant
-from ..files import write_text
+from ..files import write_csv, write_text
 from ..provenance import commit, versions
 from . import plot, tables
 from .gains import differences, gains
@@ -35,6 +36,7 @@ _TEX = str.maketrans(
         "†": r"$^{\dagger}$",
         "‡": r"$^{\ddagger}$",
         tables.FLAG: r"$^{\ast}$",
+        "\n": " ",
     }
 )
 
@@ -76,7 +78,7 @@ def _write(page: tables.Page, frames: dict[str, pd.DataFrame], output: Path) -> 
     """Write a table's numbers and its pages beside its picture; return the CSV files."""
     files = {beside(output, f"{ending}.csv"): frame for ending, frame in frames.items()}
     for path, frame in files.items():
-        write_text(path, frame.to_csv(index=False, float_format="%.4f"))
+        write_csv(path, frame, float_format="%.4f")
     for ending, text in forms(page, beside(output, ".png").read_bytes()).items():
         write_text(beside(output, f".{ending}"), text)
     return list(files)
@@ -107,6 +109,15 @@ def tex(text: str) -> str:
     return text.translate(_TEX)
 
 
+def markdown(text: str) -> str:
+    """`text` on one line, with everything escaped that means something to Markdown, HTML in it included.
+
+    An underscore within a word, and a < that opens no tag, mean nothing.
+    """
+    return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+_MARKDOWN = re.compile(r"[\\`*\[\]|$~]|<(?=[\w/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])|^[#>+-]")
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
     autoescape=jinja2.select_autoescape(["html.j2"]),
@@ -115,4 +126,4 @@ _TEMPLATES = jinja2.Environment(
     keep_trailing_newline=True,
     undefined=jinja2.StrictUndefined,
 )
-_TEMPLATES.filters |= {"tex": tex, "pipes": lambda text: text.replace("|", r"\|")}
+_TEMPLATES.filters |= {"tex": tex, "markdown": markdown}

@@ -90,7 +90,7 @@ class Request:
         """The metrics that the page shows."""
         if self.table.columns != "metrics":
             return [self.headline]
-        return [metric for metric in self.metrics if metric.in_table]
+        return [metric for metric in self.metrics if not metric.step]
 
     def averages(self, means: Mapping[str, float]) -> dict[str, float]:
         """Averages of all metrics from their plain means: some follow from those of their parts."""

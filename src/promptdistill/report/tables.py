@@ -6,16 +6,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..protocols.base import Metric
+from ..validation import listed
 from .gains import REFERENCE, shown
 from .request import AVERAGE, Request
-from .summary import strongest
+from .summary import TRANSDUCTIVE, strongest
 
-MARKS = {"images and class names": "†", "class names": "‡"}
-MARKS_MEAN = {
-    "images and class names": "† The method saw unlabelled images of the data set and the names of all its "
-    "classes.",
-    "class names": "‡ The method knew the names of all classes of the data set, and saw no image of it.",
-}
 FLAG = "⚑"
 COMPARED = ("novel", "hm")  # metrics whose difference between a method and its variants is shown
 
@@ -81,17 +76,22 @@ def build(cells: pd.DataFrame, gained: pd.DataFrame, request: Request) -> Page:
     block stands only where there is an average.
     """
     blocks = [_block(title, columns, cells, request) for title, columns in _layout(cells, request)]
-    gain_block = _gain_block(gained, request)
-    seeds = f"seeds {', '.join(map(str, request.seeds))}."
-    shots = f"{request.shots[0]} labelled images per class (fewer where a class has fewer)"
-    trainings = seeds.capitalize() if request.table.columns == "shots" else f"{shots}; {seeds}"
+    legend = _legend(cells, blocks, request)
     return Page(
         title=request.table.title,
-        about=f"{request.table.about} {trainings}",
+        about=f"{request.table.about} {_trainings(request)}",
         blocks=blocks,
-        gains=gain_block,
-        legend=[*_legend(cells, blocks, request), *(_gain_legend(gained) if gain_block else [])],
+        gains=None if gained.empty else _gain_block(gained, request),
+        legend=legend if gained.empty else [*legend, *_gain_legend(gained)],
     )
+
+
+def _trainings(request: Request) -> str:
+    """What every run was trained with."""
+    seeds = f"seeds {', '.join(map(str, request.seeds))}."
+    if request.table.columns == "shots":
+        return seeds.capitalize()
+    return f"{request.shots[0]} labelled images per class (fewer where a class has fewer); {seeds}"
 
 
 def _layout(cells: pd.DataFrame, request: Request) -> list[tuple[str, list[_Column]]]:
@@ -143,7 +143,13 @@ def _cells(column: _Column, cells: pd.DataFrame, request: Request) -> dict[str, 
 
 
 def _mark(transductive: Iterable[str | None]) -> str:
-    return MARKS.get(strongest(transductive), "")
+    kind = strongest(transductive)
+    return TRANSDUCTIVE[kind][0] if kind else ""
+
+
+def _marks(transductive: pd.Series) -> list[str]:
+    """What the marks that occur say, the strongest first."""
+    return [said for kind, said in reversed(TRANSDUCTIVE.items()) if (transductive == kind).any()]
 
 
 def deviation(std: float) -> str:
@@ -163,10 +169,8 @@ def signed(points: float) -> str:
     return f"{shown(points) + 0.0:+.2f}".replace("-", "−")
 
 
-def _gain_block(gained: pd.DataFrame, request: Request) -> Block | None:
-    """A row for each cascaded method, a column for each metric or number of shots; None without gains."""
-    if gained.empty:
-        return None
+def _gain_block(gained: pd.DataFrame, request: Request) -> Block:
+    """A row for each cascaded method, a column for each metric or number of shots."""
     if request.table.columns == "shots":
         by, headings = "shots", {shots: f"K = {shots}" for shots in request.shots}
         gained = gained[gained["metric"] == request.headline.name]
@@ -188,12 +192,12 @@ def _legend(cells: pd.DataFrame, blocks: list[Block], request: Request) -> list[
     """A sentence for each sign that occurs."""
     shown_cells = [cell for block in blocks for row in block.rows for cell in row.cells]
     beside = [cell.published for cell in shown_cells if cell.published]
-    marks = set(cells["transductive"].dropna())
-    lower = " and ".join(metric.heading for metric in request.columns if metric.lower_is_better)
+    marks = _marks(cells["transductive"])
+    lower = [metric.heading for metric in request.columns if metric.lower_is_better]
     sentences = {
         "Bold is the best mean of a column, underlined the second.": any(cell.rank for cell in shown_cells),
-        f"Less is better: {lower}.": bool(lower),
-        **{sentence: mark in marks for mark, sentence in MARKS_MEAN.items()},
+        f"Less is better: {listed(lower)}.": bool(lower),
+        **dict.fromkeys(marks, True),
         "An average bears the strongest mark of the data sets in it.": bool(marks),
         "(n of m seeds): some seeds are missing; such a mean takes no part in the ranking or the gains.": any(
             cell.note for cell in shown_cells
@@ -229,8 +233,7 @@ def build_ablation(rows: pd.DataFrame, request: Request) -> Page:
     ]
     return Page(
         title=f"Ablation: {title}",
-        about=f"{request.table.about} Average over {', '.join(request.datasets)}; "
-        f"{request.shots[0]} labelled images per class; seeds {', '.join(map(str, request.seeds))}.",
+        about=f"{request.table.about} Average over {listed(request.datasets)}. {_trainings(request)}",
         blocks=blocks,
         gains=None,
         legend=[
@@ -238,7 +241,7 @@ def build_ablation(rows: pd.DataFrame, request: Request) -> Page:
             "wins/ties/losses over pairs of runs of one data set and seed.",
             "p: two-sided paired Wilcoxon signed-rank test over these pairs. Seeds of one data set are not "
             "independent, and many variants are compared: a small p is a hint, no proof.",
-            *(MARKS_MEAN[mark] for mark in rows["transductive"].dropna().unique()),
+            *_marks(rows["transductive"]),
         ],
     )
 
@@ -251,8 +254,7 @@ def _variant_block(group: str, rows: pd.DataFrame, request: Request) -> Block:
         means = [own.loc[metric.name] for metric in request.columns]
         cells = [Cell(f"{row['mean']:.2f}{deviation(row['std'])}") for row in means]
         cells += [_difference(own.loc[metric.name]) for metric in compared]
-        mark = MARKS.get(own["transductive"].iloc[0], "")
-        lines.append(Row(f"{own['title'].iloc[0]} {mark}".rstrip(), cells))
+        lines.append(Row(f"{own['title'].iloc[0]} {_mark(own['transductive'])}".rstrip(), cells))
     columns = [metric.heading for metric in request.columns]
     return Block(group, [*columns, *(f"Δ {metric.heading}" for metric in compared)], lines)
 

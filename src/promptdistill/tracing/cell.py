@@ -15,7 +15,7 @@ from ..report.record import read_record, record_path
 from ..report.request import AVERAGE
 from ..run import RunKey
 from ..tracking.store import PREDICTIONS, few_retries, store_of
-from ..validation import Strict, did_you_mean
+from ..validation import Strict, did_you_mean, listed
 from .files import Files, TracedFile, every
 
 
@@ -83,13 +83,13 @@ class Trace(Strict):
 def trace_run(key: RunKey, experiment: Experiment) -> Trace:
     """Follow the metrics of a run down to the data's split; UserError if there are none."""
     path = experiment.results / Metrics(key.protocol, key.method).path
-    row = next((row for row in read_metrics(path)[0] if row["key"] == str(key)), None)
-    if row is None:
+    rows = [row for row in read_metrics(path)[0] if row["key"] == str(key)]
+    if not rows:
         raise UserError(
             f"{path} has no run {key}: run the workflow first, or name the configuration that has it."
         )
     files = Files(experiment)
-    return _trace(None, {key: row}, files.at("metrics", path), files, experiment)
+    return _trace(None, {key: rows[0]}, files.at("metrics", path), files, experiment)
 
 
 def trace_cell(table: Path, dataset: str, method: str, shots: int | None, config_dir: Path) -> Trace:
@@ -169,12 +169,11 @@ def _chosen(cells: pd.DataFrame, dataset: str, method: str, shots: int | None, t
     found = own["shots"].unique().tolist()
     if not found:
         raise UserError(f"{table} has no number of {method} on {dataset}.")
+    there = listed(map(str, found))
     if shots is None and len(found) > 1:
-        listed = ", ".join(map(str, found))
-        raise UserError(f"{table} has {method} on {dataset} with {listed} shots: choose with --shots.")
+        raise UserError(f"{table} has {method} on {dataset} with {there} shots: choose with --shots.")
     if shots not in (None, *found):
-        listed = " and ".join(map(str, found))
-        raise UserError(f"{table} has no {method} on {dataset} with {shots} shots, but with {listed}.")
+        raise UserError(f"{table} has no {method} on {dataset} with {shots} shots, but with {there}.")
     return own if shots is None else own[own["shots"] == shots]
 
 
@@ -190,7 +189,7 @@ def _trace(
         run_id, imported_from = imported.by_key.get(str(key), (None, None))
         run = TracedRun(
             key=str(key),
-            values={metric.name: row[metric.name] for metric in shown if metric.in_table},
+            values={metric.name: row[metric.name] for metric in shown if not metric.step},
             mlflow=run_id,
             mlflow_fits=imported_from == predictions.sha256 if run_id and predictions else None,
             metrics=metrics,

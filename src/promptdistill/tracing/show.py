@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from ..report.tables import deviation
 from ..run import RunKey
 from .cell import Cell, Trace, TracedRun
 from .files import TracedFile
@@ -14,6 +15,12 @@ _DIGITS = 12  # of a hash
 _MEANING = {
     "changed": "changed: this number was not made from the file that lies here now",
     "missing": "missing: the file that this number was made from is not here",
+}
+# Whether a run in MLflow has this result -> what is said of it.
+_DOUBTS = {
+    True: "",
+    False: ", imported before this result: `snakemake track` imports it again",
+    None: ", of which is not known whether it holds this result",
 }
 _COLOURS = {"as recorded": "green", "not recorded": "yellow"}
 
@@ -49,10 +56,8 @@ def _tree(trace: Trace) -> Tree:
 
 
 def _of_cell(cell: Cell) -> Tree:
-    texts = [
-        f"{mean:.2f}" + (f" ± {std:.2f}" if std is not None else "") for mean, std in cell.values.values()
-    ]
-    values = _named(dict(zip(cell.values, texts, strict=True)))
+    texts = {name: f"{mean:.2f}{deviation(std)}" for name, (mean, std) in cell.values.items()}
+    values = _named(texts)
     tree = Tree(Text(f"{cell.table}: {cell.method} on {cell.dataset}, {cell.shots} shots: {values}", "bold"))
     tree.add(Text(f"configuration {cell.config_sha256[:_DIGITS]} (whole in {cell.record})"))
     tree.add(Text(f"table made at commit {cell.commit}, with {_named(cell.versions)}"))
@@ -67,19 +72,11 @@ def _run_line(run: TracedRun, trace: Trace) -> Text:
     values = _named({name: f"{value:.2f}" for name, value in run.values.items()})
     nothing = " (no seed: nothing is learned)" if RunKey.parse(run.key).seed is None else ""
     line = Text(f"{run.key}{nothing}: {values}")
-    return line if trace.no_mlflow else line.append(" (").append(*_imported(run)).append(")")
-
-
-def _imported(run: TracedRun) -> tuple[str, str]:
-    """The run in MLflow, and the style to print it in."""
-    if run.mlflow is None:
-        return "no MLflow run was imported", ""
-    named = f"MLflow run {run.mlflow}"
-    if run.mlflow_fits is None:
-        return f"{named}, of which is not known whether it holds this result", "yellow"
-    if run.mlflow_fits:
-        return named, ""
-    return f"{named}, imported before this result: `snakemake track` imports it again", "yellow"
+    if trace.no_mlflow:
+        return line
+    imported = f"MLflow run {run.mlflow}" if run.mlflow else "no MLflow run was imported"
+    doubt = "" if run.mlflow is None else _DOUBTS[run.mlflow_fits]
+    return line.append(" (").append(imported + doubt, "yellow" if doubt else "").append(")")
 
 
 def _add(tree: Tree, file: TracedFile, versions: dict[str, str], shown: set[str]) -> None:

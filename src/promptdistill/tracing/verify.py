@@ -72,39 +72,31 @@ def verify(experiment: Experiment, run: RunKey | None = None) -> Verified:
 
 
 def _faults(damaged: list[str], unfit: list[tuple[TracedFile, str]]) -> Iterator[str]:
-    """A line for each file: those that say nothing of themselves, and `unfit`, with what recorded them."""
-    replaced = _replaced(unfit)
-    kinds = dict.fromkeys(damaged, "damaged")  # whatever was made from them
+    """A line for each file: those that say nothing of themselves, and `unfit`, with what recorded them.
+
+    What a file says of others does not count where that file is itself not the one of a right result.
+    """
     users: dict[str, dict[str, None]] = {}
     for file, user in unfit:
-        if user not in replaced:
-            # Only a manifest knows what its shards hold.
-            kind = "damaged" if file.what in ("shard", "classifier") else "replaced"
-            kinds.setdefault(file.path, "missing" if file.state == "missing" else kind)
-            users.setdefault(file.path, {})[user] = None
-    for path, kind in kinds.items():
-        first, more = [*users.get(path, ())][:_USERS], len(users.get(path, ())) - _USERS
-        named = ", ".join(first) + (f" and {more} more" if more > 0 else "")
-        yield f"{path}: {_SAID[kind]}" + (f" (used by {named})" if named else "")
-
-
-def _replaced(unfit: list[tuple[TracedFile, str]]) -> set[str]:
-    """The files that are not those of a right result: what these say of others does not count.
-
-    `unfit` are files that are not as recorded, each with a file that recorded it.
-    """
-    users: dict[str, list[str]] = {}
-    for file, user in unfit:
-        users.setdefault(file.path, []).append(user)
+        users.setdefault(file.path, {})[user] = None
     wrong: dict[str, bool] = {}
 
     def is_wrong(path: str) -> bool:
         if path not in wrong:
             wrong[path] = False  # until it is known: headers in wrong places may lead round in a circle
-            wrong[path] = any(not is_wrong(user) for user in users.get(path, []))
+            wrong[path] = any(not is_wrong(user) for user in users.get(path, ()))
         return wrong[path]
 
-    return {path for path in users if is_wrong(path)}
+    kinds = dict.fromkeys(damaged, "damaged")  # whatever was made from them
+    for file, user in unfit:
+        if not is_wrong(user):
+            # Only a manifest knows what its shards hold.
+            kind = "damaged" if file.what in ("shard", "classifier") else "replaced"
+            kinds.setdefault(file.path, "missing" if file.state == "missing" else kind)
+    for path, kind in kinds.items():
+        made = [user for user in users.get(path, ()) if not is_wrong(user)]
+        named = ", ".join(made[:_USERS]) + (f" and {len(made) - _USERS} more" if len(made) > _USERS else "")
+        yield f"{path}: {_SAID[kind]}" + (f" (used by {named})" if named else "")
 
 
 def _made(experiment: Experiment, run: RunKey | None) -> dict[Path, graph.Artifact]:

@@ -2,9 +2,11 @@
 
 import difflib
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
 
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -12,6 +14,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from rich.table import Table
 
 from ..errors import UserError
+from ..validation import listed
 from .importing import client_of, open_experiment, plain_errors
 from .store import Store, few_retries
 
@@ -45,7 +48,7 @@ def _by_key(key: str, current: dict[str, Run], store: Store) -> Run:
         return current[key]
     near = difflib.get_close_matches(key, current, n=3)
     example = max(sorted(current), key=lambda name: name.count("/"), default="base_to_novel/dtd/coop/16/1")
-    hint = f"did you mean {' or '.join(near)}?" if near else f"a key looks like {example}"
+    hint = f"did you mean {listed(near, 'or')}?" if near else f"a key looks like {example}"
     raise UserError(f"There is no run {key} in {store} ({hint}).")
 
 
@@ -55,60 +58,46 @@ def comparison(runs: list[Run], *, everything: bool) -> Table:
     Without it only those parameters are shown that differ.  Every metric of a run after the first bears its
     difference to the first run's.
     """
-    params = _rows([run.data.params for run in runs], _text)
-    shown = {name: cells for name, cells in params.items() if everything or len(set(cells)) > 1}
-    equal = len(params) - len(shown)
+    params = _rows(run.data.params for run in runs)
+    shown = params if everything else params[params.fillna(_ABSENT).nunique(axis="columns") > 1]
+    sections = {
+        "Run": _rows(map(_details, runs)),
+        "Parameters": shown.sort_index(),
+        "Metrics": _with_differences(_rows(run.data.metrics for run in runs).sort_index()),
+    }
+    if everything:
+        own = [{k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")} for run in runs]
+        sections["Tags"] = _rows(own).sort_index()
     table = Table("", *(run.info.run_name for run in runs), caption_justify="left")
+    equal = len(params) - len(shown)
     table.caption = f"{equal} parameters are equal: --all shows them." if equal else None
     for column in table.columns:
         column.overflow = "fold"  # a hash or a key is no use with its end cut off
-    details = {
-        "id": [run.info.run_id for run in runs],
-        "imported": [_time(run.info.end_time) for run in runs],
-        "duration": [_duration(run) for run in runs],
-    }
-    _section(table, "Run", details)
-    _section(table, "Parameters", shown)
-    _section(table, "Metrics", _rows([run.data.metrics for run in runs], _number))
-    if everything:
-        own = [{k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")} for run in runs]
-        _section(table, "Tags", _rows(own, _text))
+    for heading, rows in sections.items():
+        table.add_section()
+        table.add_row(heading, style="bold")
+        for row in rows.fillna(_ABSENT).itertuples(name=None):
+            table.add_row(*row)
     return table
 
 
-def _section(table: Table, heading: str, rows: dict[str, list[str]]) -> None:
-    table.add_section()
-    table.add_row(heading, style="bold")
-    for name, cells in rows.items():
-        table.add_row(name, *cells)
+def _rows(values: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """A row for every name that a run has a value of, a column for each run; missing where it has none."""
+    return pd.DataFrame(dict(enumerate(values)))
 
 
-def _rows(values: list[dict], cell: Callable[[list], list[str]]) -> dict[str, list[str]]:
-    """Name -> a cell for each run, of every name that a run has."""
-    names = sorted({name for own in values for name in own})
-    return {name: cell([own.get(name) for own in values]) for name in names}
-
-
-def _text(values: list[str | None]) -> list[str]:
-    return [_ABSENT if value is None else value for value in values]
-
-
-def _number(values: list[float | None]) -> list[str]:
+def _with_differences(metrics: pd.DataFrame) -> pd.DataFrame:
     """Values to six digits, all after the first with the difference to it."""
-    first = values[0]
-    texts = _text([value if value is None else f"{value:.6g}" for value in values])
-    for index, value in enumerate(values[1:], 1):
-        if first is not None and value is not None:
-            texts[index] += f" ({value - first:+.4g})"
-    return texts
+    texts = metrics.map("{:.6g}".format, na_action="ignore")
+    differences = metrics.sub(metrics[0], axis="index").map(" ({:+.4g})".format, na_action="ignore")
+    differences[0] = ""
+    return texts + differences.fillna("")
 
 
-def _time(milliseconds: int | None) -> str:
-    if milliseconds is None:
-        return _ABSENT
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().isoformat(" ", "seconds")
-
-
-def _duration(run: Run) -> str:
+def _details(run: Run) -> dict[str, str | None]:
     start, end = run.info.start_time, run.info.end_time
-    return _ABSENT if end is None else f"{(end - start) / 1000:.1f} s"
+    return {
+        "id": run.info.run_id,
+        "imported": end and datetime.fromtimestamp(end / 1000).astimezone().isoformat(" ", "seconds"),
+        "duration": end and f"{(end - start) / 1000:.1f} s",
+    }

@@ -18,6 +18,7 @@ from ..files import sha256, sha256_of_json
 from ..graph import Table, Tracking
 from ..integrity import require
 from ..protocols import PROTOCOLS, TABLES, protocol_of
+from ..protocols.base import Metric
 from ..report.overview import read_table
 from ..report.request import AVERAGE
 from ..run import RunKey
@@ -116,25 +117,24 @@ def _table(table: Table, experiment: Experiment) -> Content:
     )
 
 
-def _average(cell: dict[str, Any], curve: str | None, metrics: dict[str, bool]) -> Point:
+def _average(cell: dict[str, Any], curve: str | None, metrics: dict[str, Metric]) -> Point:
     """One average; a point of a curve over shots or sessions, where the table has one."""
-    point = _point(cell["metric"], cell["mean"], metrics)
+    point = _point(metrics[cell["metric"]], cell["mean"])
     # MLflow takes no other signs in the name of a metric, such as the plus of +caspl.
     method = re.sub(r"[^\w.-]", "-", cell["method"], flags=re.ASCII)
     step = cell["shots"] if curve == "shots" else point.step
     return Point(f"average/{point.name}/{method}", point.value, step)
 
 
-def _metrics(experiment: Experiment, protocol: str) -> dict[str, bool]:
-    """Name of each metric of a protocol -> whether it stands in tables, and is not a point of a curve."""
+def _metrics(experiment: Experiment, protocol: str) -> dict[str, Metric]:
+    """The metrics of a protocol, by name."""
     metrics = PROTOCOLS[protocol].metrics(experiment.settings(protocol))
-    return {metric.name: metric.in_table for metric in metrics}
+    return {metric.name: metric for metric in metrics}
 
 
-def _point(metric: str, value: float, metrics: dict[str, bool]) -> Point:
+def _point(metric: Metric, value: float) -> Point:
     """A metric; a point of a curve, such as accuracy_3, is that of "accuracy" at step 3."""
-    numbered = None if metrics.get(metric, True) else re.fullmatch(r"(\w*?)_?(\d+)", metric)
-    return Point(numbered[1], value, int(numbered[2])) if numbered else Point(metric, value)
+    return Point(metric.name.removesuffix(f"_{metric.step}"), value, metric.step)
 
 
 def _result(table: str, row: dict[str, Any], used: Input, files: Files, experiment: Experiment) -> Content:
@@ -165,7 +165,7 @@ def _result(table: str, row: dict[str, Any], used: Input, files: Files, experime
         key=row["key"],
         table=table,
         params={name: str(value) for name, value in params.items()},
-        points=[*(_point(name, row[name], metrics) for name in metrics), *points],
+        points=[*(_point(metric, row[name]) for name, metric in metrics.items()), *points],
         tags={PREDICTIONS: used.sha256} | transductive,
         files=own,
         datasets=_datasets(row["dataset"], inputs["split"], prompt),
