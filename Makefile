@@ -4,6 +4,7 @@
 # make ablation  FDBPL and its variants on the miniature benchmark, docs/ablation.md
 # make class-incremental  the protocol's table and curve, docs/class-incremental.md
 # make pull   versioned results from the DVC remote, so that nothing reruns
+# make fuzz   20,000 mutated files read by every reader; nothing but the project's own errors comes out
 # make bench  ours against the published way, on ViT-B/16 and ViT-L/14 with random weights
 # They set up .venv first when it is missing or outdated.
 
@@ -12,7 +13,7 @@ CORES ?= all
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test results ablation class-incremental pull bench lint format schema dag report compare-page clean
+.PHONY: demo test results ablation class-incremental pull bench fuzz lint format schema dag report compare-page clean
 
 demo: $(STAMP)
 	@. $(BIN)/activate && snakemake --cores $(CORES)
@@ -59,6 +60,9 @@ bench: $(STAMP)
 	@$(BIN)/python benchmarks/pipeline.py
 	@$(BIN)/python benchmarks/steps.py
 	@$(BIN)/python benchmarks/training_time.py
+
+fuzz: $(STAMP)
+	@$(BIN)/python tests/fuzzing.py --count 20000 --seed 1
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

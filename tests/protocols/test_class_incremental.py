@@ -138,7 +138,6 @@ def test_looked_up_features_are_those_of_each_sessions_images(inputs, tmp_path):
         regions=inputs.regions,
         config=LookupConfig(),
         folder=tmp_path / "features",
-        inputs={},
     )
     build_student_lookup(build)
     learn(inputs, tmp_path / "online.safetensors")
@@ -174,9 +173,7 @@ def test_killed_in_either_session_it_goes_on(inputs, tmp_path, monkeypatch, afte
 def test_each_session_is_tested_with_its_own_prompt(inputs, tmp_path):
     """Predictions against the tokens of each session, put into a prompted tower by hand."""
     run = learn(inputs, tmp_path / "a.safetensors")
-    tested = EvaluationInputs(
-        student=inputs.student, dataset="tiny", template=inputs.template, protocol="class_incremental"
-    )
+    tested = EvaluationInputs(student=inputs.student, dataset="tiny", template=inputs.template)
     methods, _ = restore_method(tested, "coop", {}, trainings.sources(inputs, tmp_path, prompt=run.output))
     split = inputs.split
     images = ImageSource(folder=inputs.image_folder, items=split.test)

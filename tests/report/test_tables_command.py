@@ -7,12 +7,12 @@ import yaml
 from click.testing import CliRunner
 from report_runs import few, halves, transfer
 
-from promptdistill.artifacts import Input, Sources, read_header, write_sealed
+from promptdistill.artifacts import Input, Sources, read_header, read_sealed, write_sealed
 from promptdistill.cli.results import ablation, overview, table
 from promptdistill.config.schema import digest
 from promptdistill.errors import UserError
 from promptdistill.experiment import Experiment
-from promptdistill.files import read_json, sha256, write_json
+from promptdistill.files import read_json, sha256
 from promptdistill.graph import Metrics
 from promptdistill.provenance import versions
 from promptdistill.report.record import read_record
@@ -42,6 +42,7 @@ class Folder:
             "methods": METHODS,
             "protocols": PROTOCOLS,
             "ablation": ["fdbpl"],
+            "overrides": {"boosting": {"prompt_depth": 3}, "fdbpl": {"prompt_depth": 2}},
             "published": str(self.published),
             "note": "Hello.",
             **changed,
@@ -129,11 +130,11 @@ def test_a_record_that_is_missing_or_of_another_version_is_refused(folder):
     with pytest.raises(UserError, match="does not exist, which says what few_shot_gains"):
         read_record(tables / "few_shot_gains.csv", CONFIG)
     path = tables / "few_shot_record.json"
-    record = read_json(path)
-    write_json(path, record | {"kind": "few_shot"})
+    record = read_sealed(path)
+    write_sealed(path, record | {"kind": "few_shot"})
     with pytest.raises(UserError, match=r"unknown key kind.* made by another version .*: make it again"):
         read_record(tables / "few_shot.csv", CONFIG)
-    write_json(path, record | {"configuration": record["configuration"] | {"pace": 1}})
+    write_sealed(path, record | {"configuration": record["configuration"] | {"pace": 1}})
     with pytest.raises(UserError, match=r"unknown key pace.* made by another version"):
         read_record(tables / "few_shot.csv", CONFIG)
 
@@ -194,7 +195,7 @@ def test_metrics_of_something_else_are_refused(folder):
     path.write_bytes(path.with_name("zero_shot.json").read_bytes())
     with pytest.raises(UserError, match=r"coop.json is not few_shot/coop, but few_shot/zero_shot: delete"):
         folder.invoke(table, "few_shot")
-    write_json(path, read_json(path) | {"method": "maple"})
+    write_json(path, read_json(path) | {"seal_sha256": "0" * 64})
     with pytest.raises(UserError, match=r"coop.json is not as it was written: it is damaged, was edited"):
         folder.invoke(table, "few_shot")
     path.unlink()

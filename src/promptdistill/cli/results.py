@@ -53,7 +53,7 @@ def trace(
         click.echo(traced.model_dump_json(indent=1))
     else:
         show(traced, Console() if sys.stdout.isatty() else Console(width=_WIDE))
-    sys.exit(0 if all(file.fits for file in traced.all_files()) else 1)
+    sys.exit(0 if traced.fits else 1)
 
 
 @main.command()
@@ -195,13 +195,18 @@ def _make(artifact: Table | AblationTable, request: Any, experiment: Experiment,
 
 
 def _doubts(datasets: Iterable[str], experiment: Experiment) -> list[str]:
-    """What the data sets' splits say is doubtful about them, a sentence each."""
+    """What is doubtful about the model and, as their splits say, the data sets, a sentence each."""
+    from ..clip.activation import unsaid_activation
     from ..data.receipt import read_about
 
     splits = {dataset: experiment.results / Split(dataset).path for dataset in datasets}
+    model = filter(None, [unsaid_activation(experiment.backbone())])
     return [
-        f"{dataset}: {warning}."
-        for dataset, path in splits.items()
-        if path.is_file()
-        for warning in read_about(path).warnings
+        *model,
+        *(
+            f"{dataset}: {warning}."
+            for dataset, path in splits.items()
+            if path.is_file()
+            for warning in read_about(path).warnings
+        ),
     ]

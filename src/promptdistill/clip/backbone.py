@@ -16,13 +16,12 @@ from ..config.models import BackboneConfig, Precision
 from ..errors import UserError
 from ..miniature import MODELS
 from ..validation import did_you_mean
+from .activation import unsaid_activation
 from .attention import is_plain
 from .vision import takes_prompts
 from .weights import read_weights
 
 _log = logging.getLogger(__name__)
-
-_QUICK = "-quickgelu"  # ends the names of open_clip's models that compute with QuickGELU
 
 _SEED = 0  # of random weights, and of token rows that a miniature model's file leaves out
 
@@ -196,8 +195,8 @@ def _load_file(config: BackboneConfig) -> nn.Module:
                 f"and {wanted} in the model. Name the model that they belong to, or another file."
             )
     model.load_state_dict(tensors)
-    if not of_openai:
-        _say_activation(config)
+    if unsaid := unsaid_activation(config):
+        _log.warning(unsaid)
     return model
 
 
@@ -205,19 +204,6 @@ def _kind(tensor: Tensor) -> str:
     """What a tensor of a file and the model's have to agree in."""
     numbers = "floating-point" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
     return f"{numbers} {tuple(tensor.shape)}"
-
-
-def _say_activation(config: BackboneConfig) -> None:
-    """A line in the log where a file does not say whether it was trained with QuickGELU, and both exist."""
-    plain = config.model.removesuffix(_QUICK)
-    quick, models = plain + _QUICK, import_open_clip().list_models()
-    if plain in models and quick in models:
-        names = ("QuickGELU", "GELU", plain) if config.model == quick else ("GELU", "QuickGELU", quick)
-        _log.warning(
-            "%s does not say its activation: %s computes with %s; weights that were trained with %s, as "
-            "OpenAI's were with QuickGELU, need %s.",
-            *(config.file, config.model, *names),
-        )
 
 
 def _load_miniature(name: str) -> nn.Module:

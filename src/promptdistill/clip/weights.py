@@ -63,9 +63,9 @@ def read_weights(path: Path) -> Weights:
 
 def _read(path: Path) -> object:
     """What a file holds, by what it begins with."""
-    with path.open("rb") as stream:
-        head = stream.read(9)
     try:
+        with path.open("rb") as stream:
+            head = stream.read(9)
         if path.suffix == ".safetensors" or head[8:] == b"{":  # behind the length of a header
             return load_file(path)
         if head.startswith(b"PK") and (tensors := _tensors_of_archive(path)) is not None:

@@ -53,11 +53,21 @@ class Architecture:
 
 
 @cache
-def read_architecture(model: str) -> Architecture:
-    """The shape of an open_clip model, or of a miniature one; UserError for an unknown name."""
+def _files() -> dict[str, Path]:
     open_clip = Path(importlib.util.find_spec("open_clip").origin)  # a dependency, so it is there
     folders = (MODELS, open_clip.with_name("model_configs"))
-    files = {path.stem: path for folder in folders for path in folder.glob("*.json")}
+    return {path.stem: path for folder in folders for path in folder.glob("*.json")}
+
+
+def known_models() -> set[str]:
+    """Names of all of open_clip's models, and of the miniature ones."""
+    return set(_files())
+
+
+@cache
+def read_architecture(model: str) -> Architecture:
+    """The shape of an open_clip model, or of a miniature one; UserError for an unknown name."""
+    files = _files()
     if model not in files:
         hint = did_you_mean(model, list(files))
         raise UserError(f"open_clip knows no model {model!r}{hint if 'mean' in hint else ''}.")

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import ConfigDict, Field
 
 from ..errors import UserError
+from ..files import read_text
 from ..validation import Strict, validate
 from .work import ENCODE, Work
 
@@ -49,12 +50,7 @@ def read_measured(path: Path = SHIPPED) -> list[Measured]:
 
     Raises UserError if the file or a column is missing, a value is not a number, or no row is left.
     """
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except (FileNotFoundError, UnicodeDecodeError):
-        raise UserError(
-            f"{path} is not a CSV file of measured steps: benchmarks/steps.py writes one."
-        ) from None
+    rows = list(csv.DictReader(read_text(path).splitlines()))
     rows = [row for row in rows if row.get("way", "ours") == "ours"]
     if not rows:
         raise UserError(f"{path} has no row of measured steps: benchmarks/steps.py writes some.")

@@ -1,6 +1,7 @@
 """From one row a run to one row a cell: means over seeds, averages over data sets, published numbers."""
 
 from collections.abc import Iterable
+from io import StringIO
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pandas as pd
 
 from ..errors import UserError
 from ..evaluation.metrics import FACTS
+from ..files import read_text
 from ..validation import listed
 from .request import AVERAGE, Request
 
@@ -180,10 +182,8 @@ def read_published(path: Path, metrics: list[str]) -> pd.DataFrame:
     """
     needed = ["method", "dataset", "shots", "backbone", *metrics]
     try:
-        table = pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: name a CSV file of published numbers, or none.") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
+        table = pd.read_csv(StringIO(read_text(path)))
+    except (pd.errors.ParserError, pd.errors.EmptyDataError):
         raise UserError(f"{path} is not a CSV file of published numbers.") from None
     if missing := [name for name in needed if name not in table]:
         raise UserError(f"{path} lacks the columns {', '.join(missing)} of published numbers: add them.")

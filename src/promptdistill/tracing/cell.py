@@ -16,7 +16,7 @@ from ..report.request import AVERAGE
 from ..run import RunKey
 from ..tracking.store import PREDICTIONS, few_retries, store_of
 from ..validation import Strict, did_you_mean, listed
-from .files import Files, TracedFile, every
+from .files import Files, TracedFile, differences, every
 
 
 class ImportedRuns(NamedTuple):
@@ -34,6 +34,7 @@ class TracedRun(Strict):
 
     `predictions` is None where the metrics are others than those of the table.  `mlflow` is the id of the
     imported run, if any; `mlflow_fits`: it has these predictions, None where that cannot be compared.
+    `wrong` names the metrics that the predictions do not give.
     """
 
     key: str
@@ -42,6 +43,7 @@ class TracedRun(Strict):
     mlflow_fits: bool | None
     metrics: TracedFile
     predictions: TracedFile | None
+    wrong: list[str]
 
 
 class Cell(Strict):
@@ -73,6 +75,11 @@ class Trace(Strict):
     cell: Cell | None
     no_mlflow: str | None
     runs: list[TracedRun]
+
+    @property
+    def fits(self) -> bool:
+        """Whether all files are those that were recorded, and the metrics those of the predictions."""
+        return all(file.fits for file in self.all_files()) and not any(run.wrong for run in self.runs)
 
     def all_files(self) -> list[TracedFile]:
         """Every file of the trace, once."""
@@ -186,6 +193,7 @@ def _trace(
     for key, row in rows.items():
         shown = PROTOCOLS[key.protocol].metrics(experiment.settings(key.protocol))
         predictions = header and header[INPUTS].get(str(key))
+        walked = predictions and files.walk(files.input("predictions", predictions))
         run_id, imported_from = imported.by_key.get(str(key), (None, None))
         run = TracedRun(
             key=str(key),
@@ -193,7 +201,8 @@ def _trace(
             mlflow=run_id,
             mlflow_fits=imported_from == predictions.sha256 if run_id and predictions else None,
             metrics=metrics,
-            predictions=predictions and files.walk(files.input("predictions", predictions)),
+            predictions=walked,
+            wrong=differences({**row, "key": str(key)}, walked, experiment) if walked and walked.fits else [],
         )
         runs.append(run)
     return Trace(cell=cell, no_mlflow=imported.why_none, runs=runs)

@@ -1,5 +1,6 @@
 """One walk from any artifact to all files behind it, by what the headers of artifacts say."""
 
+import math
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -9,10 +10,13 @@ from pydantic import Field, computed_field
 
 from ..artifacts import CLASSIFIER, INPUTS, MADE, Input, read_header
 from ..errors import UserError
+from ..evaluation.metrics import metrics_of
 from ..experiment import Experiment
 from ..files import sha256
 from ..graph import named
 from ..integrity import made_otherwise
+from ..protocols import PROTOCOLS
+from ..run import RunKey
 from ..validation import Strict
 
 State = Literal["as recorded", "not recorded", "changed", "missing"]
@@ -20,6 +24,7 @@ State = Literal["as recorded", "not recorded", "changed", "missing"]
 # What a header lists of the files beside it: the key, and what each file is.
 _BESIDE = {"shards": "shard", "classifier": "classifier", "files": "table"}
 _ROWS = "runs"  # of metrics: no facts about their file
+_TOLERANCE = 1e-6  # percent
 
 
 class TracedFile(Strict):
@@ -70,6 +75,17 @@ def every(tops: Iterable[TracedFile]) -> list[TracedFile]:
             found[file.path, file.recorded] = file
             waiting.extend(file.inputs)
     return list(found.values())
+
+
+def differences(row: dict[str, Any], predictions: TracedFile, experiment: Experiment) -> list[str]:
+    """A sentence for each metric of a run that comes out otherwise when it is computed again."""
+    protocol = PROTOCOLS[RunKey.parse(row["key"]).protocol]
+    again = metrics_of(Path(predictions.path), protocol, experiment.roots)
+    return [
+        f"{row['key']} has {name} {row[name]:.4f}, but {predictions.path} gives {again[name]:.4f}"
+        for name in (metric.name for metric in protocol.metrics(experiment.settings(protocol.name)))
+        if not math.isclose(row[name], again[name], abs_tol=_TOLERANCE)
+    ]
 
 
 class Files:

@@ -29,6 +29,8 @@ def show(trace: Trace, console: Console) -> None:
     """Print a trace, and under it whether all its files are those that were recorded."""
     console.print(_tree(trace))
     files = trace.all_files()
+    for line in (line for run in trace.runs for line in run.wrong):
+        console.print(Text(f"{line}.", "bold red"))
     wrong = sum(not file.fits for file in files)
     if wrong:
         console.print(Text(f"{wrong} of {len(files)} files: not what this number was made from.", "bold red"))

@@ -1,6 +1,5 @@
 """Whether all results still belong together, and the metrics follow from their predictions."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,15 +8,12 @@ from .. import graph
 from ..artifacts import INPUTS
 from ..data.receipt import images_are
 from ..errors import UserError
-from ..evaluation.metrics import metrics_of
 from ..experiment import Experiment
 from ..progress import progress
-from ..protocols import PROTOCOLS
 from ..run import RunKey
-from .files import Files, TracedFile, every
+from .files import Files, TracedFile, differences, every
 
 _USERS = 2  # named in the line of a file that more were made from
-_TOLERANCE = 1e-6  # percent
 _SAID = {
     "damaged": "damaged: its content is not what it was written with",
     "replaced": "replaced: another file than was used",
@@ -66,7 +62,7 @@ def verify(experiment: Experiment, run: RunKey | None = None) -> Verified:
     unfit = [(file, user) for file, user in used if not file.is_recorded]
     otherwise = {f"{file.path} {file.otherwise}": None for file in found if file.otherwise}
     rows = [row for row in rows if row[2].is_recorded]
-    wrong = [line for row in rows for line in _differences(*row, experiment)]
+    wrong = [f"{path}: {line}" for path, row, file in rows for line in differences(row, file, experiment)]
     faults = [*_faults(damaged, unfit), *otherwise, *_images(made, experiment), *wrong]
     return Verified(files=len({file.path for file in found}), runs=len(rows), faults=faults)
 
@@ -139,16 +135,3 @@ def _rows(
         for row in header["runs"]:
             if run is None or row["key"] == str(run):
                 yield path, row, files.input("predictions", header[INPUTS][row["key"]])
-
-
-def _differences(
-    metrics: Path, row: dict[str, Any], predictions: TracedFile, experiment: Experiment
-) -> list[str]:
-    """A line for each metric that comes out otherwise when it is computed again."""
-    protocol = PROTOCOLS[row["protocol"]]
-    again = metrics_of(Path(predictions.path), protocol, experiment.roots)
-    return [
-        f"{metrics}: {row['key']} has {name} {row[name]:.4f}, but {predictions.path} gives {again[name]:.4f}"
-        for name in (metric.name for metric in protocol.metrics(experiment.settings(protocol.name)))
-        if not math.isclose(row[name], again[name], abs_tol=_TOLERANCE)
-    ]
