@@ -121,6 +121,8 @@ def read_header(path: Path) -> dict[str, Any]:
         header[MADE] = header[MADE] and Made.model_validate(header[MADE])
         header[INPUTS] = {name: Input.model_validate(used) for name, used in header[INPUTS].items()}
         return header
+    except UserError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, OSError, RecursionError, struct.error):
         raise UserError(
             f"{path} does not say what it was made from: it is damaged, was made by an earlier version, or "

@@ -12,7 +12,7 @@ from promptdistill.cli.results import ablation, overview, table
 from promptdistill.config.schema import digest
 from promptdistill.errors import UserError
 from promptdistill.experiment import Experiment
-from promptdistill.files import read_json, sha256
+from promptdistill.files import read_json, sha256, write_json
 from promptdistill.graph import Metrics
 from promptdistill.provenance import versions
 from promptdistill.report.record import read_record
