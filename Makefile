@@ -5,6 +5,7 @@
 # make class-incremental  the protocol's table and curve, docs/class-incremental.md
 # make pull   versioned results from the DVC remote, so that nothing reruns
 # make fuzz   20,000 mutated files read by every reader; nothing but the project's own errors comes out
+# make abuse  60 kills and 20 pairs of runs in one folder, half an hour on two cores
 # make bench  ours against the published way, on ViT-B/16 and ViT-L/14 with random weights
 # They set up .venv first when it is missing or outdated.
 
@@ -13,7 +14,7 @@ CORES ?= all
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test results ablation class-incremental pull bench fuzz lint format schema dag report compare-page clean
+.PHONY: demo test results ablation class-incremental pull bench fuzz abuse lint format schema dag report compare-page clean
 
 demo: $(STAMP)
 	@. $(BIN)/activate && snakemake --cores $(CORES)
@@ -63,6 +64,10 @@ bench: $(STAMP)
 
 fuzz: $(STAMP)
 	@$(BIN)/python tests/fuzzing.py --count 20000 --seed 1
+
+abuse: $(STAMP)
+	@$(BIN)/python tests/abuse.py kills
+	@$(BIN)/python tests/abuse.py pairs
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

@@ -1,0 +1,142 @@
+"""Kills and pairs of runs: `python tests/abuse.py kills`, `python tests/abuse.py pairs` (minutes each).
+
+`kills` kills the process group of an experiment with every kind of artifact at random moments, from the data
+to MLflow's import, starts the same command again, and compares what comes out with an undisturbed run, byte
+for byte.  `pairs` starts two runs in one folder, with equal and with different configurations.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parent / "workflow"))
+from running import ROOT, artifacts, copy_project, run_snakemake, start_snakemake
+
+EVERY_KIND = ROOT / "tests/workflow/trace.yaml"
+STATES = "tests/workflow/fast.yaml"
+
+
+@click.group()
+def main() -> None:
+    """Disturb runs, and look at what is left."""
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return run_snakemake("--cores", 2, *arguments, cwd=folder)
+
+
+def _verified(folder: Path, config: str) -> str:
+    """What `verify` says last; nothing if it finds a fault."""
+    command = [sys.executable, "-m", "promptdistill", "verify", "--config", config]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": "src"},
+    )
+    return done.stdout.strip().splitlines()[-1] if done.returncode == 0 else ""
+
+
+@main.command()
+@click.option("--count", default=60, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+def kills(count: int, seed: int) -> None:
+    """Kill a run at random moments until it is done; begin anew until there were enough kills."""
+    rng, killed, stuck, differing, compared = random.Random(seed), 0, 0, 0, 0
+    with tempfile.TemporaryDirectory() as place:
+        whole = Path(place, "whole")
+        copy_project(whole)
+        shutil.copy(EVERY_KIND, whole / "own.yaml")
+        done = _run(whole, "--configfile", "own.yaml")
+        assert done.returncode == 0, done.stderr
+        expected, number = artifacts(whole), 0
+        while killed < count:
+            folder, number = Path(place, f"killed_{number}"), number + 1
+            copy_project(folder)
+            shutil.copy(EVERY_KIND, folder / "own.yaml")
+            while killed < count:
+                run = start_snakemake(
+                    "--cores",
+                    2,
+                    "--configfile",
+                    "own.yaml",
+                    cwd=folder,
+                    start_new_session=True,
+                    stdout=-3,
+                    stderr=-3,
+                )
+                try:
+                    run.wait(timeout=rng.uniform(2, 12))
+                    break  # done, or stuck: the last run tells
+                except subprocess.TimeoutExpired:
+                    os.killpg(run.pid, signal.SIGKILL)
+                    run.wait()
+                    killed += 1
+            done = _run(folder, "--configfile", "own.yaml")
+            stuck += done.returncode != 0 or not _verified(folder, "own.yaml")
+            if done.returncode:
+                click.echo(done.stderr[-2000:])
+            found = artifacts(folder)
+            compared += len(expected)
+            other = [name for name, content in expected.items() if found.get(name) != content]
+            differing += len(other)
+            left = list((folder / "results").rglob(".*.partial"))
+            click.echo(
+                f"{killed} kills; {stuck} runs that could not go on; {differing} of {compared} files differ"
+            )
+            click.echo(
+                "".join(f"  differs: {name}\n" for name in other[:5]) + f"{len(left)} unfinished files left"
+            )
+            shutil.rmtree(folder)
+    sys.exit(bool(stuck or differing))
+
+
+@main.command()
+@click.option("--trials", default=20, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+def pairs(trials: int, seed: int) -> None:
+    """Start two runs in one folder; one must be refused or find nothing to do, and nothing be mixed."""
+    rng, faults = random.Random(seed), 0
+    content = yaml.safe_load((ROOT / STATES).read_text())
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place, "project")
+        copy_project(folder)
+        for trial in range(trials):
+            shutil.rmtree(folder / "results", ignore_errors=True)
+            shutil.rmtree(folder / ".snakemake", ignore_errors=True)
+            other = {} if trial % 2 else {"overrides": {"coop": {"epochs": 3, "batch_size": 4}}}
+            for name, own in (("a", {}), ("b", other)):
+                both = content | {"methods": ["zero_shot", "coop"], "ablation": []} | own
+                (folder / f"{name}.yaml").write_text(yaml.safe_dump(both))
+            runs = {}
+            for name in "ab":
+                options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+                runs[name] = start_snakemake(
+                    "--cores", 1, "--configfile", f"{name}.yaml", cwd=folder, **options
+                )
+                time.sleep(rng.uniform(0, 8))
+            said = {name: run.communicate()[1] for name, run in runs.items()}
+            well = [name for name, run in runs.items() if run.returncode == 0]
+            refused = [name for name in said if "is in use by process" in said[name]]
+            last = well[-1] if well else ""
+            right = bool(well) and len(well) + len(refused) == 2 and bool(_verified(folder, f"{last}.yaml"))
+            faults += not right
+            kind, how = "equal" if trial % 2 else "different", "right" if right else f"wrong: {said}"
+            click.echo(f"{trial + 1}, {kind}: {len(well)} went well, {len(refused)} refused; {how}")
+    click.echo(f"{trials} pairs, {faults} faults")
+    sys.exit(bool(faults))
+
+
+if __name__ == "__main__":
+    main()
