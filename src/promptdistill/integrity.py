@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from .artifacts import INPUTS, MADE, Input, Made, read_header
+from .data.receipt import images_are, last_change
 from .errors import UserError
 from .experiment import Experiment
 from .files import sha256, write_text
@@ -63,15 +64,13 @@ def outdated(artifact: Artifact, experiment: Experiment) -> bool:
 
 def _images_changed(receipt: Path, dataset: str, experiment: Experiment) -> bool:
     """Whether images changed since their receipt; their content is read where one is newer, once."""
-    from .data import receipt as receipts  # noqa: PLC0415 - reading images takes torch
-
-    changed = receipts.last_change(experiment.image_folder(dataset))
+    changed = last_change(experiment.image_folder(dataset))
     if changed is None or changed < receipt.stat().st_mtime_ns:
         return False
     known, seen = _SEEN / dataset, f"{sha256(receipt)} {changed}"
     if known.is_file() and known.read_text() == seen:
         return False
-    if not receipts.images_are(receipt, experiment.dataset(dataset), Path(experiment.config.data_root)):
+    if not images_are(receipt, experiment.dataset(dataset), Path(experiment.config.data_root)):
         return True
     write_text(known, seen)
     return False

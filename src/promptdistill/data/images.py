@@ -11,8 +11,7 @@ from torch import Tensor
 
 from ..config.models import Regions
 from ..errors import UserError
-from ..files import sha256
-from .splits import Item
+from .splits import missing_image
 
 RATIO = (3 / 4, 4 / 3)  # least and greatest ratio of a region's width to its height
 _ATTEMPTS = 10
@@ -42,7 +41,7 @@ def open_image(path: Path) -> Image.Image:
         with Image.open(path, formats=FORMATS) as image:
             return _of_eight_bits(image).convert("RGB")
     except FileNotFoundError:
-        raise _missing(path) from None
+        raise missing_image(path) from None
     except Exception as error:  # for damaged files, Pillow's plug-ins raise whatever they like
         if isinstance(error, OSError) and error.strerror:
             raise UserError(f"The image {path} cannot be read: {error.strerror}.") from None
@@ -70,21 +69,6 @@ def _of_eight_bits(image: Image.Image) -> Image.Image:
     shift = tags.get(TIFF_BITS, (16,))[0] - 8
     pixels = (np.asarray(image) >> shift).astype(np.uint8)
     return Image.fromarray(255 - pixels if tags.get(TIFF_INTERPRETATION) == TIFF_WHITE_IS_ZERO else pixels)
-
-
-def _missing(path: Path) -> UserError:
-    return UserError(f"The image {path} does not exist: complete the data set's folder.")
-
-
-def content_sha256(items: list[Item], image_folder: Path) -> str:
-    """One hash of the bytes of all images of a list, in order."""
-    digest = hashlib.sha256()
-    for item in items:
-        try:
-            digest.update(sha256(image_folder / item.path).encode())
-        except FileNotFoundError:
-            raise _missing(image_folder / item.path) from None
-    return digest.hexdigest()
 
 
 def draw_region(path: str, crop: int, regions: Regions, size: tuple[int, int]) -> Region:

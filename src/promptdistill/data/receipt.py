@@ -10,9 +10,8 @@ from ..config.entries import DatasetConfig
 from ..errors import UserError
 from ..validation import validate
 from .findings import findings
-from .images import content_sha256
 from .published import read_published, split_files
-from .splits import PARTS, check_files
+from .splits import PARTS, check_files, content_sha256
 
 _MOST_FILES = 200_000  # whose times are looked at whenever the workflow starts
 

@@ -14,8 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..artifacts import MANIFEST, Inputs, Made, read_sealed, write_sealed
-from ..data.images import content_sha256
-from ..data.splits import Item
+from ..data.splits import Item, content_sha256
 from ..errors import UserError
 from ..files import atomic, sha256, sha256_of_json
 from ..progress import progress
