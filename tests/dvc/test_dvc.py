@@ -142,6 +142,10 @@ def test_a_layer_makes_what_it_records(tmp_path):
     """And leaves nothing of it to a later one; teachers are tuned before they are asked."""
     make_repository(tmp_path)
     edit(tmp_path, "config/config.yaml", "promptsrc]", "promptsrc, promptkd]")
+    deep = (
+        "promptkd: {prompt_depth: 2, n_ctx_vision: 2}\n  promptkd_teacher: {prompt_depth: 3, n_ctx_vision: 2}"
+    )
+    edit(tmp_path, "config/config.yaml", "overrides:\n", f"overrides:\n  {deep}\n")
     own, earlier = {}, set()
     for layer, stage in stages().items():
         command = (

@@ -190,5 +190,5 @@ def test_another_teacher_reruns_its_students_alone(finished, tmp_path):
 def test_a_protocols_own_override_reruns_that_protocol_alone(finished, tmp_path):
     own = "      promptkd: {prompt_depth: 1}\n"
     rules, learned = planned(finished, (own, own + "      coop: {lr: 0.01}\n"), tmp_path)
-    assert learned == {("coop", "transfer")}
+    assert learned == {("coop", "transfer"), ("coop+caspl", "transfer")}
     assert "boost" not in rules

@@ -99,6 +99,13 @@ def test_any_folder_and_what_is_asked_for_whatever_snakemake_remembers(own):
     assert rerun(own, **two) == {}
     shutil.copy(own / "data/own/images/test_1_0.png", image)
     assert {"data", "split", "metrics", "table"} <= set(rerun(own, **two))
+    # One that vanished: a sentence, and the earlier table is still there.
+    table = (own / "moved/tables/base_to_novel.md").read_bytes()
+    image.unlink()
+    said, well = run(own, **two)
+    assert not well
+    assert "The split names 'test_0_0.png', not found in data/own/images" in said
+    assert (own / "moved/tables/base_to_novel.md").read_bytes() == table
 
 
 @pytest.mark.parametrize(

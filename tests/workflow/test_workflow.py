@@ -290,24 +290,6 @@ def test_killed_at_some_moment_the_same_command_goes_on(finished, project):
     assert artifacts(project) == artifacts(finished)
 
 
-def test_a_failing_job_says_why_and_leaves_other_results(finished):
-    """An image that vanished: one sentence, and the earlier table is still there."""
-    table = (finished / "results/tables/base_to_novel.md").read_bytes()
-    image = next((finished / "results/data/mini_patterns/images").rglob("*.png"))
-    content = image.read_bytes()
-    image.unlink()
-    try:
-        done = run_snakemake(*FAST_RUN, "-R", "split", cwd=finished)
-        assert done.returncode != 0
-        assert (
-            f"The split names '{image.parent.name}/{image.name}', not found in" in done.stdout + done.stderr
-        )
-    finally:
-        image.write_bytes(content)
-    assert (finished / "results/tables/base_to_novel.md").read_bytes() == table
-    assert run_snakemake(*FAST_RUN, cwd=finished).returncode == 0
-
-
 def test_real_pictures_in_the_published_layout(shared, project):
     """EuroSAT, Caltech-101, DTD and Oxford Pets: from files to a table that says it means nothing."""
     config = Path(__file__).parent / "real_images.yaml"
