@@ -70,7 +70,10 @@ def test_variants_with_regions_of_their_own(project, tmp_path):
     """FDBPL's stored regions and lookups are its own where their number or scale is."""
     config = tmp_path / "config.yaml"
     text = FAST.read_text().replace(", promptsrc]", ", fdbpl, fdbpl+caspl, fdbpl@regions_2+caspl]")
-    own = "  fdbpl: {epochs: 2, region_scale: [0.3, 0.6]}\n  fdbpl+caspl: {epochs: 3, region_scale: [0.08, 1.0]}\n"
+    own = (
+        "  fdbpl: {prompt_depth: 2, epochs: 2, region_scale: [0.3, 0.6]}\n"
+        "  fdbpl+caspl: {epochs: 3, region_scale: [0.08, 1.0]}\n"
+    )
     config.write_text(text.replace("  promptsrc: {prompt_depth: 2, epochs: 2}\n", own))
     done = run_snakemake("-n", "--configfile", config, cwd=project)
     listed = jobs(done.stdout + done.stderr)
