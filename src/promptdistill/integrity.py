@@ -70,10 +70,13 @@ def _images_changed(receipt: Path, dataset: str, experiment: Experiment) -> bool
     known, seen = _SEEN / dataset, f"{sha256(receipt)} {changed}"
     if known.is_file() and known.read_text() == seen:
         return False
-    if not images_are(receipt, experiment.dataset(dataset), Path(experiment.config.data_root)):
-        return True
-    write_text(known, seen)
-    return False
+    try:
+        same = images_are(receipt, experiment.dataset(dataset), Path(experiment.config.data_root))
+    except UserError:  # one is missing, or the split is malformed: the step says so
+        same = False
+    if same:
+        write_text(known, seen)
+    return not same
 
 
 def _changed(source: Path, used: Input) -> bool:
