@@ -24,7 +24,7 @@ State = Literal["as recorded", "not recorded", "changed", "missing"]
 # What a header lists of the files beside it: the key, and what each file is.
 _BESIDE = {"shards": "shard", "classifier": "classifier", "files": "table"}
 _ROWS = "runs"  # of metrics: no facts about their file
-_TOLERANCE = 1e-6  # percent
+_TOLERANCE = 1e-4  # percent: tables have four decimals
 
 
 class TracedFile(Strict):
