@@ -12,6 +12,7 @@ import yaml
 from click.testing import CliRunner
 from running import copy_project, run_snakemake
 
+from promptdistill.artifacts import read_sealed, sealed
 from promptdistill.cli import main
 from promptdistill.config.schema import digest
 from promptdistill.experiment import Experiment
@@ -405,15 +406,15 @@ def test_verify_measures_edited_metrics_again(finished):
     """Numbers that somebody edited, and the record of their table with them: only a count finds these."""
     metrics = finished / "results/metrics/base_to_novel/coop.json"
     record = finished / "results/tables/base_to_novel_record.json"
-    content = json.loads(metrics.read_text())
+    content = read_sealed(metrics)
     row = content["runs"][0]
     right, row["base"] = row["base"], 99.5
-    edited = json.dumps(content).encode()
-    table = json.loads(record.read_text())
+    edited = json.dumps(sealed(content)).encode()
+    table = read_sealed(record)
     table["inputs"]["metrics/coop"]["sha256"] = hashlib.sha256(edited).hexdigest()
     with replaced(metrics, edited):
         assert run(finished, "verify", "--config", str(CONFIG)).exit_code == 1
-        with replaced(record, json.dumps(table).encode()):
+        with replaced(record, json.dumps(sealed(table)).encode()):
             done = run(finished, "verify", "--config", str(CONFIG))
     said = f"{row['key']} has base 99.5000, but results/predictions/{row['key']}.parquet gives {right:.4f}"
     assert done.exit_code == 1

@@ -60,10 +60,12 @@ def verify(experiment: Experiment, run: RunKey | None = None) -> Verified:
     used = [(used, file.path) for file in found for used in file.inputs]
     used += [(predictions, str(path)) for path, _, predictions in rows]
     unfit = [(file, user) for file, user in used if not file.is_recorded]
+    doubtful = {*damaged, *(file.path for file, _ in unfit)}
+    whole = {path: artifact for path, artifact in made.items() if str(path) not in doubtful}
     otherwise = {f"{file.path} {file.otherwise}": None for file in found if file.otherwise}
     rows = [row for row in rows if row[2].is_recorded]
     wrong = [f"{path}: {line}" for path, row, file in rows for line in differences(row, file, experiment)]
-    faults = [*_faults(damaged, unfit), *otherwise, *_images(made, experiment), *wrong]
+    faults = [*_faults(damaged, unfit), *otherwise, *_images(whole, experiment), *wrong]
     return Verified(files=len({file.path for file in found}), runs=len(rows), faults=faults)
 
 
