@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent / "workflow"))
 from running import ROOT, artifacts, copy_project, run_snakemake, start_snakemake
 
 EVERY_KIND = ROOT / "tests/workflow/trace.yaml"
-STATES = "tests/workflow/fast.yaml"
+SMALL = "tests/workflow/fast.yaml"
 
 
 @click.group()
@@ -73,8 +73,8 @@ def kills(count: int, seed: int) -> None:
                     "own.yaml",
                     cwd=folder,
                     start_new_session=True,
-                    stdout=-3,
-                    stderr=-3,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
                 )
                 try:
                     run.wait(timeout=rng.uniform(2, 12))
@@ -108,7 +108,7 @@ def kills(count: int, seed: int) -> None:
 def pairs(trials: int, seed: int) -> None:
     """Start two runs in one folder; one must be refused or find nothing to do, and nothing be mixed."""
     rng, faults = random.Random(seed), 0
-    content = yaml.safe_load((ROOT / STATES).read_text())
+    content = yaml.safe_load((ROOT / SMALL).read_text())
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "project")
         copy_project(folder)

@@ -34,7 +34,7 @@ from promptdistill.data.download import fetch
 from promptdistill.data.findings import findings
 from promptdistill.data.images import FORMATS, open_image
 from promptdistill.data.published import read_published
-from promptdistill.data.receipt import read_about
+from promptdistill.data.receipt import contents_of, read_about
 from promptdistill.data.splits import (
     check_files,
     draw_few_shot,
@@ -221,7 +221,7 @@ def _own(folder: Path) -> Path:
 
 def _checked(entry: DatasetConfig, folder: Path) -> None:
     split = check_files(read_published(entry, folder), folder / entry.images)
-    findings(entry, split, folder / entry.images)
+    findings(entry, split, contents_of(split, folder / entry.images))
     write_split(split, folder / "written.json", {"made": None, "inputs": {}})
 
 

@@ -15,19 +15,14 @@ import yaml
 from click.testing import CliRunner
 from PIL import Image
 
+from own_experiment import OWN
 from promptdistill.cli import main
 
 ROOT = Path(__file__).parent.parent
 RUN = "base_to_novel/own/coop/2/1"
 ZERO_SHOT = "base_to_novel/own/zero_shot/0/-"
 CONFIG = {
-    "results": "results",
-    "data_root": "data",
-    "backbones": {
-        "student": {"model": "miniature-student", "pretrained": "miniature"},
-        "teacher": {"model": "miniature-teacher", "pretrained": "miniature"},
-    },
-    "datasets": ["own"],
+    **OWN,
     "methods": ["zero_shot", "coop"],
     "protocols": {"base_to_novel": {"shots": 2, "seeds": [1]}},
     "overrides": {"coop": {"epochs": 2, "batch_size": 2, "lr": 0.1, "n_ctx": 2}},

@@ -7,6 +7,7 @@ that its command takes; `inputs` names what is read to make it, `depends` what o
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -581,14 +582,18 @@ _SETTINGS: dict[str, Callable[[Any, Experiment], Any]] = {
 
 def named(made: Made) -> Artifact:
     """The artifact that a header says it is; UserError if there is no such artifact."""
-    kinds = {kind.rule: kind for kind in _kinds(Artifact) if hasattr(kind, "rule")}
+    kinds = _by_rule(Artifact)
     if made.rule not in kinds:
         raise UserError(f"There is no rule {made.rule!r}{did_you_mean(made.rule, list(kinds))}.")
     return kinds[made.rule].parse(made.key)
 
 
-def _kinds(kind: type[Artifact]) -> list[type[Artifact]]:
-    return [kind, *(below for own in kind.__subclasses__() for below in _kinds(own))]
+@cache
+def _by_rule(kind: type[Artifact]) -> dict[str, type[Artifact]]:
+    found = {kind.rule: kind} if hasattr(kind, "rule") else {}
+    for below in kind.__subclasses__():
+        found |= _by_rule(below)
+    return found
 
 
 def boosting_prompt(experiment: Experiment, protocol: str, dataset: str) -> BoostingPrompt:

@@ -1,6 +1,8 @@
 """Whether an artifact that lies there is the one that a configuration asks for, before it is used."""
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from .artifacts import INPUTS, MADE, Input, Made, read_header
 from .data.receipt import images_are, last_change
@@ -20,7 +22,7 @@ def require(artifact: Artifact, experiment: Experiment) -> None:
     if artifact.header_path is None:
         return
     path = experiment.results / artifact.header_path
-    header = read_header(path)
+    header = _header(path, _changed_at(path))
     if fault := made_otherwise(header[MADE], artifact, experiment):
         raise UserError(f"{path} {fault}: delete it and run again.")
     for name, used in header[INPUTS].items():
@@ -80,4 +82,19 @@ def _images_changed(receipt: Path, dataset: str, experiment: Experiment) -> bool
 
 
 def _changed(source: Path, used: Input) -> bool:
-    return source.is_file() and sha256(source) != used.sha256
+    return source.is_file() and _hash(source, _changed_at(source)) != used.sha256
+
+
+# The runs of a job share most of what they read: a file that has not changed since is not read again.
+def _changed_at(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+@cache
+def _header(path: Path, _changed_at: int) -> dict[str, Any]:
+    return read_header(path)
+
+
+@cache
+def _hash(path: Path, _changed_at: int) -> str:
+    return sha256(path)

@@ -1,7 +1,7 @@
 """Who works in a folder of results: one run of the workflow at a time, and the steps of it or of a user.
 
-Both are locks of the operating system, which end with their process, however it ends; they hold across the
-hosts of a shared file system where that passes locks on (NFS does; Lustre when mounted with `flock`).
+Both are locks of the operating system, which end with their process, however it ends.  Linux passes them on
+to the other hosts of an NFS, Lustre where it is mounted with `flock`; a file system without locks has none.
 """
 
 import errno

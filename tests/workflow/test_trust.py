@@ -14,15 +14,11 @@ import yaml
 from PIL import Image
 from running import jobs, run_snakemake, start_snakemake
 
+from own_experiment import OWN
+
 CLASSES = ["red ball", "blue cube", "green tree", "old car"]
 CONFIG = {
-    "results": "results",
-    "data_root": "data",
-    "backbones": {
-        "student": {"model": "miniature-student", "pretrained": "miniature"},
-        "teacher": {"model": "miniature-teacher", "pretrained": "miniature"},
-    },
-    "datasets": ["own"],
+    **OWN,
     "methods": ["zero_shot"],
     "protocols": {"base_to_novel": {"shots": 2, "seeds": [1]}},
     "overrides": {"coop": {"epochs": 1, "batch_size": 4}},

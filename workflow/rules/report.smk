@@ -107,7 +107,7 @@ rule track:
     params:
         **job(graph.Tracking),
         # Another server or experiment is to be filled, too.
-        store=lambda wildcards: STORE,
+        store=lambda wildcards: STORE,  # a function, since an address may hold braces
     message:
         "importing the results into MLflow, {params.store}"
     shell:

@@ -251,7 +251,8 @@ def weights_sha256(model: nn.Module) -> str:
     for name, module in model.named_modules():
         heads = getattr(module, "num_heads", None)
         if heads is not None or not (module.state_dict() or list(module.children())):
-            digest.update(f"{name} {heads or module}".encode())
+            kind = f"{type(module).__name__} {getattr(module, 'approximate', '')}"  # of GELU
+            digest.update(f"{name} {heads or kind}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

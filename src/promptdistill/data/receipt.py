@@ -8,10 +8,11 @@ from pydantic import BaseModel
 from ..artifacts import Made, Roots, Sources, read_header, write_sealed
 from ..config.entries import DatasetConfig
 from ..errors import UserError
+from ..files import sha256, sha256_of_json
 from ..validation import validate
 from .findings import findings
 from .published import read_published, split_files
-from .splits import PARTS, check_files, content_sha256
+from .splits import PARTS, Split, check_files, missing_image
 
 _MOST_FILES = 200_000  # whose times are looked at whenever the workflow starts
 
@@ -19,7 +20,7 @@ _MOST_FILES = 200_000  # whose times are looked at whenever the workflow starts
 class About(BaseModel):
     """What is read of a receipt, or of the header of a split; warnings say what is doubtful, if anything.
 
-    `content_sha256` is of all images, in the split's order.
+    `content_sha256` is of all images, by their paths.
     """
 
     dataset: str
@@ -40,7 +41,8 @@ def write_receipt(
     folder = roots.data / dataset.folder
     image_folder = folder / dataset.images
     split = check_files(read_published(dataset, folder), image_folder)
-    warnings = findings(dataset, split, image_folder)
+    contents = contents_of(split, image_folder)
+    warnings = findings(dataset, split, contents)
     if warnings and strict:
         raise UserError(f"Data set {made.key}: {'; '.join(warnings)}.  Mend it, or do without strict: true.")
     used = Sources(roots, made, **split_files(dataset, folder))
@@ -54,7 +56,7 @@ def write_receipt(
             "published_classes": dataset.classes,
             "images": {part: len(getattr(split, part)) for part in PARTS},
             "published_images": dataset.sizes,
-            "content_sha256": content_sha256(split.items, image_folder),
+            "content_sha256": sha256_of_json(contents),
             **used.header(),
         }
         | said(warnings),
@@ -71,7 +73,18 @@ def images_are(receipt: Path, dataset: DatasetConfig, data_root: Path) -> bool:
     """Whether the images of a data set are still those of its receipt, by their content."""
     folder = data_root / dataset.folder
     split = read_published(dataset, folder)
-    return content_sha256(split.items, folder / dataset.images) == read_about(receipt).content_sha256
+    return sha256_of_json(contents_of(split, folder / dataset.images)) == read_about(receipt).content_sha256
+
+
+def contents_of(split: Split, image_folder: Path) -> dict[str, str]:
+    """Path -> SHA-256 of every image, each read once; UserError if one is missing."""
+    found = {}
+    for path in dict.fromkeys(item.path for item in split.items):
+        try:
+            found[path] = sha256(image_folder / path)
+        except FileNotFoundError:
+            raise missing_image(image_folder / path) from None
+    return found
 
 
 def last_change(image_folder: Path) -> int | None:

@@ -1,6 +1,5 @@
 """Splits, their base and novel halves, and few-shot draws."""
 
-import hashlib
 import random
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ..artifacts import KEY, read_sealed, write_sealed
 from ..errors import UserError
-from ..files import read_json, sha256
+from ..files import read_json
 from ..validation import did_you_mean
 
 PARTS = ("train", "val", "test")
@@ -199,17 +198,6 @@ def _on_disk(path: PurePosixPath, folder: Path, form: Callable[[str], str], name
 def missing_image(path: Path) -> UserError:
     """What to say of an image that is not there."""
     return UserError(f"The image {path} does not exist: complete the data set's folder.")
-
-
-def content_sha256(items: list[Item], image_folder: Path) -> str:
-    """One hash of the bytes of all images of a list, in order."""
-    digest = hashlib.sha256()
-    for item in items:
-        try:
-            digest.update(sha256(image_folder / item.path).encode())
-        except FileNotFoundError:
-            raise missing_image(image_folder / item.path) from None
-    return digest.hexdigest()
 
 
 def draw_few_shot(split: Split, shots: int, seed: int) -> Split:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..artifacts import MANIFEST, Inputs, Made, read_sealed, write_sealed
-from ..data.splits import Item, content_sha256
+from ..data.splits import Item, missing_image
 from ..errors import UserError
 from ..files import atomic, sha256, sha256_of_json
 from ..progress import progress
@@ -93,7 +93,7 @@ def build_shards(
     with progress(sum(stop - start for start, stop in ranges), desc, "image") as bar:
         for start, stop in ranges:
             path = folder / f"shard-{start // shard_images:05d}.safetensors"
-            content = content_sha256(items[start:stop], image_folder)
+            content = _content_sha256(items[start:stop], image_folder)
             own = sha256_of_json([fingerprint, start, stop, content])
             if _is_finished(path, own):
                 bar.update(stop - start)
@@ -105,6 +105,17 @@ def build_shards(
                     save_file(tensors, partial, {_SEAL: _seal(own, tensors)})
             shards.append(Shard(file=path.name, start=start, stop=stop, sha256=sha256(path)))
     return shards
+
+
+def _content_sha256(items: list[Item], image_folder: Path) -> str:
+    """One hash of the bytes of all images of a list, in order."""
+    digest = hashlib.sha256()
+    for item in items:
+        try:
+            digest.update(sha256(image_folder / item.path).encode())
+        except FileNotFoundError:
+            raise missing_image(image_folder / item.path) from None
+    return digest.hexdigest()
 
 
 def _is_finished(path: Path, fingerprint: str) -> bool:
