@@ -21,11 +21,11 @@ import pandas as pd
 import torch
 
 from pictures import some_images
+from promptdistill.clip.architecture import read_architecture
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.config.entries import load_method
 from promptdistill.config.models import LookupConfig
 from promptdistill.features.lookup_build import Encoder
-from promptdistill.planning.architecture import read_architecture
 from promptdistill.planning.flops import image_flops
 from promptdistill.planning.work import ENCODE
 from ways import CONFIG_DIR, PLAIN, WAYS, Case, Ours, Plain, backbone

@@ -16,6 +16,7 @@ from torch import Tensor
 from plain import methods as plain
 from plain.pictures import read_regions
 from promptdistill.artifacts import MANIFEST
+from promptdistill.clip.architecture import read_architecture
 from promptdistill.clip.backbone import Backbone, load_backbone
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.prompts import DeepPrompt
@@ -30,7 +31,6 @@ from promptdistill.features.region_build import store_regions
 from promptdistill.features.region_store import open_store
 from promptdistill.methods import Method, find_method, parse_hyperparameters
 from promptdistill.methods.base import Batch, MethodContext
-from promptdistill.planning.architecture import read_architecture
 from promptdistill.planning.flops import ComputeCost
 from promptdistill.training.batches import Pick, PickedRegions, load_batches, name_batches
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .artifacts import Roots
+from .clip.architecture import read_architecture
 from .config.entries import DatasetConfig, MethodEntry, load_dataset, load_method, method_title, variants_of
 from .config.models import BackboneConfig, Regions
 from .config.schema import Config
 from .errors import UserError
 from .hyperparameters import Tokens, require_fit, require_valid
 from .miniature import MODELS
-from .planning.architecture import read_architecture
 from .protocols import PROTOCOLS, protocol_named, protocol_of
 from .protocols.base import ProtocolSettings
 from .run import family, split_method, split_variant

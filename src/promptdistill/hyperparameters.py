@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .clip.architecture import Architecture
 from .config.entries import MethodEntry
 from .errors import UserError
-from .planning.architecture import Architecture
 from .run import family
 from .validation import Strict, validate
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from promptdistill.planning.architecture import read_architecture
+from promptdistill.clip.architecture import read_architecture
 from promptdistill.planning.flops import image_flops
 from promptdistill.planning.throughput import read_measured
 

@@ -7,6 +7,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from promptdistill.clip.architecture import read_architecture
 from promptdistill.clip.prompts import random_prompt
 from promptdistill.config.entries import load_method
 from promptdistill.config.models import LookupConfig, Regions
@@ -14,7 +15,6 @@ from promptdistill.features.lookup import RegionLookup
 from promptdistill.features.lookup_build import Build, build_teacher_lookup, frozen_encoder
 from promptdistill.methods import find_method, parse_hyperparameters
 from promptdistill.methods.base import Batch, MethodContext
-from promptdistill.planning.architecture import read_architecture
 from promptdistill.planning.flops import ComputeCost
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"

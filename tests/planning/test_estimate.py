@@ -7,6 +7,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from promptdistill.clip.architecture import read_architecture
 from promptdistill.config.schema import Config
 from promptdistill.errors import UserError
 from promptdistill.experiment import Experiment
@@ -21,7 +22,6 @@ from promptdistill.graph import (
     everything,
     targets,
 )
-from promptdistill.planning.architecture import read_architecture
 from promptdistill.planning.estimate import STAGES, ablation_artifacts, downloads, jobs_by_rule, plan
 from promptdistill.planning.flops import OWN_TOKENS, ImageTokens, image_flops, text_flops
 from promptdistill.planning.show import show

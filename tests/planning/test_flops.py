@@ -5,9 +5,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from promptdistill.clip.architecture import read_architecture
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.prompts import random_prompt
-from promptdistill.planning.architecture import read_architecture
 from promptdistill.planning.flops import ImageTokens, image_flops, text_flops
 
 MODEL = read_architecture("miniature-student")

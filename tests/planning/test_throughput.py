@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from promptdistill.clip.architecture import read_architecture
 from promptdistill.config.entries import load_method
 from promptdistill.errors import UserError
-from promptdistill.planning.architecture import read_architecture
 from promptdistill.planning.flops import ComputeCost, image_flops
 from promptdistill.planning.throughput import SHIPPED, Throughput, read_measured
 
@@ -84,5 +84,5 @@ def test_a_file_that_does_not_serve(tmp_path, rows, columns, message):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(UserError, match="is not a CSV file of measured steps"):
+    with pytest.raises(UserError, match=r"nothing\.csv does not exist"):
         read_measured(tmp_path / "nothing.csv")

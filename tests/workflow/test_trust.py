@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def test_one_run_at_a_time(own):
     said, well = run(own, methods=["zero_shot_ensemble"])
     assert well, said
     assert methods(own / "results") == {"zero_shot_ensemble"}
-    command = ["promptdistill", "verify", "--config", "own.yaml"]
+    command = [sys.executable, "-m", "promptdistill", "verify", "--config", "own.yaml"]
     done = subprocess.run(command, cwd=own, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not list(Path(own, "results").rglob(".*.partial"))

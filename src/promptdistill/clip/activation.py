@@ -3,7 +3,7 @@
 import zipfile
 
 from ..config.models import BackboneConfig
-from ..planning.architecture import known_models
+from .architecture import known_models
 
 _QUICK = "-quickgelu"  # ends the names of open_clip's models that compute with QuickGELU
 

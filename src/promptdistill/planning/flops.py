@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from ..clip.architecture import Architecture, Tower
 from ..config.entries import MethodEntry
 from ..experiment import Experiment
 from ..hyperparameters import Tokens
 from ..protocols import PROTOCOLS
 from ..run import split_method
-from .architecture import Architecture, Tower
 
 _CHANNELS = 3
 

@@ -7,9 +7,9 @@ Bounds on the safe side, and no part of any result.  A transformer of width w ha
 from contextlib import suppress
 from functools import cache
 
+from ..clip.architecture import Architecture, read_architecture
 from ..config.models import BackboneConfig
 from ..errors import UserError
-from .architecture import Architecture, read_architecture
 from .flops import image_flops
 
 REFERENCE = "ViT-B-16"

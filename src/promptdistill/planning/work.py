@@ -6,13 +6,13 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 from .. import graph
+from ..clip.architecture import Architecture, read_architecture
 from ..config.models import BackboneConfig
 from ..data.splits import Item, Split
 from ..experiment import Experiment, _whole
 from ..protocols import PROTOCOLS
 from ..protocols.base import Session, Subset
 from ..run import family
-from .architecture import Architecture, read_architecture
 from .flops import compute_cost, image_flops
 
 ENCODE = "encode"  # the name of a forward pass of one image, beside those of methods

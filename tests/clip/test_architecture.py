@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
+from promptdistill.clip.architecture import read_architecture
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.config.models import BackboneConfig
 from promptdistill.errors import UserError
-from promptdistill.planning.architecture import read_architecture
 
 
 @pytest.mark.parametrize("name", ["miniature-student", "miniature-teacher", "ViT-B-32"])
