@@ -1,5 +1,7 @@
 """The DAG itself: what it plans, what it reruns, and that it survives being killed."""
 
+import contextlib
+import json
 import os
 import re
 import signal
@@ -8,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from running import FAST, ROOT, artifacts, copy_project, jobs, run_snakemake, start_snakemake
 
+from promptdistill.cli import main
 from promptdistill.experiment import Experiment
 from promptdistill.graph import Prompt, everything, targets
 from promptdistill.validation import merged, read_yaml
@@ -113,6 +117,21 @@ def finished(tmp_path_factory):
 def test_a_second_run_does_nothing(finished):
     done = run_snakemake(*FAST_RUN, cwd=finished)
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def payload(folder):
+    """Bytes of the tensors in all safetensors files below a folder: without each file's header."""
+    files = [path.read_bytes() for path in folder.rglob("*.safetensors")]
+    return sum(len(content) - 8 - int.from_bytes(content[:8], "little") for content in files)
+
+
+def test_a_run_leaves_the_bytes_that_were_planned(finished):
+    command = ["plan", "--config", str(FAST), "--json"]
+    with contextlib.chdir(finished):
+        done = CliRunner().invoke(main, command, catch_exceptions=False)
+    stages = {stage["name"]: stage for stage in json.loads(done.stdout)["stages"]}
+    for stage in ("lookup", "features", "regions"):
+        assert stages[stage]["disk_bytes"] == payload(finished / "results" / stage) > 0
 
 
 def test_another_experiment_of_mlflow_is_filled_without_any_other_job(finished):
