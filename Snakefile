@@ -10,6 +10,7 @@ from promptdistill.errors import UserError
 from promptdistill.experiment import Experiment
 from promptdistill.files import refuse_full_disk
 from promptdistill.protocols import PROTOCOLS, TABLES
+from promptdistill.run import METHOD_PATTERN
 from promptdistill.validation import merged, read_yaml
 
 min_version("9.10")
@@ -40,7 +41,7 @@ report: "workflow/report/workflow.rst"
 
 wildcard_constraints:
     dataset=r"[a-z0-9_]+",
-    method=r"[a-z0-9_]+(@[a-z0-9_]+)?(\+caspl)?",
+    method=METHOD_PATTERN,
     shots=r"\d+",
     seed=r"\d+",
     protocol="|".join(PROTOCOLS),

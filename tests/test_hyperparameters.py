@@ -11,7 +11,7 @@ import yaml
 from promptdistill import hyperparameters
 from promptdistill.errors import UserError
 from promptdistill.experiment import Experiment
-from promptdistill.methods import find_method
+from promptdistill.methods import find_method, find_plugin
 from promptdistill.validation import known_names, merged, read_yaml
 
 CONFIG_DIR = Path(__file__).parent.parent / "config"
@@ -38,7 +38,13 @@ def checked(methods, backbones=REAL, protocols=("base_to_novel",), **overrides):
 
 @pytest.mark.parametrize("method", known_names(CONFIG_DIR / "methods"))
 def test_the_schema_is_that_of_the_class(method):
-    found, own = hyperparameters.schema(method), find_method(method).Config
+    found, own = hyperparameters.schema(f"methods.{method}"), find_method(method).Config
+    assert json.dumps(found.model_json_schema()) == json.dumps(own.model_json_schema())
+
+
+@pytest.mark.parametrize("plugin", known_names(CONFIG_DIR / "plugins"))
+def test_the_schema_is_that_of_the_plugin(plugin):
+    found, own = hyperparameters.schema(f"plugins.{plugin}"), find_plugin(plugin).Config
     assert json.dumps(found.model_json_schema()) == json.dumps(own.model_json_schema())
 
 
@@ -192,9 +198,9 @@ def test_a_method_of_ones_own(imports, default, tmp_path, monkeypatch):
     for path in source.glob("*.py"):
         (folder / path.name).write_text(path.read_text())
     (folder / "own.py").write_text(OWN.format(imports=imports, default=default))
-    monkeypatch.setattr(hyperparameters, "_FOLDER", folder)
+    monkeypatch.setattr(hyperparameters, "_ROOT", folder.parent)
     hyperparameters.schema.cache_clear()
-    schema = hyperparameters.schema("own")
+    schema = hyperparameters.schema("methods.own")
     hyperparameters.schema.cache_clear()
     assert schema.model_validate(
         {**read_yaml(CONFIG_DIR / "methods/coop.yaml")["hyperparameters"], "turns": 2}

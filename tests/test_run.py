@@ -1,19 +1,22 @@
 """Names of runs and methods."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from promptdistill.errors import UserError
-from promptdistill.run import RunKey, family, split_method, split_variant
+from promptdistill.run import METHOD_PATTERN, MethodParts, RunKey, alone, family, is_cascaded, modules_of
 
 NAMES = st.from_regex(r"[a-z0-9_]+", fullmatch=True)
 SEEDS = st.integers(0, 2**31 - 1)
+VARIANTS = NAMES | st.builds("{}@{}".format, NAMES, NAMES)
 METHODS = st.builds(
-    lambda name, variant, cascaded: name + (f"@{variant}" if variant else "") + "+caspl" * cascaded,
-    NAMES,
-    st.none() | NAMES,
+    lambda own, cascaded, plugin: own + "+caspl" * cascaded + (f"+{plugin}" if plugin else ""),
+    VARIANTS,
     st.booleans(),
+    st.none() | VARIANTS.filter(lambda name: name != "caspl"),
 )
 
 
@@ -64,11 +67,23 @@ def test_any_text_is_a_key_or_refused(text):
     assert RunKey.parse(str(key)) == key
 
 
-@given(name=NAMES, variant=NAMES, cascaded=st.booleans())
-def test_parts_of_a_methods_name(name, variant, cascaded):
-    suffix = "+caspl" * cascaded
-    whole = f"{name}@{variant}{suffix}"
-    assert family(whole) == family(name + suffix) == name
-    assert split_method(whole) == (f"{name}@{variant}", cascaded)
-    assert split_variant(whole) == (name + suffix, variant)
-    assert split_variant(name + suffix) == (name + suffix, None)
+@given(method=METHODS)
+def test_a_methods_name_is_read_as_it_was_written(method):
+    parts = MethodParts.of(method)
+    assert str(parts) == method
+    assert re.fullmatch(METHOD_PATTERN, method)
+    assert MethodParts.of(str(parts.usual)).usual == parts.usual
+    assert not parts.usual.is_variant
+    assert not is_cascaded(alone(method))
+
+
+def test_parts_of_a_methods_name():
+    whole = "coop@long+caspl+fdbpl@hinge"
+    assert MethodParts.of(whole) == ("coop", "long", True, "fdbpl", "hinge")
+    assert str(MethodParts.of(whole).usual) == "coop+caspl+fdbpl"
+    assert alone(whole) == "coop@long+fdbpl@hinge"
+    assert modules_of(whole) == ("methods.coop", "plugins.fdbpl")
+    assert MethodParts.of("coop+caspl") == ("coop", None, True, None, None)
+    assert MethodParts.of("coop+kdpl") == ("coop", None, False, "kdpl", None)
+    assert family("coop+kdpl") == "coop"
+    assert modules_of("coop+caspl") == ("methods.coop",)

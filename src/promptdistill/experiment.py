@@ -13,7 +13,17 @@ from typing import Any, NamedTuple
 
 from .artifacts import Roots
 from .clip.architecture import read_architecture
-from .config.entries import DatasetConfig, MethodEntry, load_dataset, load_method, method_title, variants_of
+from .config.entries import (
+    DatasetConfig,
+    MethodEntry,
+    PluginEntry,
+    Settings,
+    load_dataset,
+    load_method,
+    load_plugin,
+    method_title,
+    variants_of,
+)
 from .config.models import BackboneConfig, Regions
 from .config.schema import Config
 from .errors import UserError
@@ -21,7 +31,7 @@ from .hyperparameters import Tokens, require_fit, require_valid
 from .miniature import MODELS
 from .protocols import PROTOCOLS, protocol_named, protocol_of
 from .protocols.base import ProtocolSettings
-from .run import family, split_method, split_variant
+from .run import MethodParts, family, is_cascaded
 from .validation import did_you_mean, known_names, listed, read_yaml, validate
 
 BOOSTED = "boosted"  # features seen through a boosting prompt, and that prompt
@@ -92,6 +102,14 @@ class Experiment:
     def method(self, name: str) -> MethodEntry:
         """A method's entry."""
         return load_method(name, self.config_dir)
+
+    def plugin(self, method: str) -> PluginEntry | None:
+        """The entry of a method's plug-in, if it has one."""
+        return load_plugin(method, self.config_dir)
+
+    def asks_teacher(self, method: str) -> bool:
+        """Whether training on few shots takes the zero-shot teacher's looked-up answers."""
+        return self.method(method).asks_teacher or self.plugin(method) is not None
 
     def title(self, method: str) -> str:
         """A method's name in tables."""
@@ -222,34 +240,35 @@ class Experiment:
         method, and can be overridden by its own name.  UserError for an override that the method does not
         know.
         """
-        entry, cascaded = self.method(method), split_method(method)[1]
+        parts, entry, plugin = MethodParts.of(method), self.method(method), self.plugin(method)
+        settings: list[Settings] = [entry]
+        if plugin:
+            settings += [plugin, *(own for name, own in plugin.methods.items() if name == parts.name)]
         own: dict[str, Any] = {}
-        for layer in (entry, entry.differences(protocol)):
-            own |= layer.hyperparameters
-            own |= (layer.with_boosting or {}) if cascaded else {}
-            own |= layer.datasets.get(dataset, {})
-        usual, variant = split_variant(method)
-        own |= self._overrides(usual, own, protocol)
-        if variant:
-            own |= entry.variants[variant].hyperparameters
-            own |= self._overrides(method, own, protocol)
-        return own
+        for layer in (layer for one in settings for layer in one.layers(protocol)):
+            own |= layer.on(dataset, parts.cascaded)
+        usual = _inherited(parts.usual)
+        own |= self._overrides(method, usual, own, protocol)
+        for one, variant in ((entry, parts.variant), (plugin, parts.plugin_variant)):
+            own |= one.variants[variant].hyperparameters if variant else {}
+        varied = [name for name in _inherited(parts) if name not in usual]
+        return own | self._overrides(method, varied, own, protocol)
 
     def tokens(self, method: str, dataset: str, protocol: str) -> tuple[Tokens, Tokens]:
         """The tokens of a method, and of the boosting prompt that it is cascaded on."""
         own = Tokens.of(self.method(method), self.hyperparameters(method, dataset, protocol))
-        if not split_method(method)[1]:
+        if not is_cascaded(method):
             return own, Tokens(0, 0, 0)
         return own, self.tokens("boosting", dataset, PROTOCOLS[protocol].boosting)[0]
 
-    def _overrides(self, method: str, known: dict[str, Any], protocol: str) -> dict[str, Any]:
-        """What the experiment, and then its protocol, sets again of a method's `known` hyper-parameters.
-
-        What is set for a method alone holds for it behind boosting prompts, too, unless that is set again.
-        """
+    def _overrides(
+        self, method: str, names: list[str], known: dict[str, Any], protocol: str
+    ) -> dict[str, Any]:
+        """What the experiment, and then its protocol, sets again by these names, of what is `known`."""
         own, settings = {}, self.protocols.get(protocol)
         for overrides in (self.config.overrides, settings.overrides if settings else {}):
-            own |= overrides.get(split_method(method)[0], {}) | overrides.get(method, {})
+            for name in names:
+                own |= overrides.get(name, {})
         for key in own:
             if key not in known:
                 hint = did_you_mean(key, list(known))
@@ -294,9 +313,18 @@ class Experiment:
     def feature_kind(self, method: str, protocol: str) -> str | None:
         """Which of the student's features a method looks up: plain, or seen through a boosting prompt."""
         looks_up = self.method(method).looks_up
-        if looks_up == "cascade" and split_method(method)[1]:
+        if looks_up == "cascade" and is_cascaded(method):
             return boosting_kind(protocol)
         return looks_up and PLAIN
+
+
+def _inherited(method: MethodParts) -> list[str]:
+    """The names whose overrides hold for a method, the last one first of all.
+
+    What is set for a method alone holds for it behind boosting prompts and with a plug-in, too.
+    """
+    bare = method._replace(plugin=None, plugin_variant=None)
+    return list(dict.fromkeys(map(str, (bare.alone, bare, method.alone, method))))
 
 
 def boosting_kind(protocol: str) -> str:
@@ -333,6 +361,8 @@ def _check(experiment: Experiment) -> None:
     config = experiment.config
     for method in known_names(experiment.config_dir / "methods"):  # a faulty entry is said before it is used
         experiment.method(method)
+    for plugin in known_names(experiment.config_dir / "plugins"):
+        experiment.plugin(f"coop+{plugin}")
     if config.published and not Path(config.published).is_dir():
         raise UserError(f"published: there is no folder {config.published}.")
     tested = [dataset for table in experiment.tables for dataset in experiment.tested(table)]
@@ -344,7 +374,7 @@ def _check(experiment: Experiment) -> None:
     config.backbones.teacher.require_file()
     _check_methods(experiment, config.methods, experiment.tables)
     for method in config.ablation:
-        if split_variant(method)[1]:
+        if MethodParts.of(method).is_variant:
             raise UserError(f"ablation: {method} is a variant: name the method itself, {family(method)}.")
         if not variants_of(method, experiment.config_dir):
             raise UserError(f"ablation: {method} has no variants: list some in its entry, or drop it.")
@@ -368,7 +398,7 @@ def _check_tokens(experiment: Experiment, protocol: str) -> None:
         for dataset in experiment.evaluated(protocol, method):
             own = experiment.trained_on(protocol, dataset, method)
             trained.add((method, own, protocol))
-            if split_method(method)[1]:
+            if is_cascaded(method):
                 trained.add(("boosting", own, like))
             if experiment.method(method).learns_from == "teacher":
                 trained.add((TEACHER, experiment.trained_on(protocol, dataset), protocol))

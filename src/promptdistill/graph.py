@@ -17,7 +17,7 @@ from .errors import UserError
 from .experiment import PLAIN, TEACHER, Experiment, boosting_kind, boosting_protocol, weights_files
 from .files import sha256, sha256_of_json
 from .protocols import protocol_named, protocol_of
-from .run import NO_SEED, RunKey, family, split_method
+from .run import NO_SEED, MethodParts, RunKey, family, is_cascaded, modules_of
 from .validation import did_you_mean
 
 USED_FILES = "tables/files.json"
@@ -345,11 +345,11 @@ class OfRun(Artifact):
         return cls.of(RunKey.parse(key)._asdict())
 
     def modules(self, experiment: Experiment) -> tuple[str, ...]:
-        return (*super().modules(experiment), f"methods.{family(self.method)}")
+        return (*super().modules(experiment), *modules_of(self.method))
 
     def boosting(self, experiment: Experiment) -> list[Artifact]:
         """The boosting prompt that a method with +caspl is cascaded on."""
-        cascaded = split_method(self.method)[1]
+        cascaded = is_cascaded(self.method)
         return [boosting_prompt(experiment, self.protocol, self.dataset)] if cascaded else []
 
     def files(self, experiment: Experiment) -> dict[str, list[Path]]:
@@ -385,7 +385,7 @@ class Prompt(OfRun):
         return {
             **own,
             "draw": draw,
-            "answers": [answers] if entry.asks_teacher else [],
+            "answers": [answers] if experiment.asks_teacher(self.method) else [],
             "features": [features] if kind else [],
         }
 
@@ -628,6 +628,8 @@ def used_files(experiment: Experiment) -> dict[str, str]:
             entries[f"datasets/{dataset}.yaml"] = experiment.dataset(dataset).model_dump()
         if method := "boosting" if isinstance(one, BoostingPrompt) else getattr(one, "method", None):
             entries[f"methods/{family(method)}.yaml"] = experiment.method(method).model_dump()
+            if plugin := experiment.plugin(method):
+                entries[f"plugins/{MethodParts.of(method).plugin}.yaml"] = plugin.model_dump()
         data = [path for own in one.files(experiment).values() for path in own]
         here = [path for path in data if path.is_relative_to(experiment.config_dir)]
         entries |= {path.relative_to(experiment.config_dir).as_posix(): sha256(path) for path in here}

@@ -1,7 +1,7 @@
 """Hyper-parameters checked before anything runs, without torch, which takes seconds to import.
 
-A method's schema is the `Config` of its class.  Of the modules of methods, that class alone is evaluated,
-with what it is made of.
+A method's schema is the `Config` of its class, together with its plug-in's.  Of the modules of methods and
+plug-ins, that class alone is evaluated, with what it is made of.
 """
 
 import ast
@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 from .clip.architecture import Architecture
 from .config.entries import MethodEntry
 from .errors import UserError
-from .run import family
-from .validation import Strict, validate
+from .run import modules_of
+from .validation import Strict, joint, validate
 
-_METHODS = f"{__package__}.methods"
-_FOLDER = Path(__file__).with_name("methods")
+_ROOT = Path(__file__).parent
 
 # Tokens of a text beside its context, at the least: start, a word, full stop, end.
 _OTHER_TOKENS = 4
@@ -41,7 +40,8 @@ class Tokens(NamedTuple):
 
 def require_valid(method: str, values: dict[str, Any]) -> None:
     """UserError for hyper-parameters of a wrong name or value."""
-    validate(schema(family(method)), values, f"hyper-parameters of {method}")
+    own, *plugin = modules_of(method)
+    validate(joint(schema(own), *map(schema, plugin)), values, f"hyper-parameters of {method}")
 
 
 def require_fit(method: str, own: Tokens, frozen: Tokens, model: Architecture) -> None:
@@ -68,23 +68,27 @@ def require_fit(method: str, own: Tokens, frozen: Tokens, model: Architecture) -
 
 
 @cache
-def schema(method: str) -> type[Strict]:
-    """The `Config` of a method; its module is imported only where its text does not tell."""
+def schema(name: str) -> type[Strict]:
+    """The `Config` in a module such as "methods.coop"; it is imported only where its text does not tell."""
     try:
-        return next(filter(None, map(_Module.of(method).config, _Module.of(method).classes)))
+        module = _Module.of(name)
+        return next(filter(None, map(module.config, module.classes)))
     except Exception:  # whatever the module does that `_Module` does not follow, an import does
-        return importlib.import_module(_METHODS).find_method(method).Config
+        package, _, own = name.partition(".")
+        methods = importlib.import_module(f"{__package__}.methods")
+        return {"methods": methods.find_method, "plugins": methods.find_plugin}[package](own).Config
 
 
 class _Module:
-    """A module of methods, of which single names are evaluated."""
+    """A module such as "methods.coop", of which single names are evaluated."""
 
     def __init__(self, name: str) -> None:
-        self.path = _FOLDER / f"{name}.py"
+        self.name = name
+        self.path = _ROOT.joinpath(*name.split(".")).with_suffix(".py")
         tree = ast.parse(self.path.read_text(encoding="utf-8"))
         self.classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
         self._statements = {bound: node for node in tree.body for bound in _bound_by(node)}
-        self._space: dict[str, Any] = {"__name__": f"{_METHODS}.{name}"}
+        self._space: dict[str, Any] = {"__name__": f"{__package__}.{name}"}
 
     @classmethod
     @cache
@@ -100,7 +104,7 @@ class _Module:
         for base in map(ast.unparse, node.bases):
             found = self._statements.get(base)
             if isinstance(found, ast.ImportFrom) and found.level == 1:
-                other = _Module.of(found.module)
+                other = self.beside(found)
                 return other.config(other._statements[_original(found, base)])
             if isinstance(found, ast.ClassDef):
                 return self.config(found)
@@ -110,13 +114,25 @@ class _Module:
         """The value of a name, for which no other statement runs than those that it needs."""
         if name not in self._space and (node := self._statements.get(name)) is not None:
             if isinstance(node, ast.ImportFrom):
-                self._space[name] = _imported(node, name)
+                self._space[name] = self._imported(node, name)
             else:
                 used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)} - {name}
                 for other in used:
                     self.evaluate(other)
                 exec(compile(ast.Module([node], []), self.path, "exec"), self._space)
         return self._space.get(name)
+
+    def beside(self, node: ast.ImportFrom) -> "_Module":
+        """The module of the same package that is imported from."""
+        return _Module.of(f"{self.name.partition('.')[0]}.{node.module}")
+
+    def _imported(self, node: ast.ImportFrom, name: str) -> Any:
+        """What `from … import name` gives; of modules beside this one no more than that is evaluated."""
+        original = _original(node, name)
+        if node.level == 1:
+            return self.beside(node).evaluate(original)
+        package = f"{__package__}.{self.name.partition('.')[0]}"
+        return getattr(importlib.import_module("." * node.level + node.module, package), original)
 
 
 def _bound_by(node: ast.stmt) -> list[str]:
@@ -127,13 +143,6 @@ def _bound_by(node: ast.stmt) -> list[str]:
         return [node.name]
     targets = getattr(node, "targets", [getattr(node, "target", None)])
     return [target.id for target in targets if isinstance(target, ast.Name)]
-
-
-def _imported(node: ast.ImportFrom, name: str) -> Any:
-    """What `from … import name` gives; of other methods' modules no more than that is evaluated."""
-    if node.level == 1:
-        return _Module.of(node.module).evaluate(_original(node, name))
-    return getattr(importlib.import_module("." * node.level + node.module, _METHODS), _original(node, name))
 
 
 def _original(node: ast.ImportFrom, name: str) -> str:

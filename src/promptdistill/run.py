@@ -8,10 +8,10 @@ from .errors import UserError
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-MethodName = Annotated[str, Field(pattern=r"^[a-z0-9_]+(@[a-z0-9_]+)?(\+caspl)?$")]
-
 CASCADED = "+caspl"  # suffix of a method that is cascaded on boosting prompts
 VARIANT = "@"  # stands before the name of a method's variant
+METHOD_PATTERN = r"[a-z0-9_]+(@[a-z0-9_]+)?(\+caspl)?(\+[a-z0-9_]+(@[a-z0-9_]+)?)?"
+MethodName = Annotated[str, Field(pattern=f"^{METHOD_PATTERN}$")]
 NO_SEED = "-"  # stands for the seed where nothing is learned
 
 
@@ -42,18 +42,72 @@ class RunKey(NamedTuple):
         )
 
 
-def split_method(method: str) -> tuple[str, bool]:
-    """("coop", True) for "coop+caspl", ("coop", False) for "coop"."""
-    return method.removesuffix(CASCADED), method.endswith(CASCADED)
+class MethodParts(NamedTuple):
+    """What the name of a method says, such as "coop+caspl+fdbpl@hinge".
+
+    `name` is that of its entry and its code, `plugin` that of what stands in for labels.  A variant is the
+    method's own or the plug-in's.
+    """
+
+    name: str
+    variant: str | None
+    cascaded: bool
+    plugin: str | None
+    plugin_variant: str | None
+
+    @classmethod
+    def of(cls, method: str) -> "MethodParts":
+        """Read what `str` writes."""
+        own, *suffixes = method.split("+")
+        cascaded = suffixes[:1] == [CASCADED[1:]]
+        plugin = "+".join(suffixes[cascaded:])
+        return cls(*_split_variant(own), cascaded, *_split_variant(plugin))
+
+    def __str__(self) -> str:
+        own, plugin = _join_variant(self.name, self.variant), _join_variant(self.plugin, self.plugin_variant)
+        return f"{own}{CASCADED * self.cascaded}{plugin and '+' + plugin}"
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether it is a method with other hyper-parameters, or with a plug-in with others."""
+        return self != self.usual
+
+    @property
+    def usual(self) -> "MethodParts":
+        """The method that this one is a variant of, or itself."""
+        return self._replace(variant=None, plugin_variant=None)
+
+    @property
+    def alone(self) -> "MethodParts":
+        """The method without a boosting prompt."""
+        return self._replace(cascaded=False)
 
 
-def split_variant(method: str) -> tuple[str, str | None]:
-    """("fdbpl+caspl", "one_region") for "fdbpl@one_region+caspl", ("fdbpl", None) for "fdbpl"."""
-    plain, cascaded = split_method(method)
-    name, _, variant = plain.partition(VARIANT)
-    return name + CASCADED * cascaded, variant or None
+def _split_variant(name: str) -> tuple[str | None, str | None]:
+    name, _, variant = name.partition(VARIANT)
+    return name or None, variant or None
+
+
+def _join_variant(name: str | None, variant: str | None) -> str:
+    return (name or "") + (VARIANT + variant if variant else "")
 
 
 def family(method: str) -> str:
-    """ "fdbpl" for "fdbpl@one_region+caspl": the name of the method's entry and of its code."""
-    return split_method(split_variant(method)[0])[0]
+    """ "coop" for "coop@long+caspl+fdbpl": the name of the method's entry and of its code."""
+    return MethodParts.of(method).name
+
+
+def is_cascaded(method: str) -> bool:
+    """Whether a method is cascaded on boosting prompts."""
+    return MethodParts.of(method).cascaded
+
+
+def alone(method: str) -> str:
+    """ "coop+fdbpl" for "coop+caspl+fdbpl": the method without boosting prompts."""
+    return str(MethodParts.of(method).alone)
+
+
+def modules_of(method: str) -> tuple[str, ...]:
+    """The modules that hold a method and its plug-in."""
+    parts = MethodParts.of(method)
+    return (f"methods.{parts.name}", *([f"plugins.{parts.plugin}"] if parts.plugin else []))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, create_model
 
 from .errors import UserError
 from .files import read_text
@@ -20,6 +20,14 @@ class Strict(BaseModel):
     """A frozen model that rejects unknown keys, and numbers that are not finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+@cache
+def joint(*schemas: type[Strict]) -> type[Strict]:
+    """A schema with the fields and checks of several."""
+    if len(schemas) == 1:
+        return schemas[0]
+    return create_model("And".join(one.__name__ for one in schemas), __base__=schemas[::-1])
 
 
 def _folder(text: str) -> str:

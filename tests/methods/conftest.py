@@ -8,13 +8,14 @@ import torch
 
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.clip.prompted import PromptedClip
-from promptdistill.config.entries import load_method
 from promptdistill.config.models import BackboneConfig, LookupConfig, Regions
+from promptdistill.config.schema import Config
+from promptdistill.experiment import Experiment
 from promptdistill.features.lookup import RegionLookup
 from promptdistill.features.lookup_build import Build, Encoder, build_teacher_lookup
-from promptdistill.methods import find_method, parse_hyperparameters
+from promptdistill.methods import make_method, parse_hyperparameters
 from promptdistill.methods.base import MethodContext
-from promptdistill.run import split_method
+from promptdistill.validation import read_yaml, validate
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"
 
@@ -45,24 +46,22 @@ def teacher_lookup(tiny, teacher, tmp_path_factory):
 def published():
     """Functions that read config/methods: a method's hyper-parameters, and the method itself."""
 
+    content = {**read_yaml(CONFIG_DIR / "config.yaml"), "overrides": {}, "protocols": {"base_to_novel": {}}}
+    experiment = Experiment(validate(Config, content, "published"), CONFIG_DIR)
+
     def hyperparameters(name, training="base_to_novel", **own):
-        entry = load_method(name, CONFIG_DIR)
-        values = {}
-        for layer in (entry, entry.differences(training)):
-            values |= layer.hyperparameters
-            values |= (layer.with_boosting or {}) if split_method(name)[1] else {}
+        values = experiment.hyperparameters(name, "dtd", training)
         return values | {key: value for key, value in own.items() if key in values}
 
     def make(name, backbone, class_names, values, **parts):
-        base_name = split_method(name)[0]
         context = MethodContext(
             backbone=backbone,
             class_names=class_names,
             template="a photo of a {}.",
-            config=parse_hyperparameters(base_name, values),
+            config=parse_hyperparameters(name, values),
             generator=torch.Generator().manual_seed(0),
             **parts,
         )
-        return find_method(base_name)(context)
+        return make_method(name, context)
 
     return SimpleNamespace(hyperparameters=hyperparameters, make=make, config_dir=CONFIG_DIR)

@@ -1,10 +1,12 @@
 """Our methods must retrace recorded runs of the authors' own training code."""
 
 import importlib.util
+import math
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from promptdistill.clip.backbone import Backbone, weights_sha256
 from promptdistill.clip.prompted import PromptedClip
@@ -12,18 +14,32 @@ from promptdistill.clip.prompts import DeepPrompt
 from promptdistill.clip.templates import template_features
 from promptdistill.compat import import_open_clip
 from promptdistill.config.models import BackboneConfig
-from promptdistill.methods import find_method, parse_hyperparameters
+from promptdistill.data.images import Region, normalise, region_pixels
+from promptdistill.features.lookup import fkd_logits
+from promptdistill.methods import make_method, parse_hyperparameters
 from promptdistill.methods.base import Batch, MethodContext
 
 open_clip = import_open_clip()
 
 TRAINING = {"epochs": 20, "lr": 0.0025}
 DEEP = {"n_ctx_text": 3, "n_ctx_vision": 3, "prompt_depth": 4}
+FDBPL = {
+    "region_scale": None,
+    "confidence": "region",
+    "negative_ctx_init": "a photo of no",
+    "cosine_weight": 0.001,
+    "hinge_weight": 0.0,
+}
 RUNS = {
     "coop": ("coop", 8, {"n_ctx": 4}),
     "ivlp": ("ivlp", 4, {"n_ctx_text": 4, "n_ctx_vision": 2, "prompt_depth": 3, "ctx_init": "a photo of a"}),
     "caspl_boosting": ("boosting", 4, DEEP),
     "caspl_promptsrc": ("promptsrc", 4, {**DEEP, "gpa_mean": 15, "gpa_std": 1}),
+    "kdpl_coop": ("coop+kdpl", 8, {"n_ctx": 4, "ctx_init": "a photo of a"}),
+    "kdpl_cocoop": ("cocoop+kdpl", 4, {"n_ctx": 4, "ctx_init": "a photo of a"}),
+    "kdpl_vpt": ("vpt+kdpl", 4, {"n_ctx_vision": 3, "prompt_depth": 4}),
+    "kdpl_promptsrc": ("promptsrc+kdpl", 4, {**DEEP, "gpa_mean": 15, "gpa_std": 1}),
+    "fdbpl_coop": ("coop+fdbpl", 8, {"n_ctx": 4, "ctx_init": "a photo of a", "negative": True, **FDBPL}),
 }
 
 
@@ -66,6 +82,8 @@ def make_backbone(golden, seed):
 
 def recorded_name(name, boosting):
     """The recorded name of "text.0", "vision.2", …"""
+    if name == "negative":
+        return "prompt_learner_generic.ctx"
     tower, layer = name.split(".")
     tail = "_FIRST" if boosting else ""
     if layer != "0":
@@ -83,13 +101,25 @@ class OnlineTeacher:
         self.text = template_features(self.clip, "a photo of a {}, a type of flower.", class_names)
         self.pixels = pixels
 
-    def logits(self, images, regions, scale, top_k):
+    def logits(self, images, regions, scale, top_k=None):
         features = self.clip.image_features(self.pixels[int(images[0])])
         return scale * features @ self.text.T
 
 
+class RecordedAnswers:
+    """Stands in for the lookup: the logits that the recorded run looked up."""
+
+    def __init__(self, recorded):
+        self.recorded = torch.from_numpy(recorded["labels"])
+
+    def logits(self, images, regions, scale):
+        return self.recorded[int(images[0])]
+
+
 @pytest.mark.parametrize("run", RUNS)
 def test_retraces_recorded_run(run, golden, shared):
+    if not (shared / f"golden/{run}.npz").is_file():
+        pytest.skip("this run is not among the recorded ones here")
     recorded = np.load(shared / f"golden/{run}.npz")
     name, batch_size, own = RUNS[run]
     config = parse_hyperparameters(name, {**TRAINING, "batch_size": batch_size, **own})
@@ -106,6 +136,9 @@ def test_retraces_recorded_run(run, golden, shared):
         }
         frozen = [DeepPrompt(**towers).requires_grad_(False)]
     boosting = name == "boosting"
+    teacher = OnlineTeacher(make_backbone(golden, 11), golden.CLASSES, pixels)
+    if "labels" in recorded:
+        teacher = RecordedAnswers(recorded)
     context = MethodContext(
         backbone=backbone,
         class_names=golden.CLASSES,
@@ -113,14 +146,19 @@ def test_retraces_recorded_run(run, golden, shared):
         config=config,
         generator=torch.Generator().manual_seed(0),
         frozen=frozen,
-        teacher=OnlineTeacher(make_backbone(golden, 11), golden.CLASSES, pixels) if boosting else None,
+        teacher=teacher if boosting or "+" in name else None,
     )
-    method = find_method(name)(context)
+    method = make_method(name, context)
     state = {
         key: torch.from_numpy(recorded["init/" + recorded_name(key, boosting)])
         for key in method.prompt.state_dict()
     }
     method.prompt.load_state_dict(state)
+    learned = dict(method.prompt.named_parameters())
+    if (negative := getattr(method.objective, "negative", None)) is not None:
+        learned["negative"] = negative.text[0]
+        initial = recorded["init/" + recorded_name("negative", boosting)]
+        np.testing.assert_allclose(learned["negative"].detach().numpy(), initial, atol=1e-6)
     optimizer = torch.optim.SGD(method.parameters(), lr=0.0025, momentum=0.9, weight_decay=5e-4)
     for step in range(golden.STEPS):
         images = torch.full((batch_size,), step)
@@ -129,14 +167,42 @@ def test_retraces_recorded_run(run, golden, shared):
         loss.backward()
         assert float(loss.detach()) == pytest.approx(recorded["losses"][step], abs=1e-4)
         if step == 0:
-            for key, parameter in method.prompt.named_parameters():
+            for key, parameter in learned.items():
                 gradient = recorded["grad/" + recorded_name(key, boosting)]
                 scale = np.abs(gradient).max()
                 np.testing.assert_allclose(parameter.grad.numpy(), gradient, atol=1e-4 * scale)
         optimizer.step()
-    for key, tensor in method.prompt.state_dict().items():
+    for key, tensor in learned.items():
         final = recorded["final/" + recorded_name(key, boosting)]
-        np.testing.assert_allclose(tensor.numpy(), final, atol=1e-4)
+        np.testing.assert_allclose(tensor.detach().numpy(), final, atol=1e-4)
     with torch.no_grad():
         logits = method.classifier(golden.CLASSES)(method.clip.image_features(pixels[0]))
     np.testing.assert_allclose(logits.numpy(), recorded["logits"], atol=1e-3)
+
+
+def test_the_recorded_lookup(golden, shared):
+    """Crops, the teacher's scaled logits and FKD's filling of the writer and reader of FDBPL's files."""
+    recorded = np.load(shared / "golden/fdbpl_lookup.npz")
+    backbone, names = make_backbone(golden, 11), list(recorded["classes"])
+    clip = PromptedClip(backbone, [])
+    text = template_features(clip, "a photo of a {}.", names)
+    torch.manual_seed(8)
+    for number in range(4):
+        picture = Image.fromarray(recorded[f"picture/{number}"])
+        width, height = picture.size
+        y, x, h, w = (recorded[f"coords/{number}"] * [height, width, height, width]).round().astype(int).T
+        regions = [
+            Region(*map(int, one)) for one in zip(x, y, w, h, recorded[f"flips/{number}"], strict=True)
+        ]
+        crops = torch.stack([region_pixels(picture, region, backbone.size) for region in regions])
+        pixels = normalise(crops, open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+        read = torch.randperm(len(regions))[:2]
+        np.testing.assert_array_equal(pixels[read].numpy(), recorded[f"read_pixels/{number}"])
+        with torch.no_grad():
+            logits = math.exp(4.6052) * clip.image_features(pixels) @ text.T
+        classes, values = recorded[f"soft/{number}"].transpose(1, 0, 2)
+        top = logits.topk(10)
+        np.testing.assert_array_equal(top.indices.numpy(), classes)
+        np.testing.assert_allclose(top.values.numpy(), values, atol=1e-4)
+        dense = fkd_logits(logits, 10)[read]
+        np.testing.assert_allclose(dense.numpy(), recorded[f"read_dense/{number}"], atol=1e-4)

@@ -6,7 +6,7 @@ import torch
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.clip.prompts import random_prompt
 from promptdistill.config.models import BackboneConfig
-from promptdistill.run import split_method
+from promptdistill.run import alone, is_cascaded
 from promptdistill.validation import known_names
 
 NAMES = ["star", "ring_shape", "heart", "moon", "sun"]
@@ -25,6 +25,7 @@ FORMULAS = {
     "promptkd_teacher": 9 * 4 * (D_T + D_V),
     "kgcoop": 4 * D_T,
     "lasp": 4 * D_T,
+    "vpt": 12 * 8 * D_V,
     "boosting": 8 * D_T * 12 + 8 * D_V * 12,
     "promptkd": 4 * D_V * 9 + PROJECTION,
     "fdbpl": 9 * 4 * (2 * D_T + D_V),
@@ -64,7 +65,7 @@ def boosting(vit_b_16):
 
 def learning_numbers(published, name, backbone, boosting, training="base_to_novel"):
     values = published.hyperparameters(name, training)
-    parts = {"frozen": [boosting]} if split_method(name)[1] else {}
+    parts = {"frozen": [boosting]} if is_cascaded(name) else {}
     if name == "promptkd":
         parts["teacher_text"] = torch.zeros(len(NAMES), TEACHER)
     method = published.make(name, backbone, NAMES, values, **parts)
@@ -87,4 +88,4 @@ def test_formulas_give_the_numbers_of_the_papers(name):
 
 
 def test_every_method_has_a_formula(published):
-    assert {split_method(name)[0] for name in FORMULAS} == set(known_names(published.config_dir / "methods"))
+    assert {alone(name) for name in FORMULAS} == set(known_names(published.config_dir / "methods"))

@@ -11,7 +11,7 @@ from promptdistill.clip.backbone import weights_sha256
 from promptdistill.clip.prompts import random_prompt
 from promptdistill.config.entries import load_method
 from promptdistill.methods.base import Batch, Examples, FittedMethod
-from promptdistill.run import split_method
+from promptdistill.run import is_cascaded
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"
 METHODS = [m.name for m in pkgutil.iter_modules(promptdistill.methods.__path__) if m.name != "base"]
@@ -43,7 +43,7 @@ def make(published, name, student, teacher_lookup):
         student,
         ["star", "ring", "heart", "moon"],
         published.hyperparameters(name, prompt_depth=2, templates=3),
-        frozen=[frozen.requires_grad_(False)] if split_method(name)[1] else [],
+        frozen=[frozen.requires_grad_(False)] if is_cascaded(name) else [],
         teacher=teacher_lookup,
         teacher_text=teacher_lookup.text,
     )

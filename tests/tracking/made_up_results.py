@@ -21,7 +21,7 @@ from promptdistill.files import sha256, write_text
 from promptdistill.protocols import PROTOCOLS, protocol_of
 from promptdistill.provenance import commit, versions
 from promptdistill.report.record import TableRecord, record_path
-from promptdistill.run import split_method
+from promptdistill.run import is_cascaded
 from promptdistill.validation import read_yaml
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"
@@ -150,7 +150,7 @@ class _Maker:
                 for label in [image % one["classes"]]
             ]
         )
-        unlabelled = split_method(artifact.method)[1]
+        unlabelled = is_cascaded(artifact.method)
         header = {
             **artifact.run._asdict(),
             "source": source if artifact.shots else None,

@@ -77,10 +77,14 @@ def random_prompt(
     return DeepPrompt(text, vision).to(backbone.device)
 
 
+def phrase_length(backbone: Backbone, phrase: str) -> int:
+    """The tokens of a phrase, without those of start and end."""
+    return int((backbone.tokenizer([phrase])[0] != 0).sum()) - 2
+
+
 def phrase_embedding(backbone: Backbone, phrase: str, count: int) -> Tensor:
     """Token embeddings (count, d_t) of a phrase of exactly `count` tokens."""
-    tokens = backbone.tokenizer([phrase])[0]
-    length = int((tokens != 0).sum()) - 2  # without the start and end tokens
+    tokens, length = backbone.tokenizer([phrase])[0], phrase_length(backbone, phrase)
     if length != count:
         raise UserError(
             f"The initial phrase {phrase!r} has {length} tokens, but the context has {count}: "

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, create_model, model_validator
 
 from ..errors import UserError
 from ..protocols import PROTOCOLS, TABLES
-from ..run import CASCADED, VARIANT, family, split_method, split_variant
+from ..run import CASCADED, MethodParts
 from ..validation import Strict, did_you_mean, known_names, listed, read_entry
 
 
@@ -74,25 +74,38 @@ class DatasetConfig(Strict):
         return self
 
 
-class Differences(Strict):
-    """What differs from base-to-novel in another protocol."""
+class Layer(Strict):
+    """Hyper-parameters, and what differs from them."""
 
     hyperparameters: dict[str, Any] = Field({})
-    with_boosting: dict[str, Any] = Field({}, description="when cascaded on boosting prompts")
+    with_boosting: dict[str, Any] | None = Field(None, description="when cascaded on boosting prompts")
     datasets: dict[str, dict[str, Any]] = Field({}, description="on single data sets")
+
+    def on(self, dataset: str, cascaded: bool) -> dict[str, Any]:
+        """The hyper-parameters on a data set, alone or behind a boosting prompt."""
+        own = (self.with_boosting or {}) if cascaded else {}
+        return self.hyperparameters | own | self.datasets.get(dataset, {})
 
 
 BASE = "base_to_novel"  # the protocol that an entry's own hyper-parameters are for
 
 _ByProtocol = create_model(
     "_ByProtocol",
-    __base__=Strict,
+    __base__=Layer,
     **{
-        name: (Differences, Field(Differences(), description=f"what differs in {name}: {protocol.about}"))
+        name: (Layer, Field(Layer(), description=f"what differs in {name}: {protocol.about}"))
         for name, protocol in PROTOCOLS.items()
         if name != BASE
     },
 )
+
+
+class Settings(_ByProtocol):
+    """Hyper-parameters of base-to-novel, and what differs from them in other protocols."""
+
+    def layers(self, protocol: str) -> list[Layer]:
+        """What counts in a protocol, the last one first of all."""
+        return [self] if protocol == BASE else [self, getattr(self, protocol)]
 
 
 class Variant(Strict):
@@ -135,7 +148,7 @@ _TAKEN = (
 )
 
 
-class MethodEntry(_ByProtocol):
+class MethodEntry(Settings):
     """One method: the content of config/methods/NAME.yaml."""
 
     title: str = Field(description="name in tables")
@@ -153,6 +166,9 @@ class MethodEntry(_ByProtocol):
         None,
         description="student's image features that nothing changes, and that are therefore computed once: "
         "without prompts (plain), or with the frozen prompts of the cascade",
+    )
+    takes_plugins: bool = Field(
+        False, description="whether its loss leaves it to a plug-in what its logits are taught by"
     )
     costs: Costs = Field(Costs(), description="what `promptdistill plan` cannot tell from hyper-parameters")
     hyperparameters: dict[str, Any] = Field({}, description="as published, base-to-novel")
@@ -199,9 +215,25 @@ class MethodEntry(_ByProtocol):
             raise ValueError("a method that learns from a teacher cannot be cascaded: drop with_boosting")
         return self
 
-    def differences(self, protocol: str) -> Differences:
-        """What differs in a protocol from base-to-novel."""
-        return Differences() if protocol == BASE else getattr(self, protocol)
+
+class PluginEntry(Settings):
+    """What stands in for labels in the losses of methods: the content of config/plugins/NAME.yaml.
+
+    Its hyper-parameters are added to a method's, or replace them.
+    """
+
+    title: str = Field(description="name in tables, behind the method's")
+    source: str = Field(description="paper")
+    methods: dict[str, Settings] = Field(
+        {}, description="method -> its hyper-parameters, and those of the plug-in, where both are combined"
+    )
+    second_text: str | None = Field(
+        None,
+        description="hyper-parameter that says whether a training step encodes a second text of each class",
+    )
+    variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], Variant] = Field(
+        {}, description="name -> variant: METHOD+PLUGIN@NAME stands wherever METHOD+PLUGIN does"
+    )
 
 
 def load_dataset(name: str, config_dir: Path) -> DatasetConfig:
@@ -218,32 +250,55 @@ def _require(path: Path, what: str) -> None:
 
 
 def load_method(name: str, config_dir: Path) -> MethodEntry:
-    """Read config/methods/NAME.yaml, for "coop" as well as for "coop+caspl" and for variants."""
-    base_name, cascaded, variant = family(name), split_method(name)[1], split_variant(name)[1]
-    path = config_dir / "methods" / f"{base_name}.yaml"
+    """Read config/methods/NAME.yaml, for "coop" as well as for "coop+caspl+fdbpl" and for variants."""
+    parts = MethodParts.of(name)
+    path = config_dir / "methods" / f"{parts.name}.yaml"
     _require(path, f"method {name!r}")
     entry = read_entry(MethodEntry, path)
-    if cascaded and entry.with_boosting is None:
+    if parts.cascaded and entry.with_boosting is None:
         raise UserError(
-            f"{base_name} cannot be cascaded on boosting prompts: drop {CASCADED}, or say in {path} "
+            f"{parts.name} cannot be cascaded on boosting prompts: drop {CASCADED}, or say in {path} "
             "with the key with_boosting what differs then."
         )
-    if variant and variant not in entry.variants:
-        hint = did_you_mean(variant, list(entry.variants))
-        raise UserError(f"{base_name} has no variant {variant!r}{hint}: see variants in {path}.")
+    _require_variant(parts.name, parts.variant, entry.variants, path)
+    if parts.plugin and not entry.takes_plugins:
+        raise UserError(f"{parts.name} takes no plug-in, since its loss is its own: drop +{parts.plugin}.")
     return entry
 
 
+def load_plugin(name: str, config_dir: Path) -> PluginEntry | None:
+    """Read config/plugins/PLUGIN.yaml, for a method such as "coop+fdbpl"; None for one without a plug-in."""
+    parts = MethodParts.of(name)
+    if not parts.plugin:
+        return None
+    path = config_dir / "plugins" / f"{parts.plugin}.yaml"
+    _require(path, f"plug-in {parts.plugin!r} (of {name})")
+    entry = read_entry(PluginEntry, path)
+    _require_variant(parts.plugin, parts.plugin_variant, entry.variants, path)
+    return entry
+
+
+def _require_variant(name: str, variant: str | None, known: dict[str, Variant], path: Path) -> None:
+    if variant and variant not in known:
+        hint = did_you_mean(variant, list(known))
+        raise UserError(f"{name} has no variant {variant!r}{hint}: see variants in {path}.")
+
+
 def method_title(name: str, config_dir: Path) -> str:
-    """A method's name in tables: "CoOp", "CoOp + CasPL", "FDBPL (one region) + CasPL"."""
-    entry, variant = load_method(name, config_dir), split_variant(name)[1]
-    differing = f" ({entry.variants[variant].title})" if variant else ""
-    return entry.title + differing + (" + CasPL" if split_method(name)[1] else "")
+    """A method's name in tables: "CoOp", "CoOp + CasPL", "CoOp + FDBPL (hinge)"."""
+    parts, entry, plugin = MethodParts.of(name), load_method(name, config_dir), load_plugin(name, config_dir)
+    title = _titled(entry, parts.variant) + (" + CasPL" if parts.cascaded else "")
+    return title + (f" + {_titled(plugin, parts.plugin_variant)}" if plugin else "")
+
+
+def _titled(entry: MethodEntry | PluginEntry, variant: str | None) -> str:
+    return entry.title + (f" ({entry.variants[variant].title})" if variant else "")
 
 
 def variants_of(method: str, config_dir: Path) -> dict[str, Variant]:
-    """A method's variants under their full names: "fdbpl@one_region+caspl" for "fdbpl+caspl"."""
-    plain, cascaded = split_method(method)
-    suffix = CASCADED * cascaded
-    variants = load_method(method, config_dir).variants
-    return {f"{plain}{VARIANT}{name}{suffix}": variant for name, variant in variants.items()}
+    """The variants of a method, or of its plug-in, by full name: "coop+fdbpl@hinge" for "coop+fdbpl"."""
+    parts, plugin = MethodParts.of(method), load_plugin(method, config_dir)
+    if plugin:
+        return {str(parts._replace(plugin_variant=name)): own for name, own in plugin.variants.items()}
+    own = load_method(method, config_dir).variants
+    return {str(parts._replace(variant=name)): variant for name, variant in own.items()}

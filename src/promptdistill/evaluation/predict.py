@@ -22,12 +22,11 @@ from ..features.loading import WholeImages, load
 from ..features.lookup import RegionLookup
 from ..features.rows import Rows, images_sha256
 from ..files import atomic
-from ..methods import find_method, parse_hyperparameters
+from ..methods import make_method, parse_hyperparameters
 from ..methods.base import Method, MethodContext
 from ..progress import progress
 from ..protocols.base import Subset
 from ..provenance import versions
-from ..run import family
 from .metrics import columns
 
 
@@ -89,13 +88,13 @@ def _with_prompt(
         dataset=tested.dataset,
         class_names=class_names,
         template=tested.template,
-        config=parse_hyperparameters(family(method), hyperparameters),
+        config=parse_hyperparameters(method, hyperparameters),
         generator=torch.Generator().manual_seed(0),
         frozen=[load_frozen(boosting, tested.student)] if boosting else [],
         teacher_text=tensors.get("teacher_text"),
         files=tested.files,
     )
-    restored = find_method(family(method))(context)
+    restored = make_method(method, context)
     if restored.prompt is not None:
         if not tensors:
             raise UserError(f"{method} is learned, so it is tested with a prompt: name a run with shots.")

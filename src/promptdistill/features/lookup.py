@@ -6,6 +6,7 @@ flip.  A teacher's lookup also has `classifier.safetensors`, its text features (
 Features, unlike stored logits, give exact logits for any label set, by one matrix product.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -185,10 +186,39 @@ def smooth_top_k(logits: Tensor, k: int) -> Tensor:
     The softmax of the result has the same probabilities at the kept places, and the remaining mass in
     equal parts elsewhere (marginal smoothing, FKD, arXiv 2112.01528).
     """
-    classes = logits.shape[1]
-    if k >= classes:
+
+    def rest(kept: Tensor) -> Tensor:
+        mass = logits.masked_fill(kept, -torch.inf).logsumexp(dim=1, keepdim=True)
+        return mass - torch.tensor(float(logits.shape[1] - k)).log()
+
+    return _keep_top(logits, k, rest)
+
+
+def fkd_logits(logits: Tensor, k: int) -> Tensor:
+    """Logits whose `k` greatest are kept; the others are (1 - sum of these) / (classes - k).
+
+    FKD's rule, which is meant for probabilities, on logits, as files of FDBPL's hold them.
+    """
+    return _keep_top(logits, k, lambda kept: (1 - (logits * kept).sum(1, True)) / (logits.shape[1] - k))
+
+
+def renormalise(logits: Tensor, k: int) -> Tensor:
+    """Logits whose `k` greatest are kept; the others have next to no probability, for KL to stay finite."""
+    floor = torch.tensor(_FLOOR).log()
+    return _keep_top(
+        logits, k, lambda kept: logits.masked_fill(~kept, -torch.inf).logsumexp(1, keepdim=True) + floor
+    )
+
+
+def _keep_top(logits: Tensor, k: int, rest: Callable[[Tensor], Tensor]) -> Tensor:
+    """Logits (B, classes) whose `k` greatest of a row are kept; the others get the `rest` (B, 1) of these."""
+    if k >= logits.shape[1]:
         return logits
     kept = torch.zeros_like(logits, dtype=torch.bool)
     kept.scatter_(1, logits.topk(k, dim=1).indices, True)
-    rest = logits.masked_fill(kept, -torch.inf).logsumexp(dim=1, keepdim=True)
-    return torch.where(kept, logits, rest - torch.tensor(float(classes - k)).log())
+    return torch.where(kept, logits, rest(kept))
+
+
+_FLOOR = 1e-6  # share of the kept mass that `renormalise` leaves to each other class
+
+FILLINGS = {"even_mass": smooth_top_k, "fkd_logits": fkd_logits, "renormalise": renormalise}

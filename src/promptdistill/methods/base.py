@@ -80,11 +80,30 @@ class MethodContext:
     cascade_features: RegionLookup | LookupSubset | None = None
 
 
+class Objective(nn.Module):
+    """What logits are taught by: labels, or what a plug-in says in their place.
+
+    Its parameters learn with the method's, are saved in checkpoints, and are no part of the prompt.  `Config`
+    are hyper-parameters beside the method's.
+    """
+
+    Config: ClassVar[type[Strict]] = NothingLearns
+
+    def __init__(self, context: MethodContext) -> None:
+        super().__init__()
+        self.context = context
+
+    def forward(self, logits: Tensor, image: Tensor, batch: Batch) -> Tensor:
+        """Scalar loss of logits (B, classes) of normalised image features (B, D): cross-entropy."""
+        return F.cross_entropy(logits, batch.labels)
+
+
 class Method(nn.Module):
     """A way to learn one prompt, cascaded behind the frozen ones of its context.
 
     Subclasses that learn set `Config` and say with `build_prompt` what; most have a `loss` of their own.
-    Parameters of this module learn; its buffers are saved in checkpoints.
+    Parameters of this module learn; its buffers are saved in checkpoints.  A loss that asks `objective` works
+    with plug-ins (key takes_plugins of the entry).
     """
 
     Config: ClassVar[type[Strict]] = NothingLearns
@@ -96,14 +115,16 @@ class Method(nn.Module):
         learning = [self.prompt] if self.prompt else []
         self.clip = PromptedClip(context.backbone, [*context.frozen, *learning])
         self.plain_clip = PromptedClip(context.backbone, [])
+        self.objective = Objective(context)
         self.learns_on_images = self.prompt is not None and bool(self.prompt.vision_block())
 
     def build_prompt(self) -> Prompt | None:
         """The prompt that learns, with its initial tokens; None for a method that learns nothing."""
 
     def loss(self, batch: Batch) -> Tensor:
-        """Scalar loss of one batch: cross-entropy over the training classes, if a method says no other."""
-        return F.cross_entropy(self.logits(batch), batch.labels)
+        """Scalar loss of one batch: what the objective makes of its logits, if a method says no more."""
+        image = self.image_features(batch)
+        return self.objective(self.classifier(self.context.class_names)(image), image, batch)
 
     def finish_epoch(self, epoch: int) -> None:
         """Called after each epoch 0, 1, …; for averages over epochs."""

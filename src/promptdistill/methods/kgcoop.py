@@ -3,7 +3,6 @@
 from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -32,8 +31,8 @@ class KgCoOp(CoOp):
         return template_features(self.plain_clip, self.context.template, self.context.class_names)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy, and the squared distance, mean over the classes."""
-        text = self.class_features(self.context.class_names)
-        logits = self.context.backbone.logit_scale * self.image_features(batch) @ text.T
+        """The objective's, and the squared distance, mean over the classes."""
+        text, image = self.class_features(self.context.class_names), self.image_features(batch)
+        logits = self.context.backbone.logit_scale * image @ text.T
         distance = (text - self.template_text).square().sum(dim=1).mean()
-        return F.cross_entropy(logits, batch.labels) + self.context.config.weight * distance
+        return self.objective(logits, image, batch) + self.context.config.weight * distance

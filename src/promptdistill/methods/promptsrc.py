@@ -48,7 +48,7 @@ class PromptSRC(DeepPromptMethod):
         return F.normalize(torch.stack(raw).mean(0), dim=-1)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy, plus the distances from the frozen features and logits."""
+        """The objective's, plus the distances from the frozen features and logits."""
         config, scale = self.context.config, self.context.backbone.logit_scale
         text = self.clip.text_features(self.context.class_names)
         image, frozen_image = self.image_features(batch), self.plain_image_features(batch)
@@ -57,7 +57,7 @@ class PromptSRC(DeepPromptMethod):
         log_q, log_p = logits.log_softmax(dim=1), frozen_logits.log_softmax(dim=1)
         divergence = F.kl_div(log_q, log_p, reduction="sum", log_target=True)
         return (
-            F.cross_entropy(logits, batch.labels)
+            self.objective(logits, image, batch)
             + config.text_weight * F.l1_loss(text, self.frozen_text)
             + config.image_weight * F.l1_loss(image, frozen_image)
             + divergence / logits.numel()

@@ -24,7 +24,7 @@ from ..config.entries import MethodEntry
 from ..experiment import Experiment
 from ..hyperparameters import Tokens
 from ..protocols import PROTOCOLS
-from ..run import split_method
+from ..run import is_cascaded
 
 _CHANNELS = 3
 
@@ -176,6 +176,8 @@ def compute_cost(experiment: Experiment, method: str, dataset: str, protocol: st
     """What the towers carry where a method is trained: its tokens, and those that it is cascaded on."""
     values = experiment.hyperparameters(method, dataset, protocol)
     own = ComputeCost.of(experiment.method(method), values)
-    if not split_method(method)[1]:
+    if (plugin := experiment.plugin(method)) and plugin.second_text and values[plugin.second_text]:
+        own = replace(own, texts=own.texts + 1)
+    if not is_cascaded(method):
         return own
     return own.behind(compute_cost(experiment, "boosting", dataset, PROTOCOLS[protocol].boosting))

@@ -7,7 +7,7 @@ from scipy.stats import wilcoxon
 
 from ..config.entries import Variant
 from ..protocols.base import Metric
-from ..run import split_method
+from ..run import MethodParts
 from .request import AVERAGE, Request
 from .summary import seed_averages
 
@@ -32,9 +32,10 @@ def gains(cells: pd.DataFrame, request: Request) -> pd.DataFrame:
     wide = wide.sort_index(axis="columns")  # pandas is slow, and warns, in an unsorted index
     rows = []
     for method, title in request.titles.items():
-        plain, cascaded = split_method(method)
+        parts = MethodParts.of(method)
+        plain = str(parts.alone)
         for shots in request.shots:
-            if cascaded and (plain, shots) in wide and (method, shots) in wide:
+            if parts.cascaded and (plain, shots) in wide and (method, shots) in wide:
                 found = _compare(wide[(plain, shots)], wide[(method, shots)], request)
                 rows += [{"method": method, "title": title, "shots": shots, **row} for row in found]
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..files import atomic
 from ..protocols.base import Metric
-from ..run import split_method
+from ..run import alone, is_cascaded
 from .request import AVERAGE, Request
 from .tables import COMPARED
 
@@ -71,7 +71,7 @@ def _bars(cells: pd.DataFrame, request: Request) -> Figure:
     groups = [name for name in (*request.shown, AVERAGE) if name in wide.index]
     methods = [method for method in request.titles if method in wide["mean"]]
     # The method's colour, light for the plain form.
-    colours = [2 * _family(method, methods) + (not split_method(method)[1]) for method in methods]
+    colours = [2 * _family(method, methods) + (not is_cascaded(method)) for method in methods]
     rows = -(-len(groups) * len(methods) // _BARS_IN_A_ROW)
     columns = -(-len(groups) // rows)
     rows = -(-len(groups) // columns)  # rounding up the columns can have emptied the last row
@@ -154,7 +154,7 @@ def _panel(axes: Axes, cells: pd.DataFrame, request: Request) -> None:
             own["mean"],
             yerr=own["std"],
             color=plt.get_cmap("tab10")(_family(method, request.titles)),
-            linestyle="none" if untrained and len(own) == 1 else "-" if split_method(method)[1] else "--",
+            linestyle="none" if untrained and len(own) == 1 else "-" if is_cascaded(method) else "--",
             linewidth=1.4,
             marker="*" if untrained else "o",
             markersize=9 if untrained else 3.5,
@@ -166,7 +166,7 @@ def _panel(axes: Axes, cells: pd.DataFrame, request: Request) -> None:
 
 def _family(method: str, methods: Iterable[str]) -> int:
     """The index of a colour that a method shares with its cascaded form."""
-    return list(dict.fromkeys(split_method(name)[0] for name in methods)).index(split_method(method)[0]) % 10
+    return list(dict.fromkeys(alone(name) for name in methods)).index(alone(method)) % 10
 
 
 def _legend(figure: Figure, handles: list, labels: list[str], columns: int) -> None:

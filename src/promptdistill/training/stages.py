@@ -20,11 +20,11 @@ from ..features.lookup import LookupSubset, RegionLookup
 from ..features.region_store import open_store
 from ..features.rows import Rows, images_sha256
 from ..files import sha256_of_json
-from ..methods import find_method, parse_hyperparameters
+from ..methods import make_method, parse_hyperparameters
 from ..methods.base import Examples, FittedMethod, Method, MethodContext
 from ..protocols.base import Session
 from ..provenance import versions
-from ..run import family, split_method
+from ..run import is_cascaded, modules_of
 from .batches import PickedRegions
 from .loop import train
 
@@ -88,7 +88,7 @@ def train_distilled(
         about = {"phase": "adapting" if protocol else "boosting", "method": method, "protocol": protocol}
         header = _header(inputs, run, config, [session], **about, unlabelled=True)
         context = _context(inputs, run, config, session)
-        trained = find_method(method)(MethodContext(**context, teacher=lookup, teacher_text=lookup.text))
+        trained = make_method(method, MethodContext(**context, teacher=lookup, teacher_text=lookup.text))
         history = _train(trained, split.train, inputs, run, header)
         write_sealed(history_path(run.output), {"rows": history})
         save_prompt(run.output, [trained.final_tensors()], header)
@@ -109,9 +109,9 @@ def train_adapting(
     prompt goes on from the one before.  Finished runs keep their checkpoints until all are done, so an
     interrupted job does not repeat them.
     """
-    config = parse_hyperparameters(family(method), hyperparameters)
+    config = parse_hyperparameters(method, hyperparameters)
     about = {"phase": "adapting", "method": method, "protocol": protocol, "unlabelled": False}
-    cascaded = split_method(method)[1]
+    cascaded = is_cascaded(method)
     for run in runs:
         if cascaded != ("boosting" in run.sources):
             needless = f"{method} takes no boosting prompt: name it {method}+caspl, or leave the prompt out."
@@ -123,7 +123,7 @@ def train_adapting(
         for index, session in enumerate(sessions):
             looked_up = _looked_up(draw, index, sessions, inputs, run)
             context = MethodContext(**_context(inputs, run, config, session), **looked_up)
-            trained = find_method(family(method))(context)
+            trained = make_method(method, context)
             if learned:
                 trained.prompt.load_state_dict(learned[-1])
             items = _images(draw.train, session)
@@ -239,7 +239,7 @@ def _train(
     student, stored = inputs.student, run.sources.get("regions")
     store = stored and open_store(stored.parent, inputs.split.train, inputs.regions, student.size)
     # Only the code that began a training may go on with it.
-    code = fingerprint("training.stages", f"methods.{family(header.method)}")
+    code = fingerprint("training.stages", *modules_of(header.method))
     return train(
         method,
         PickedRegions(items, inputs.image_folder, inputs.regions, student.size, store),

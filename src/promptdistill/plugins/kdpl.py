@@ -1,0 +1,44 @@
+"""KDPL: the teacher's answers in place of labels (arXiv 2407.03056)."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..features.lookup import FILLINGS
+from ..methods.base import Batch, Objective
+from ..validation import Strict
+
+
+class KDPLConfig(Strict):
+    """Hyper-parameters of KDPL, beside the method's."""
+
+    top_k: int | None = Field(None, ge=1, description="teacher's logits of a region that are kept; none: all")
+    filling: Literal["even_mass", "fkd_logits", "renormalise"] = Field(
+        "even_mass", description="what the other classes get"
+    )
+
+
+class KDPL(Objective):
+    """Forward and reverse KL between both models' probabilities, half each; labels are not used."""
+
+    Config = KDPLConfig
+
+    @torch.no_grad()
+    def answers(self, batch: Batch) -> Tensor:
+        """The teacher's logits (B, classes), with the student's scale."""
+        config, context = self.context.config, self.context
+        logits = context.teacher.logits(batch.images, batch.regions, context.backbone.logit_scale)
+        return logits if config.top_k is None else FILLINGS[config.filling](logits, config.top_k)
+
+    def forward(self, logits: Tensor, image: Tensor, batch: Batch) -> Tensor:
+        """Mean over the batch of `both_ways`."""
+        return both_ways(logits, self.answers(batch)).mean()
+
+
+def both_ways(student: Tensor, teacher: Tensor) -> Tensor:
+    """(KL(p || q) + KL(q || p)) / 2 (B,) of two models' logits (B, classes)."""
+    log_q, log_p = student.log_softmax(dim=1), teacher.log_softmax(dim=1)
+    # KL(p || q) + KL(q || p) = Σ (p - q) (log p - log q)
+    return 0.5 * ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=1)
