@@ -105,6 +105,9 @@ def test_published_numbers_stand_behind_ours(tmp_path):
     assert cells[1].published == Published("59.50", "+2.50", outside=True)
     assert cells[2].published == Published("42.59", "−0.59", outside=False)
     assert cells[0].published is None
+    path.write_text("method,dataset,shots,base,novel,hm,backbone\ncoop,a,16,,51.5,,ViT-B-16:openai\n")
+    cells = row_of(table_of(HALVES, ask(), path).blocks[1], "CoOp").cells
+    assert [cell.published for cell in cells] == [None, Published("51.50", "−1.50", outside=True), None]
 
 
 def test_gains_stand_in_a_block_of_their_own():

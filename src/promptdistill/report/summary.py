@@ -176,9 +176,10 @@ def _compare(cells: pd.DataFrame, path: Path | None, request: Request, student: 
 def read_published(path: Path, metrics: list[str]) -> pd.DataFrame:
     """Published numbers, one row a metric: the file's other columns, `metric` and `published` (percent).
 
-    The file has the columns method, dataset, shots, backbone ("MODEL:WEIGHTS") and the metrics.  Two more
-    may be there: `averaged`, the data sets that an average is over, and `trained_on`, the source of a
-    transfer.  Raises UserError if the file or a column is missing, or a number is not one.
+    The file has the columns method, dataset, shots, backbone ("MODEL:WEIGHTS") and the metrics, of which one
+    that was not published is empty.  Two more may be there: `averaged`, the data sets that an average is
+    over, and `trained_on`, the source of a transfer.  Raises UserError if the file or a column is missing, or
+    a number is not one.
     """
     needed = ["method", "dataset", "shots", "backbone", *metrics]
     try:
