@@ -35,6 +35,31 @@ def test_shipped_experiments_are_valid(name):
     Experiment.read(CONFIG_DIR / name, CONFIG_DIR)
 
 
+@pytest.mark.parametrize("name", ["kdpl", "kdpl_rn50"])
+def test_plain_methods_are_trained_as_those_with_a_plugin(name):
+    """Else a table would compare two things at once; FDBPL trains PromptSRC for 25 epochs, as published."""
+    compared = Experiment.read(CONFIG_DIR / f"{name}.yaml", CONFIG_DIR)
+    for method in (method for method in compared.config.methods if "+" in method):
+        for protocol in compared.protocols:
+            for dataset in compared.config.datasets:
+                own = compared.hyperparameters(method, dataset, protocol)
+                plain = compared.hyperparameters(method.partition("+")[0], dataset, protocol)
+                differing = {key: own[key] for key in plain if plain[key] != own[key]}
+                assert differing == ({"epochs": 25} if method == "promptsrc+fdbpl" else {})
+
+
+def test_kdpls_settings_of_plain_methods():
+    compared = Experiment.read(CONFIG_DIR / "kdpl.yaml", CONFIG_DIR)
+    for protocol in compared.protocols:
+        coop = compared.hyperparameters("coop", "imagenet", protocol)
+        assert (coop["n_ctx"], coop["ctx_init"], coop["epochs"]) == (4, "a photo of a", 50)
+        maple = compared.hyperparameters("maple", "imagenet", protocol)
+        assert (maple["n_ctx"], maple["prompt_depth"], maple["epochs"], maple["lr"]) == (2, 9, 5, 0.0035)
+        promptsrc = compared.hyperparameters("promptsrc", "imagenet", protocol)
+        depth, mean = (3, 6) if protocol == "transfer" else (9, 15)
+        assert (promptsrc["prompt_depth"], promptsrc["gpa_mean"], promptsrc["epochs"]) == (depth, mean, 20)
+
+
 @pytest.mark.parametrize(
     ("own", "message"),
     [
