@@ -24,10 +24,11 @@ def test_the_shape_is_the_loaded_models(name):
     assert model.text.hidden == loaded.model.transformer.resblocks[0].mlp.c_fc.out_features
 
 
-@pytest.mark.parametrize("name", ["RN50", "convnext_base"])
-def test_a_tower_that_is_no_vit(name):
+@pytest.mark.parametrize(("name", "blocks"), [("RN50", (3, 4, 6, 3)), ("convnext_base", None)])
+def test_a_tower_that_is_no_vit(name, blocks):
     model = read_architecture(name)
     assert model.image is None
+    assert (model.resnet.blocks if model.resnet else None) == blocks
     assert model.size == (224, 224)
 
 

@@ -8,6 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from promptdistill.clip.architecture import read_architecture
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.prompts import random_prompt
+from promptdistill.clip.vision import encode_image
+from promptdistill.compat import import_open_clip
 from promptdistill.planning.flops import ImageTokens, image_flops, text_flops
 
 MODEL = read_architecture("miniature-student")
@@ -39,6 +41,15 @@ def test_images(random_student, cascade):
     assert counted(lambda: clip.image_features(pixels)) == ours.forward
     if cascade:
         assert counted(lambda: clip.image_features(pixels).sum().backward()) == ours.step
+
+
+@pytest.mark.parametrize("name", ["RN50", "RN50x4"])
+def test_images_through_a_resnet(name):
+    """Without data; the second one differs from the first in width, blocks and pixels."""
+    model, open_clip = read_architecture(name), import_open_clip()
+    with torch.device("meta"):
+        clip, pixels = open_clip.CLIP(**open_clip.get_model_config(name)), torch.empty(3, 3, *model.size)
+    assert counted(lambda: encode_image(clip.eval(), pixels, [])) == image_flops(model).times(3).forward
 
 
 @pytest.mark.parametrize("cascade", CASCADES)

@@ -35,16 +35,25 @@ class ImageTower(Tower):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ResNet:
+    """CLIP's own ResNet: a stem of `width` channels, stages of so many `blocks`, and attention that pools."""
+
+    width: int
+    blocks: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Architecture:
     """A CLIP: its towers, words of its vocabulary, dimension of its features (D), pixels (H, W) that it sees.
 
     `context_length` counts the tokens that the text tower holds.
 
-    `image` is None for a tower that is not a plain ViT, such as a ResNet.
+    `image` is None for a tower that is not a plain ViT, `resnet` for one that is not CLIP's ResNet.
     """
 
     name: str
     image: ImageTower | None
+    resnet: ResNet | None
     text: Tower
     vocabulary: int
     context_length: int
@@ -78,14 +87,18 @@ def read_architecture(model: str) -> Architecture:
             f"{model} has no causal CLIP text tower, so it takes no text prompts: "
             "use one of open_clip's CLIP models, such as ViT-B-16 or RN50."
         )
-    size, image = _pair(vision.get("image_size", 224)), None
-    if "timm_model_name" not in vision and isinstance(vision.get("layers"), int):  # a list for a ResNet
+    size, image, resnet = _pair(vision.get("image_size", 224)), None, None
+    layers = None if "timm_model_name" in vision else vision.get("layers")
+    if isinstance(layers, list):
+        resnet = ResNet(width=vision["width"], blocks=tuple(layers))
+    elif layers is not None:
         patch = _pair(vision["patch_size"])
         patches = (size[0] // patch[0]) * (size[1] // patch[1])
         image = ImageTower(**_sizes(vision), patches=patches, patch_pixels=patch[0] * patch[1])
     return Architecture(
         name=model,
         image=image,
+        resnet=resnet,
         text=Tower(**_sizes(text)),
         vocabulary=text.get("vocab_size", _VOCABULARY),
         context_length=text.get("context_length", _CONTEXT_LENGTH),

@@ -12,6 +12,8 @@ them, of which each asking token sees some of the rows (`pairs` in all), takes f
 Backward, through frozen weights, a linear product needs one more product (for the activations), and each of
 the two products of attention two more: a training step is 2 · linear + 3 · attention.  The patch embedding
 has no backward pass, since nothing that learns stands before it.
+
+A ResNet takes no prompts, so it has no backward pass at all; its convolutions count as linear.
 """
 
 import operator
@@ -19,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from ..clip.architecture import Architecture, Tower
+from ..clip.architecture import Architecture, ResNet, Tower
 from ..config.entries import MethodEntry
 from ..experiment import Experiment
 from ..hyperparameters import Tokens
@@ -66,13 +68,15 @@ class ImageTokens(NamedTuple):
 
 
 def image_flops(model: Architecture, prompts: Sequence[ImageTokens] = ()) -> Flops:
-    """One image through the ViT of `model`, with the tokens of some prompts.
+    """One image through the image tower of `model`, with the tokens of some prompts where it is a ViT.
 
     A layer's output at tokens that the next layer replaces, and of the last layer at all but the class
     token, are not computed.
     """
+    if model.resnet is not None:
+        return _resnet_flops(model.resnet, model)
     tower = model.image
-    assert tower is not None, "a tower that is no ViT is refused before"
+    assert tower is not None, "another tower is refused before"
     own = 1 + tower.patches
     rows = own + sum(tokens.count for tokens in prompts)
     whole = Flops(embedding=2 * _CHANNELS * tower.patch_pixels * tower.width * tower.patches)
@@ -80,6 +84,23 @@ def image_flops(model: Architecture, prompts: Sequence[ImageTokens] = ()) -> Flo
         asking = own + sum(tokens.count for tokens in prompts if tokens.depth <= layer)
         whole += _layer(tower, rows, asking, asking * rows)
     return whole + _layer(tower, rows, 1, rows) + _projection(tower, model.dim, 1)
+
+
+def _resnet_flops(tower: ResNet, model: Architecture) -> Flops:
+    """One image through a ResNet: the first block of a stage halves the picture behind its inner products."""
+    pixels, half = model.size[0] * model.size[1] // 4, tower.width // 2
+    products = 9 * pixels * (_CHANNELS * half + half * half + half * tower.width)  # the stem
+    pixels, channels = pixels // 4, tower.width
+    for stage, blocks in enumerate(tower.blocks):
+        inner = tower.width * 2**stage
+        outer = 4 * inner
+        before, pixels = pixels, pixels // 4 if stage else pixels
+        products += before * inner * (channels + 9 * inner) + pixels * outer * (inner + channels)
+        products += (blocks - 1) * pixels * inner * (outer + 9 * inner + outer)
+        channels = outer
+    tokens = pixels + 1  # and their mean, whose output alone is read, though all are computed
+    products += tokens * channels * (3 * channels + model.dim)
+    return Flops(linear=2 * products, attention=4 * channels * tokens**2)
 
 
 def text_flops(model: Architecture, classes: int, prefix: int, own: float) -> Flops:

@@ -184,6 +184,8 @@ def _encoding(backbone: BackboneConfig, prompts: Iterable[graph.Artifact], exper
 def _shape(backbone: BackboneConfig, encodes: bool = True) -> Architecture:
     """A model's shape; UnknownError if it `encodes` images and the operations of that cannot be counted."""
     model = read_architecture(backbone.model)
-    if encodes and model.image is None:
-        raise UnknownError(f"what the image tower of {model.name} computes, which is not a plain ViT")
+    if encodes and model.image is None and model.resnet is None:
+        raise UnknownError(
+            f"what the image tower of {model.name} computes, which is neither a plain ViT nor CLIP's ResNet"
+        )
     return model
