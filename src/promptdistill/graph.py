@@ -236,7 +236,11 @@ class Lookup(Artifact):
             prompt = [TeacherPrompt.of(tuned.groupdict(), dataset=source, method=TEACHER)]
         elif self.teacher != ZERO_SHOT:
             raise UserError(f"There is no teacher {self.teacher!r}: give {ZERO_SHOT} or PROTOCOL-SHOTS-SEED.")
-        return {"split": [Split(self.dataset)], "prompt": prompt, "regions": _stored(experiment, self)}
+        return {
+            "split": [Split(self.dataset)],
+            "prompt": prompt,
+            "regions": _stored(experiment, self.dataset, self.region_set),
+        }
 
 
 @dataclass(frozen=True)
@@ -287,6 +291,24 @@ class DrawFeatures(StudentFeatures):
 
 
 @dataclass(frozen=True)
+class DrawAnswers(Artifact):
+    """The zero-shot teacher's answers for random regions of a draw's images, of the protocol's classes."""
+
+    stage, rule, grouped = "lookup", "answers", True
+    pattern = "lookup/{dataset}/few_shot/{region_set}/{protocol}/{shots}/{seed}/manifest.json"
+    code = Lookup.code
+    depends = (*Lookup.depends, "protocol")
+    dataset: str
+    region_set: str
+    protocol: str
+    shots: int
+    seed: int
+
+    def inputs(self, experiment: Experiment) -> Inputs:
+        return {"split": [Split(self.dataset)], "draw": [Draw(self.dataset, self.shots, self.seed)]}
+
+
+@dataclass(frozen=True)
 class TestFeatures(StudentFeatures):
     """Features of the test images."""
 
@@ -315,11 +337,11 @@ class BoostingPrompt(Artifact):
 
     def inputs(self, experiment: Experiment) -> Inputs:
         regions = experiment.regions("boosting", self.dataset, self.protocol)
-        answers = Lookup(self.dataset, ZERO_SHOT, experiment.region_set(regions))
+        region_set = experiment.region_set(regions)
         return {
             "split": [Split(self.dataset)],
-            "answers": [answers],
-            "regions": _stored(experiment, answers),
+            "answers": [Lookup(self.dataset, ZERO_SHOT, region_set)],
+            "regions": _stored(experiment, self.dataset, region_set),
         }
 
 
@@ -374,8 +396,8 @@ class Prompt(OfRun):
         if entry.learns_from == "images":
             return {**own, "draw": draw}
         region_set = experiment.region_set(experiment.regions(self.method, self.dataset, self.protocol))
-        answers = Lookup(self.dataset, ZERO_SHOT, region_set)
-        own["regions"] = _stored(experiment, answers) if experiment.sees_pixels(self.method) else []
+        sees_pixels = experiment.sees_pixels(self.method)
+        own["regions"] = _stored(experiment, self.dataset, region_set) if sees_pixels else []
         if entry.learns_from == "teacher":
             seed = experiment.settings(self.protocol).seeds[0]
             tuned = f"{self.protocol}-{self.shots}-{seed}"
@@ -385,7 +407,9 @@ class Prompt(OfRun):
         return {
             **own,
             "draw": draw,
-            "answers": [answers] if experiment.asks_teacher(self.method) else [],
+            "answers": [DrawAnswers.of(self.wildcards, region_set=region_set)]
+            if experiment.asks_teacher(self.method)
+            else [],
             "features": [features] if kind else [],
         }
 
@@ -644,7 +668,6 @@ def targets(experiment: Experiment) -> list[Artifact]:
     return [*(Table(name) for name in experiment.tables), Overview(), Tracking()]
 
 
-def _stored(experiment: Experiment, lookup: Lookup) -> list[Artifact]:
-    """The stored regions of a lookup, if any are kept."""
-    kept = experiment.config.regions.max_gb
-    return [StoredRegions(lookup.dataset, lookup.region_set)] if kept else []
+def _stored(experiment: Experiment, dataset: str, region_set: str) -> list[Artifact]:
+    """The stored regions of a data set, if any are kept."""
+    return [StoredRegions(dataset, region_set)] if experiment.config.regions.max_gb else []

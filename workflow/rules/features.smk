@@ -72,6 +72,35 @@ rule lookup:
         "promptdistill lookup {params.key} {CONFIGURATION} 2> {log:q}"
 
 
+# The zero-shot teacher's answers for random regions of few-shot draws.
+for group in EXPERIMENT.job_groups:
+
+    rule:
+        name:
+            f"answers_{group.protocol}_{group.index}"
+        input:
+            unpack(needs(graph.DrawAnswers, group.runs)),
+        output:
+            of_runs(path(graph.DrawAnswers), group.runs),
+        log:
+            f"{RESULTS}/logs/lookup/{{dataset}}/few_shot/{{region_set}}/{{protocol}}/{group.index}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/lookup/{{dataset}}/few_shot/{{region_set}}/{{protocol}}/{group.index}.tsv"
+        wildcard_constraints:
+            protocol=group.protocol,
+        conda:
+            COMPUTE_ENV
+        threads: CONFIG.jobs.threads
+        resources:
+            **model(TEACHER, hours=2 * len(group.runs)),
+        params:
+            **job(graph.DrawAnswers, group.runs),
+        message:
+            "{wildcards.dataset}: asking the zero-shot teacher about few-shot images"
+        shell:
+            "promptdistill answers {params.key} {CONFIGURATION} 2> {log:q}"
+
+
 # The student's features of random regions of few-shot draws, plain or through the boosting prompt.
 for group in EXPERIMENT.job_groups:
 

@@ -50,23 +50,23 @@ def lookup_part(artifact: graph.LookupPart, experiment: Experiment) -> None:
 @step(graph.DrawFeatures)
 def features(artifacts: tuple[graph.DrawFeatures, ...], experiment: Experiment) -> None:
     """Compute the student's features of random regions of the few-shot images of the protocol's classes."""
-    from ..data.splits import read_split, select_and_relabel
     from ..features.lookup_build import build_student_lookup
-    from ..features.region_store import find_store
 
     student = load(experiment.backbone(), experiment)
     for artifact in artifacts:
-        used, folder = sources(artifact, experiment), experiment.image_folder(artifact.dataset)
-        split, settings = read_split(used["split"]), experiment.settings(artifact.protocol)
-        sessions = PROTOCOLS[artifact.protocol].sessions(split, settings)
-        labels = [label for session in sessions for label in session.labels]
-        items = select_and_relabel(read_split(used["draw"]).train, labels)
-        drawn = experiment.regions_named(artifact.region_set)
-        # What another step has cut saves decoding.  It is not an input: the features are the same without it.
-        stores = sorted(experiment.results.glob(graph.StoredRegions(artifact.dataset, "*").path))
-        images = [folder / item.path for item in items]
-        store = find_store(stores, split, drawn, student.size, images)
-        build_student_lookup(_build(artifact, experiment, student, items, drawn, store))
+        build_student_lookup(_of_draw(artifact, experiment, student)[0])
+
+
+@step(graph.DrawAnswers)
+def answers(artifacts: tuple[graph.DrawAnswers, ...], experiment: Experiment) -> None:
+    """Compute the teacher's features of random regions of the few-shot images of the protocol's classes."""
+    from ..features.lookup_build import build_teacher_lookup
+
+    teacher = load(experiment.config.backbones.teacher, experiment)
+    for artifact in artifacts:
+        build, split = _of_draw(artifact, experiment, teacher)
+        template = experiment.dataset(artifact.dataset).template
+        build_teacher_lookup(build, template, split.class_names(split.labels))
 
 
 @step(graph.TestFeatures)
@@ -78,6 +78,24 @@ def test_features(artifact: graph.TestFeatures, experiment: Experiment) -> None:
     items = read_split(sources(artifact, experiment)["split"]).test
     student = load(experiment.backbone(), experiment)
     build_student_lookup(_build(artifact, experiment, student, items))
+
+
+def _of_draw(artifact: graph.DrawFeatures | graph.DrawAnswers, experiment: Experiment, backbone):
+    """What goes into a lookup of the few-shot images of a protocol's classes, and the data set's split."""
+    from ..data.splits import read_split, select_and_relabel
+    from ..features.region_store import find_store
+
+    used, folder = sources(artifact, experiment), experiment.image_folder(artifact.dataset)
+    split, settings = read_split(used["split"]), experiment.settings(artifact.protocol)
+    sessions = PROTOCOLS[artifact.protocol].sessions(split, settings)
+    labels = [label for session in sessions for label in session.labels]
+    items = select_and_relabel(read_split(used["draw"]).train, labels)
+    drawn = experiment.regions_named(artifact.region_set)
+    # What another step has cut saves decoding.  It is not an input: the features are the same without it.
+    stores = sorted(experiment.results.glob(graph.StoredRegions(artifact.dataset, "*").path))
+    images = [folder / item.path for item in items]
+    store = find_store(stores, split, drawn, backbone.size, images)
+    return _build(artifact, experiment, backbone, items, drawn, store), split
 
 
 def _teacher(artifact: graph.Lookup, experiment: Experiment):

@@ -11,7 +11,7 @@ from pydantic import computed_field
 from ..config.entries import load_dataset
 from ..config.schema import digest
 from ..experiment import Experiment, weights_files
-from ..graph import AblationTable, Artifact, Lookup, Receipt, everything, targets
+from ..graph import AblationTable, Artifact, DrawAnswers, Lookup, Receipt, everything, targets
 from ..validation import Strict
 from .throughput import Measured, Throughput
 from .work import UnknownError, bytes_of, work_of
@@ -205,7 +205,7 @@ def downloads(datasets: Iterable[str], config_dir: Path) -> Downloads:
 def _weights(artifacts: list[Artifact], experiment: Experiment) -> list[str]:
     """The models whose weights are neither here nor random."""
     backbones = experiment.config.backbones
-    asks = any(isinstance(artifact, Lookup) for artifact in artifacts)
+    asks = any(isinstance(artifact, Lookup | DrawAnswers) for artifact in artifacts)
     return [
         f"{backbone.model} ({backbone.pretrained})"
         for backbone in (backbones.student, *([backbones.teacher] if asks else []))

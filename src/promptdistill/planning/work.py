@@ -45,7 +45,7 @@ def work_of(artifact: graph.Artifact, experiment: Experiment) -> list[Work]:
     match artifact:
         case graph.LookupPart():
             return []  # counted with the whole
-        case graph.Lookup() | graph.StudentFeatures():
+        case graph.Lookup() | graph.DrawAnswers() | graph.StudentFeatures():
             backbone, prompts = _encoder(artifact, experiment)
             return [Work(ENCODE, _encoding(backbone, prompts, experiment), _seen(artifact, experiment))]
         case graph.BoostingPrompt() | graph.Prompt():
@@ -66,10 +66,10 @@ def bytes_of(artifact: graph.Artifact, experiment: Experiment) -> int:
         case graph.StoredRegions():
             size = read_architecture(experiment.backbone().model).size
             return stored_bytes(_seen(artifact, experiment), size, experiment.config.regions.max_gb)
-        case graph.Lookup() | graph.StudentFeatures():
+        case graph.Lookup() | graph.DrawAnswers() | graph.StudentFeatures():
             dim = read_architecture(_encoder(artifact, experiment)[0].model).dim
             number, classifier = _BYTES["float32"], 0  # a student's stand in for a forward pass
-            if isinstance(artifact, graph.Lookup):
+            if not isinstance(artifact, graph.StudentFeatures):
                 classifier = _said(experiment, artifact.dataset, "classes") * dim * number
                 number = _BYTES[experiment.config.lookup.dtype]
             return lookup_bytes(_seen(artifact, experiment), dim, number) + classifier
@@ -116,7 +116,7 @@ def _seen(artifact: graph.Artifact, experiment: Experiment) -> int:
     if isinstance(artifact, graph.TestFeatures):
         return _said(experiment, artifact.dataset, "test")
     regions = experiment.regions_named(artifact.region_set).count
-    if isinstance(artifact, graph.DrawFeatures):
+    if isinstance(artifact, graph.DrawFeatures | graph.DrawAnswers):
         sessions, _ = _parts(experiment, artifact.dataset, artifact.protocol)
         return regions * artifact.shots * sum(len(session.labels) for session in sessions)
     return regions * _said(experiment, artifact.dataset, "train")
@@ -167,9 +167,11 @@ def _test(predictions: graph.Predictions, experiment: Experiment) -> list[Work]:
 
 
 def _encoder(
-    artifact: graph.Lookup | graph.StudentFeatures | graph.Prompt, experiment: Experiment
+    artifact: graph.Lookup | graph.DrawAnswers | graph.StudentFeatures | graph.Prompt, experiment: Experiment
 ) -> tuple[BackboneConfig, list[graph.Artifact]]:
     """The model that encodes an artifact's images, and the prompts that it sees them through."""
+    if isinstance(artifact, graph.DrawAnswers):
+        return experiment.config.backbones.teacher, []
     if isinstance(artifact, graph.Lookup):
         return experiment.config.backbones.teacher, artifact.answers(experiment)["prompt"]
     return experiment.backbone(), artifact.inputs(experiment)["boosting"]

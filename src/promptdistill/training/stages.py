@@ -84,7 +84,7 @@ def train_distilled(
     config = parse_hyperparameters(method, hyperparameters)
     session = Session(labels=split.labels, classes=split.labels)
     for run in runs:
-        lookup = _answers(run.sources["answers"], inputs, None if protocol else inputs.template)
+        lookup = _answers(run.sources["answers"], inputs, None if protocol else inputs.template, split.train)
         about = {"phase": "adapting" if protocol else "boosting", "method": method, "protocol": protocol}
         header = _header(inputs, run, config, [session], **about, unlabelled=True)
         context = _context(inputs, run, config, session)
@@ -151,10 +151,10 @@ def _images(items: list[Item], session: Session) -> list[Item]:
     return select_and_relabel([item for item in items if item.label in wanted], session.classes)
 
 
-def _answers(folder: Path, inputs: TrainingInputs, template: str | None) -> RegionLookup:
-    """A teacher's answers for all training images, checked; no template: by the teacher's own prompt."""
+def _answers(folder: Path, inputs: TrainingInputs, template: str | None, images: list[Item]) -> RegionLookup:
+    """A teacher's answers for some images, checked; no template: by the teacher's own prompt."""
     split, lookup = inputs.split, RegionLookup(folder.parent)
-    lookup.require(images_sha256=images_sha256(split.train))
+    lookup.require(images_sha256=images_sha256(images))
     lookup.require_regions(inputs.regions)
     lookup.require_classifier(template, split.class_names(split.labels))
     return lookup
@@ -181,16 +181,16 @@ def _looked_up(
     """What is looked up for one session: the zero-shot teacher's answers, the student's features; checked."""
     found, session = {}, sessions[index]
     items = _images(draw.train, session)
+    # Lookups are of the images of all sessions, in the draw's order.
+    every_label = [label for one in sessions for label in one.labels]
+    drawn = select_and_relabel(draw.train, every_label)
     if "answers" in run.sources:
-        lookup = _answers(run.sources["answers"], inputs, inputs.template)
-        rows = Rows(inputs.split.train, lookup.folder).of(items)
+        lookup = _answers(run.sources["answers"], inputs, inputs.template, drawn)
+        rows = Rows(drawn, lookup.folder).of(items)
         position = {label: index for index, label in enumerate(inputs.split.labels)}
         classes = [position[label] for label in session.classes]
         found["teacher"] = LookupSubset(lookup, rows, inputs.regions.count, classes)
     if "features" in run.sources:
-        # The lookup is of the images of all sessions, in the draw's order.
-        every_label = [label for one in sessions for label in one.labels]
-        drawn = select_and_relabel(draw.train, every_label)
         lookup = RegionLookup(run.sources["features"].parent)
         boosting = run.sources.record("boosting")
         boosting_sha256 = boosting and boosting.sha256
