@@ -29,7 +29,13 @@ TOUCH = "snakemake --cores 1 --touch --forceall --no-hooks --quiet"
 TRACK = "snakemake --cores 1 --no-hooks track"  # MLflow's store is this machine's own, and in no remote
 CONFIGURATION = Path("config/config.yaml")  # of the default pipeline
 # Folders among the inputs of dvc.yaml that hold what no result comes from, too.
-_NAMED_BY_FILE = {"config/datasets", "config/methods", "config/published", "src/promptdistill"}
+_NAMED_BY_FILE = {
+    "config/datasets",
+    "config/methods",
+    "config/plugins",
+    "config/published",
+    "src/promptdistill",
+}
 
 
 class Restored(NamedTuple):

@@ -294,8 +294,8 @@ class DrawFeatures(StudentFeatures):
 class DrawAnswers(Artifact):
     """The zero-shot teacher's answers for random regions of a draw's images, of the protocol's classes."""
 
-    stage, rule, grouped = "lookup", "answers", True
-    pattern = "lookup/{dataset}/few_shot/{region_set}/{protocol}/{shots}/{seed}/manifest.json"
+    stage, rule, grouped = "features", "answers", True
+    pattern = "features/{dataset}/answers/{region_set}/{protocol}/{shots}/{seed}/manifest.json"
     code = Lookup.code
     depends = (*Lookup.depends, "protocol")
     dataset: str

@@ -13,11 +13,13 @@ from promptdistill.errors import UserError
 from promptdistill.experiment import Experiment
 from promptdistill.graph import (
     BoostingPrompt,
+    DrawAnswers,
     Lookup,
     LookupPart,
     Predictions,
     Prompt,
     StoredRegions,
+    StudentFeatures,
     TeacherPrompt,
     everything,
     targets,
@@ -156,32 +158,30 @@ def regions(artifact, of):
     return of.regions_named(artifact.region_set)
 
 
-def test_fdbpl_asks_the_zero_shot_teacher_about_its_own_regions():
-    """Other counts and scales are other lookups and stores; boosting's are shared where they are the same."""
-    methods = ["fdbpl", "fdbpl+caspl", "fdbpl@regions_2"]
-    for own, counts in (({}, [1, 2, 6]), ({"region_scale": [0.08, 1.0]}, [1, 2, 6])):
-        several = experiment(
-            methods=methods,
-            overrides={name: {"epochs": 6, "prompt_depth": 2} | own for name in methods[:2]},
-        )
-        asked = sorted(regions(lookup, several).count for lookup in only(Lookup, several))
-        assert asked == sorted(regions(store, several).count for store in only(StoredRegions, several))
-        assert asked == counts
-        assert sorted(steps.times for steps in work(Lookup, several)) == [384 * count for count in counts]
-    scaled = experiment(
+def test_what_asks_the_zero_shot_teacher_asks_about_its_own_draws_and_regions():
+    """Other counts and scales are other answers and stores; methods share them where they are the same."""
+    methods = ["fdbpl", "coop+kdpl", "fdbpl@regions_2", "vpt+fdbpl"]
+    several = experiment(
         methods=methods,
         overrides={
-            "fdbpl": {"epochs": 1, "region_scale": [0.3, 0.6], "prompt_depth": 2},
-            "fdbpl+caspl": {"epochs": 20, "region_scale": [0.08, 1.0]},
+            "fdbpl": {"epochs": 6, "prompt_depth": 2},
+            "coop": {"epochs": 6},
+            "vpt": {"epochs": 1, "prompt_depth": 2},
         },
     )
-    drawn = [regions(lookup, scaled) for lookup in only(Lookup, scaled)]
-    scales = {(own.count, own.scale) for own in drawn}
-    assert scales == {(1, (0.08, 1.0)), (1, (0.3, 0.6)), (20, (0.08, 1.0))}
-    made = {stage.name: stage for stage in plan(scaled, read_measured(), tflops=10).stages}
+    asked = only(DrawAnswers, several)
+    found = {(regions(one, several).count, regions(one, several).scale) for one in asked}
+    assert found == {(6, (0.08, 1.0)), (2, (0.08, 1.0)), (1, (0.08, 0.936))}
+    assert len(asked) == len(found) * 2  # seeds
+    # Two shots of six base classes.
+    assert sorted(one.times for one in work(DrawAnswers, several)) == [12 * n for n in (1, 1, 2, 2, 6, 6)]
+    assert {regions(one, several).count for one in only(StoredRegions, several)} == {1, 2, 6}
+    made = {stage.name: stage for stage in plan(several, read_measured(), tflops=10).stages}
     dim, classes = TEACHER.dim, 12
-    per_lookup = [384 * count * (2 * dim + 20) + classes * 4 * dim for count in (1, 1, 20)]
-    assert made["lookup"].disk_bytes == sum(per_lookup)
+    students = [one for one in all_made(several) if isinstance(one, StudentFeatures)]
+    of_students = sum(bytes_of(one, several) for one in students)
+    asked_bytes = [12 * count * (2 * dim + 20) + classes * 4 * dim for count in (1, 2, 6)]
+    assert made["features"].disk_bytes - of_students == 2 * sum(asked_bytes)
 
 
 def test_only_what_changes_an_image_is_encoded_again_in_tests():

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from promptdistill.clip.backbone import weights_sha256
 from promptdistill.clip.prompt_file import load_frozen, load_prompt, save_prompt, tensor_bytes
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.templates import template_features
-from promptdistill.config.entries import load_method
+from promptdistill.config.entries import load_method, load_plugin
 from promptdistill.config.models import Regions
 from promptdistill.data.images import normalise
 from promptdistill.data.splits import Split, draw_few_shot, select_and_relabel
@@ -32,7 +33,9 @@ from promptdistill.features.lookup_build import (
     frozen_encoder,
 )
 from promptdistill.features.region_build import store_regions
+from promptdistill.features.rows import images_sha256
 from promptdistill.protocols.base import Session
+from promptdistill.run import alone
 from promptdistill.training import loop, stages
 from promptdistill.training.batches import PickedRegions, load_batches
 from promptdistill.training.stages import train_distilled
@@ -54,9 +57,17 @@ METHODS = {
 }
 
 
-FDBPL = {  # needs a teacher's lookup besides
+ASKING = {  # the teacher
     "fdbpl": load_method("fdbpl", CONFIG_DIR).hyperparameters
     | {**DEEP, "ctx_init": None, "negative_ctx_init": None, "threshold": 0.3},
+    "coop+fdbpl": {
+        **COMMON,
+        "n_ctx": 4,
+        **load_plugin("coop+fdbpl", CONFIG_DIR).hyperparameters,
+        "region_scale": None,
+        "negative": True,
+    },
+    "vpt+kdpl": {**COMMON, "n_ctx_vision": 2, "prompt_depth": 2},
 }
 
 
@@ -104,7 +115,7 @@ def adapt_all(inputs, outputs, method="coop", paths=None, **own):
     """
     paths = {name: path for name, path in (paths or {}).items() if path is not None}
     runs = [few_shot_run(inputs, output, 4, seed, **paths) for seed, output in outputs.items()]
-    values = {**(METHODS | FDBPL)[method.removesuffix("+caspl")], **own}
+    values = {**(METHODS | ASKING)[alone(method)], **own}
     trainings.adapt(inputs, runs, method, values)
 
 
@@ -153,12 +164,32 @@ def test_killed_training_goes_on(inputs, boosting, tmp_path, monkeypatch, method
     assert not list(tmp_path.glob("*.checkpoint"))
 
 
-@pytest.mark.parametrize("method", ["fdbpl", "fdbpl+caspl"])
-def test_fdbpl_killed_goes_on(inputs, lookup, boosting, tmp_path, monkeypatch, method):
-    """It learns from the lookup: the same bytes again, also after a kill; another seed ends elsewhere."""
-    own = {"paths": {"boosting": boosting if method.endswith("caspl") else None, "answers": lookup}}
+@pytest.fixture
+def answers(inputs, random_student, tmp_path):
+    """Functions that ask the teacher: about some images, or four shots of the base classes of a seed."""
+
+    def ask(items):
+        output = tmp_path / f"answers-{images_sha256(items)}"
+        encoder = Encoder(clip=PromptedClip(random_student, []))
+        names = inputs.split.class_names(inputs.split.labels)
+        build = build_of(items, inputs.image_folder, encoder, REGIONS, output)
+        build_teacher_lookup(build, "a photo of a {}.", names)
+        return output
+
+    def of_seed(seed):
+        drawn = draw_few_shot(inputs.split, 4, seed)
+        return ask(select_and_relabel(drawn.train, inputs.split.base_labels))
+
+    return SimpleNamespace(ask=ask, of_seed=of_seed)
+
+
+@pytest.mark.parametrize("method", ["fdbpl", "fdbpl+caspl", "coop+fdbpl", "vpt+caspl+kdpl"])
+def test_what_asks_the_teacher_goes_on_when_killed(inputs, answers, boosting, tmp_path, monkeypatch, method):
+    """The same bytes again, also after a kill; another seed ends elsewhere, and its answers are refused."""
+    frozen = boosting if "+caspl" in method else None
+    own, other = ({"paths": {"boosting": frozen, "answers": answers.of_seed(seed)}} for seed in (1, 2))
     whole = adapt(inputs, tmp_path / "whole.safetensors", method, **own)
-    assert whole != adapt(inputs, tmp_path / "other.safetensors", method, seed=2, **own)
+    assert whole != adapt(inputs, tmp_path / "other.safetensors", method, seed=2, **other)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)
     output = tmp_path / "killed.safetensors"
     allow_steps(monkeypatch, 3)
@@ -166,16 +197,18 @@ def test_fdbpl_killed_goes_on(inputs, lookup, boosting, tmp_path, monkeypatch, m
         adapt(inputs, output, method, **own)
     allow_steps(monkeypatch, 3)
     assert adapt(inputs, output, method, **own) == whole
+    with pytest.raises(UserError, match="was made with images_sha256"):
+        adapt(inputs, tmp_path / "wrong.safetensors", method, **other)
 
 
-def test_looked_up_answers_are_those_for_the_pixels_of_a_step(inputs, lookup, random_student, tmp_path):
+def test_looked_up_answers_are_those_for_the_pixels_of_a_step(inputs, answers, random_student, tmp_path):
     """For a draw in another order than the split's, and a part of the classes in another order."""
     drawn = [inputs.split.train[number] for number in (17, 3, 20, 0, 9)]
     session = Session(labels=[3, 0, 2], classes=[3, 0, 2])
     items = select_and_relabel(drawn, session.labels)
-    run = distilled_run(inputs, tmp_path / "x.safetensors", lookup)
+    run = distilled_run(inputs, tmp_path / "x.safetensors", answers.ask(items))
     draw = Split(train=drawn, val=[], test=[])
-    answers = stages._looked_up(draw, 0, [session], inputs, run)["teacher"]
+    looked_up = stages._looked_up(draw, 0, [session], inputs, run)["teacher"]
     dataset = PickedRegions(items, inputs.image_folder, REGIONS, inputs.student.size, None)
     picks = [[(number, number % 2) for number in reversed(range(len(items)))]]
     (batch,) = load_batches(dataset, picks, 0)
@@ -184,7 +217,7 @@ def test_looked_up_answers_are_those_for_the_pixels_of_a_step(inputs, lookup, ra
     names = inputs.split.class_names(session.classes)
     text = template_features(teacher, "a photo of a {}.", names)
     expected = 20 * teacher.image_features(pixels) @ text.T
-    found = answers.logits(batch.images, batch.regions, torch.tensor(20.0))
+    found = looked_up.logits(batch.images, batch.regions, torch.tensor(20.0))
     torch.testing.assert_close(found, expected, atol=2e-2, rtol=0)  # features are kept in half precision
     assert (expected[0] - expected[1]).abs().max() > 0.1  # answers for another region would not do
 

@@ -83,9 +83,9 @@ for group in EXPERIMENT.job_groups:
         output:
             of_runs(path(graph.DrawAnswers), group.runs),
         log:
-            f"{RESULTS}/logs/lookup/{{dataset}}/few_shot/{{region_set}}/{{protocol}}/{group.index}.log",
+            f"{RESULTS}/logs/features/{{dataset}}/answers/{{region_set}}/{{protocol}}/{group.index}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/lookup/{{dataset}}/few_shot/{{region_set}}/{{protocol}}/{group.index}.tsv"
+            f"{RESULTS}/benchmarks/features/{{dataset}}/answers/{{region_set}}/{{protocol}}/{group.index}.tsv"
         wildcard_constraints:
             protocol=group.protocol,
         conda:
