@@ -193,7 +193,7 @@ def test_a_variant_changes_what_the_experiment_makes_of_its_method():
 def test_variants_of_a_method():
     names = variants_of("fdbpl+caspl", CONFIG_DIR)
     assert names["fdbpl@regions_4+caspl"].hyperparameters == {"regions": 4}
-    assert method_title("fdbpl@regions_4+caspl", CONFIG_DIR) == "FDBPL (R = 4) + CasPL"
+    assert method_title("fdbpl@regions_4+caspl", CONFIG_DIR) == "FDBPL (ours) (R = 4) + CasPL"
 
 
 @pytest.mark.parametrize(

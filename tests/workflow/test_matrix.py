@@ -17,7 +17,8 @@ MATRIX = Path(__file__).parent / "matrix.yaml"
 METHODS = read_yaml(MATRIX)["methods"]
 OF = {name: settings.get("methods", METHODS) for name, settings in read_yaml(MATRIX)["protocols"].items()}
 ON_SOURCE = [name for name in OF["transfer"] if name != "promptkd"]
-CASCADED = [name for name in METHODS if name.endswith("+caspl")]
+CASCADED = [name for name in METHODS if "+caspl" in name]
+ASKING = [name for name in METHODS if "fdbpl" in name or "kdpl" in name]
 VARIANTS = ["regions_1", "by_difference"]  # of FDBPL: as many as show that the ablation works
 
 
@@ -87,7 +88,7 @@ def test_methods_that_ask_the_teacher_follow_its_answers(finished, tmp_path):
     assert {"lookup", "boost"} <= rules
     assert not {"regions", "split"} & rules
     again = {method for method, _ in learned}
-    assert again == {*CASCADED, "fdbpl", "promptkd"}
+    assert again == {*CASCADED, *ASKING, "coop+fdbpl", "promptkd"}
 
 
 def test_few_shot_has_every_number_of_shots(finished):
@@ -185,5 +186,5 @@ def test_another_teacher_reruns_its_students_alone(finished, tmp_path):
 def test_a_protocols_own_override_reruns_that_protocol_alone(finished, tmp_path):
     own = "      promptkd: {prompt_depth: 1}\n"
     rules, learned = planned(finished, (own, own + "      coop: {lr: 0.01}\n"), tmp_path)
-    assert learned == {("coop", "transfer"), ("coop+caspl", "transfer")}
+    assert learned == {(name, "transfer") for name in ("coop", "coop+caspl", "coop+fdbpl")}
     assert "boost" not in rules

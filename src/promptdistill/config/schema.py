@@ -113,7 +113,7 @@ class Config(Strict):
     overrides: dict[str, dict[str, Any]] = Field(
         {},
         description="method name -> hyper-parameters that replace those of config/methods; those of coop "
-        "hold for coop+caspl, too, where that does not replace them itself",
+        "hold for coop+caspl and coop+fdbpl, too, where these do not replace them themselves",
     )
     ablation: list[MethodName] = Field(
         [], description="methods whose variants `snakemake ablation` compares, in base_to_novel"
