@@ -5,7 +5,7 @@
 # make class-incremental  the protocol's table and curve, docs/class-incremental.md
 # make pull   versioned results from the DVC remote, so that nothing reruns
 # make fuzz   20,000 mutated files read by every reader; nothing but the project's own errors comes out
-# make abuse  60 kills and 20 pairs of runs in one folder, half an hour on two cores
+# make abuse  80 kills and 20 pairs of runs in one folder, half an hour on two cores
 # make bench  ours against the published way, on ViT-B/16 and ViT-L/14 with random weights
 # They set up .venv first when it is missing or outdated.
 
@@ -67,6 +67,7 @@ fuzz: $(STAMP)
 
 abuse: $(STAMP)
 	@$(BIN)/python tests/abuse.py kills
+	@$(BIN)/python tests/abuse.py records
 	@$(BIN)/python tests/abuse.py pairs
 
 lint: $(STAMP)

@@ -1,8 +1,9 @@
-"""Kills and pairs of runs: `python tests/abuse.py kills`, `python tests/abuse.py pairs` (minutes each).
+"""Kills and pairs of runs: `python tests/abuse.py kills`, `… records`, `… pairs` (minutes each).
 
 `kills` kills the process group of an experiment with every kind of artifact at random moments, from the data
 to MLflow's import, starts the same command again, and compares what comes out with an undisturbed run, byte
-for byte.  `pairs` starts two runs in one folder, with equal and with different configurations.
+for byte.  `records` kills what tells DVC of results.  `pairs` starts two runs in one folder, with equal and
+with different configurations.
 """
 
 import os
@@ -18,7 +19,9 @@ from pathlib import Path
 import click
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parent / "workflow"))
+sys.path.append(str(Path(__file__).parent / "workflow"))
+sys.path.append(str(Path(__file__).parent / "dvc"))
+import repositories
 from running import ROOT, artifacts, copy_project, run_snakemake, start_snakemake
 
 EVERY_KIND = ROOT / "tests/workflow/trace.yaml"
@@ -100,6 +103,42 @@ def kills(count: int, seed: int) -> None:
             )
             shutil.rmtree(folder)
     sys.exit(bool(stuck or differing))
+
+
+@main.command()
+@click.option("--count", default=20, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+def records(count: int, seed: int) -> None:
+    """Kill `promptdistill record` at random moments; the next one must end as an undisturbed one does."""
+    rng, faults = random.Random(seed), 0
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place, "repository")
+        repositories.make_repository(folder)
+        repositories.run("snakemake --cores 2", folder)
+        lock, expected = (folder / "dvc.lock").read_bytes(), repositories.results(folder)
+        for trial in range(count):
+            (folder / "dvc.lock").unlink(missing_ok=True)
+            shutil.rmtree(folder / ".dvc/cache")
+            command = [sys.executable, "-m", "promptdistill", "record"]
+            options = {"cwd": folder, "env": repositories.environment(folder), "start_new_session": True}
+            run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+            after = rng.uniform(0.5, 10)
+            try:
+                run.wait(timeout=after)
+            except subprocess.TimeoutExpired:
+                os.killpg(run.pid, signal.SIGKILL)
+                run.wait()
+            status, printed = repositories.attempt("promptdistill record", folder)
+            recorded = not status and (folder / "dvc.lock").read_bytes() == lock
+            right = (
+                recorded and repositories.results(folder) == expected and repositories.nothing_to_do(folder)
+            )
+            faults += not right
+            click.echo(
+                f"{trial + 1}: killed after {after:.1f} s; {'right' if right else 'wrong: ' + printed}"
+            )
+    click.echo(f"{count} kills, {faults} faults")
+    sys.exit(bool(faults))
 
 
 @main.command()
