@@ -23,6 +23,7 @@ from pictures import some_images
 from promptdistill.clip.backbone import Backbone
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.prompts import DeepPrompt
+from promptdistill.run import is_cascaded
 from ways import WAYS, Case, backbone, frozen_text
 
 CLASSES, BASE = 100, 50
@@ -96,7 +97,7 @@ def compare(prompts: dict[str, Prompts]) -> dict[bool, float]:
     """Greatest difference of finished prompts, without and with a teacher; an error beyond the tolerance."""
     worst = dict.fromkeys(TOLERANCES, 0.0)
     for key, tensors in prompts["plain"].items():
-        taught = key[0] == "boosting" or key[0].endswith("+caspl")
+        taught = key[0] == "boosting" or is_cascaded(key[0])
         for name, tensor in tensors.items():
             worst[taught] = max(worst[taught], float((prompts["ours"][key][name] - tensor).abs().max()))
     if not all(worst[taught] <= tolerance for taught, tolerance in TOLERANCES.items()):

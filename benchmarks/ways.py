@@ -15,13 +15,14 @@ from torch import Tensor
 
 from plain import methods as plain
 from plain.pictures import read_regions
+from plain.plugins import PLUGINS
 from promptdistill.artifacts import MANIFEST
 from promptdistill.clip.architecture import read_architecture
 from promptdistill.clip.backbone import Backbone, load_backbone
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.prompts import DeepPrompt
 from promptdistill.compat import import_open_clip
-from promptdistill.config.entries import load_method
+from promptdistill.config.entries import Settings, load_method, load_plugin
 from promptdistill.config.models import BackboneConfig, LookupConfig, Precision, Regions
 from promptdistill.data.images import draw_region, normalise, open_image
 from promptdistill.data.splits import Item
@@ -29,9 +30,10 @@ from promptdistill.features.lookup import RegionLookup
 from promptdistill.features.lookup_build import Build, Encoder, build_student_lookup, build_teacher_lookup
 from promptdistill.features.region_build import store_regions
 from promptdistill.features.region_store import open_store
-from promptdistill.methods import Method, find_method, parse_hyperparameters
+from promptdistill.methods import Method, make_method, parse_hyperparameters
 from promptdistill.methods.base import Batch, MethodContext
 from promptdistill.planning.flops import ComputeCost
+from promptdistill.run import MethodParts, family
 from promptdistill.training.batches import Pick, PickedRegions, load_batches, name_batches
 
 CONFIG_DIR = Path(__file__).parents[1] / "config"
@@ -68,9 +70,14 @@ class Case:
 
     @cached_property
     def hyperparameters(self) -> dict:
-        """Of config/methods."""
-        entry = load_method(self.method, CONFIG_DIR)
-        return entry.hyperparameters | ((entry.with_boosting or {}) if self.boosting else {}) | self.overrides
+        """Of config/methods and config/plugins."""
+        entry, plugin = load_method(self.method, CONFIG_DIR), load_plugin(self.method, CONFIG_DIR)
+        base = family(self.method)
+        settings = [entry, *([plugin, plugin.methods.get(base, Settings())] if plugin else [])]
+        own: dict[str, Any] = {}
+        for one in settings:
+            own |= one.on("", self.boosting is not None)
+        return own | self.overrides
 
     @property
     def batch_size(self) -> int:
@@ -85,7 +92,8 @@ class Case:
     @property
     def asks_teacher(self) -> bool:
         """Whether training needs a teacher's answers."""
-        return self.method == "boosting" or load_method(self.method, CONFIG_DIR).asks_teacher
+        plugin = load_plugin(self.method, CONFIG_DIR)
+        return bool(plugin) or self.method == "boosting" or load_method(self.method, CONFIG_DIR).asks_teacher
 
     @property
     def gflop(self) -> float:
@@ -138,7 +146,7 @@ class Case:
             frozen=[self.boosting] if self.boosting else [],
             **looked_up,
         )
-        return find_method(self.method)(context)
+        return make_method(self.method, context)
 
 
 @cache
@@ -187,6 +195,13 @@ def _build(case: Case, encoder: Encoder, folder: Path) -> Build:
     )
 
 
+def learning_of(method: Method) -> dict[str, Tensor]:
+    """What learns, by name: the prompt, and the negative tokens of a plug-in."""
+    negative = getattr(method.objective, "negative", None)
+    own = {} if negative is None else {"negative": negative.text[0]}
+    return dict(method.prompt.named_parameters()) | own
+
+
 class Ours:
     """Stored regions, looked-up features, and the towers that compute only what is read.
 
@@ -198,9 +213,9 @@ class Ours:
         self.folder = folder
         self.student = backbone(case.student, case.device, case.precision)
         self.method = case.start(**self._looked_up())
-        if case.method == "promptsrc":
+        if family(case.method) == "promptsrc":
             self.method.frozen_text = frozen_text(case.student, case.device, case.precision, case.classes)
-        self.learning = dict(self.method.prompt.named_parameters())
+        self.learning = learning_of(self.method)
         size, store = self.student.size, None
         if self.method.needs_pixels:
             store_regions(case.items, Path(), case.drawn, size, 100, folder / "regions")
@@ -209,17 +224,16 @@ class Ours:
 
     def _looked_up(self) -> dict[str, RegionLookup]:
         case = self.case
-        if case.asks_teacher:
-            return {"teacher": teacher_lookup(case, self.folder)}
+        found = {"teacher": teacher_lookup(case, self.folder)} if case.asks_teacher else {}
         kind = load_method(case.method, CONFIG_DIR).looks_up
         if kind is None:
-            return {}
+            return found
         cascade = [case.boosting] if case.boosting and kind == "cascade" else []
         name = "boosted" if cascade else "plain"
         if not (self.folder / name / MANIFEST).exists():  # features are shared by all methods
             encoder = Encoder(clip=PromptedClip(self.student, cascade))
             build_student_lookup(_build(case, encoder, self.folder / name))
-        return {f"{kind}_features": RegionLookup(self.folder / name)}
+        return {**found, f"{kind}_features": RegionLookup(self.folder / name)}
 
     def load(self, step: int) -> Batch:
         """The batch of one step, on the device."""
@@ -245,22 +259,31 @@ class Plain:
         self.student = backbone(case.student, case.device, case.precision)
         method = case.start()
         self.learning = {
-            name: value.detach().clone().requires_grad_() for name, value in method.prompt.named_parameters()
+            name: value.detach().clone().requires_grad_() for name, value in learning_of(method).items()
         }
+        base, plugin = family(case.method), MethodParts.of(case.method).plugin
         options = {"boosting": dict(case.boosting.state_dict())} if case.boosting else {}
-        if case.method == "maple":
+        if base == "maple":
             options["fixed_words"] = method.prompt.fixed_words
-        if case.method == "promptsrc":
+        if base == "promptsrc":
             options["frozen_text"] = frozen_text(case.student, case.device, case.precision, case.classes)
+        asking: dict[str, Any] = {}
         if case.asks_teacher:
             teacher = backbone(case.teacher, case.device, case.precision)
-            options |= {"teacher": teacher.model, "teacher_tokenizer": teacher.tokenizer}
-            options["template"] = TEMPLATE
+            asking = {"teacher": teacher.model, "teacher_tokenizer": teacher.tokenizer}
+            asking["template"] = TEMPLATE
+        if not plugin:
+            options |= asking
         if case.method == "fdbpl":
             options |= {"regions_per_image": case.regions_per_image}
             options |= {"threshold": case.hyperparameters["threshold"]}
         arguments = (self.student.model, self.student.tokenizer, case.class_names, self.learning)
-        self.method = PLAIN[case.method](*arguments, **options)
+        self.method = PLAIN[base](*arguments, **options)
+        if plugin == "fdbpl":
+            asking["negative"] = self.learning.get("negative")
+            asking["by_batch"] = case.hyperparameters["confidence"] == "batch"
+        if plugin:
+            self.method = PLUGINS[plugin](self.method, **asking)
         self.sizes = [open_image(path).size for path in case.images]
 
     def load(self, step: int) -> tuple[Tensor, Tensor]:

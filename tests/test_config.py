@@ -1,6 +1,7 @@
 """The configuration: what it merges, and the sentences about what is wrong with it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,13 +40,15 @@ def test_shipped_experiments_are_valid(name):
 def test_plain_methods_are_trained_as_those_with_a_plugin(name):
     """Else a table would compare two things at once; FDBPL trains PromptSRC for 25 epochs, as published."""
     compared = Experiment.read(CONFIG_DIR / f"{name}.yaml", CONFIG_DIR)
-    for method in (method for method in compared.config.methods if "+" in method):
+    cascaded = [name.replace("+", "+caspl+") for name in compared.config.methods if "+" in name]
+    for method in (*cascaded, *(method for method in compared.config.methods if "+" in method)):
         for protocol in compared.protocols:
             for dataset in compared.config.datasets:
                 own = compared.hyperparameters(method, dataset, protocol)
-                plain = compared.hyperparameters(method.partition("+")[0], dataset, protocol)
+                plain = compared.hyperparameters(method.rpartition("+")[0], dataset, protocol)
                 differing = {key: own[key] for key in plain if plain[key] != own[key]}
-                assert differing == ({"epochs": 25} if method == "promptsrc+fdbpl" else {})
+                longer = method.startswith("promptsrc") and method.endswith("+fdbpl")
+                assert differing == ({"epochs": 25} if longer else {})
 
 
 def test_kdpls_settings_of_plain_methods():
@@ -193,7 +196,7 @@ def test_a_variant_changes_what_the_experiment_makes_of_its_method():
 def test_variants_of_a_method():
     names = variants_of("fdbpl+caspl", CONFIG_DIR)
     assert names["fdbpl@regions_4+caspl"].hyperparameters == {"regions": 4}
-    assert method_title("fdbpl@regions_4+caspl", CONFIG_DIR) == "FDBPL (ours) (R = 4) + CasPL"
+    assert method_title("fdbpl@regions_4+caspl", CONFIG_DIR) == "FDBPL, ours (R = 4) + CasPL"
 
 
 @pytest.mark.parametrize(
@@ -405,3 +408,52 @@ def test_schema_file_is_in_step():
     """workflow/schemas/config.schema.json is what the code says; `make schema` writes it again."""
     path = CONFIG_DIR.parent / "workflow/schemas/config.schema.json"
     assert json.loads(path.read_text()) == Config.model_json_schema(), "run `make schema`"
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        (["coop+kdp"], "no plug-in 'kdp' \\(of coop\\+kdp\\): .* \\(did you mean kdpl\\?\\)"),
+        (["coop+fdbpl+caspl"], "'coop\\+fdbpl\\+caspl' is not a method: name it METHOD"),
+        (["coop+fdbpl@hing"], "fdbpl has no variant 'hing' \\(did you mean hinge\\?\\)"),
+        (["lasp+kdpl"], "lasp takes no plug-in, since its loss is its own"),
+        (["zero_shot+kdpl"], "zero_shot takes no plug-in, since it learns nothing"),
+    ],
+)
+def test_wrong_plugins(methods, message):
+    with pytest.raises(UserError, match=message):
+        experiment(methods=methods)
+
+
+def test_layers_of_a_plugin():
+    """Base entry, plug-in, plug-in on that method, overrides of the method alone, with it, of the variant."""
+
+    def values(method, **overrides):
+        own = experiment(overrides={name.replace("__", "+"): {"lr": lr} for name, lr in overrides.items()})
+        return own.hyperparameters(method, "mini_shapes", "base_to_novel")
+
+    assert (values("coop")["n_ctx"], values("coop+kdpl")["n_ctx"]) == (16, 4)
+    assert values("coop+caspl+kdpl")["n_ctx"] == values("coop+caspl")["n_ctx"] == 8
+    assert (values("coop+fdbpl")["negative"], values("kgcoop+fdbpl")["negative"]) == (True, False)
+    assert values("kgcoop+fdbpl")["batch_size"] == values("kgcoop")["batch_size"]
+    assert values("coop+fdbpl@hinge")["hinge_weight"] == 0.1
+    assert values("coop+caspl+fdbpl", coop=1)["lr"] == 1
+    assert values("coop+caspl+fdbpl", coop=1, coop__caspl=2)["lr"] == 2
+    assert values("coop+caspl+fdbpl", coop__fdbpl=3, coop=1, coop__caspl=2)["lr"] == 3
+    assert values("coop+fdbpl", coop=1, coop__caspl=2)["lr"] == 1
+
+
+def test_variants_of_a_plugin_that_change_nothing_are_not_compared():
+    own = experiment(ablation=["coop+fdbpl", "vpt+fdbpl"], overrides={"vpt": {"prompt_depth": 2}})
+    assert "coop+fdbpl@by_region" not in own.ablations["coop+fdbpl"]
+    assert "coop+fdbpl@without_negative" in own.ablations["coop+fdbpl"]
+    assert "vpt+fdbpl@without_negative" not in own.ablations["vpt+fdbpl"]
+
+
+def test_a_plugins_settings_are_for_methods_that_there_are(tmp_path):
+    for folder in ("datasets", "methods", "plugins"):
+        shutil.copytree(CONFIG_DIR / folder, tmp_path / folder)
+    entry = tmp_path / "plugins/kdpl.yaml"
+    entry.write_text(entry.read_text().replace("  coop:\n", "  copo:\n"))
+    with pytest.raises(UserError, match=r"no method 'copo\+kdpl': .* \(did you mean coop"):
+        Experiment.checked(read_yaml(CONFIG_DIR / "config.yaml"), tmp_path)

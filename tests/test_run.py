@@ -87,3 +87,24 @@ def test_parts_of_a_methods_name():
     assert MethodParts.of("coop+kdpl") == ("coop", None, False, "kdpl", None)
     assert family("coop+kdpl") == "coop"
     assert modules_of("coop+caspl") == ("methods.coop",)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(
+            "",
+            "+",
+            "coop+",
+            "coop@",
+            "coop+caspl+",
+            "coop+caspl+caspl",
+            "coop+fdbpl+caspl",
+            "coop+kdpl+fdbpl",
+        ),
+        *("coop+caspl@x", "coop+fdbpl@", "@x", "coop@x@y", "Coop", "coop kdpl", "coop+kdpl\n"),
+    ],
+)
+def test_what_is_no_method(wrong):
+    with pytest.raises(UserError, match="is not a method: name it METHOD"):
+        MethodParts.of(wrong)

@@ -62,13 +62,18 @@ class IVLP:
         """Normalised features (B, D) of normalised pixels (B, 3, H, W)."""
         return normalise(image_features(self.student, pixels, self.vision_blocks()))
 
-    def logits(self, pixels: Tensor) -> Tensor:
-        """Logits (B, classes): scaled cosine similarity."""
-        return self.scale * self.image_features(pixels) @ self.text_features().T
+    def logits(self, image: Tensor) -> Tensor:
+        """Logits (B, classes) of normalised image features (B, D): scaled cosine similarity."""
+        return self.scale * image @ self.text_features().T
 
     def loss(self, pixels: Tensor, labels: Tensor) -> Tensor:
         """Scalar loss of pixels (B, 3, H, W) and labels (B,)."""
-        return F.cross_entropy(self.logits(pixels), labels)
+        image = self.image_features(pixels)
+        return self.objective(self.logits(image), image, pixels, labels)
+
+    def objective(self, logits: Tensor, image: Tensor, pixels: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy; a plug-in puts something else in its place."""
+        return F.cross_entropy(logits, labels)
 
 
 class CoOp(IVLP):
@@ -87,10 +92,9 @@ class CoCoOp(CoOp):
     "meta.linear2.weight" (d_t, h) and "meta.linear2.bias" (d_t,).
     """
 
-    def logits(self, pixels: Tensor) -> Tensor:
-        """Logits (B, classes): each image against text features of its own."""
-        rows = [self.scale * image @ self.text_features_for(image).T for image in self.image_features(pixels)]
-        return torch.stack(rows)
+    def logits(self, image: Tensor) -> Tensor:
+        """Logits (B, classes): each image's features (D,) against text features of its own."""
+        return torch.stack([self.scale * own @ self.text_features_for(own).T for own in image])
 
     def text_features_for(self, image: Tensor) -> Tensor:
         """Normalised text features (classes, D) for one normalised image feature (D,)."""
@@ -165,7 +169,7 @@ class PromptSRC(IVLP):
         logits = self.scale * image @ text.T
         frozen_logits = self.scale * frozen_image @ self.frozen_text.T
         return (
-            F.cross_entropy(logits, labels)
+            self.objective(logits, image, pixels, labels)
             + self.text_weight * (text - self.frozen_text).abs().mean()
             + self.image_weight * (image - frozen_image).abs().mean()
             + divergence(frozen_logits, logits).sum() / logits.numel()
@@ -200,7 +204,7 @@ class Boosting(IVLP):
         with torch.no_grad():
             teacher_image = self.teacher.encode_image(pixels, normalize=True)
         teacher_logits = self.scale * teacher_image @ self.teacher_text.T
-        return divergence(teacher_logits, self.logits(pixels)).sum(dim=1).mean()
+        return divergence(teacher_logits, self.logits(self.image_features(pixels))).sum(dim=1).mean()
 
 
 class PromptKD(IVLP):
@@ -245,7 +249,7 @@ class PromptKD(IVLP):
         """
         with torch.no_grad():
             teacher_logits = self.teacher.scale * self.teacher.image_features(pixels) @ self.teacher_text.T
-        logits = self.logits(pixels)
+        logits = self.logits(self.image_features(pixels))
         return self.weight * divergence(teacher_logits, logits).sum() / logits.numel()
 
 

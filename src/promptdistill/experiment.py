@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from .artifacts import Roots
 from .clip.architecture import read_architecture
 from .config.entries import (
+    BASE,
     DatasetConfig,
     MethodEntry,
     PluginEntry,
@@ -203,7 +204,15 @@ class Experiment:
     def ablations(self) -> dict[str, list[str]]:
         """The methods whose variants are compared, and those variants; none without base_to_novel."""
         compared = self.config.ablation if "base_to_novel" in self.protocols else []
-        return {method: list(variants_of(method, self.config_dir)) for method in compared}
+        return {method: self._differing(method) for method in compared}
+
+    def _differing(self, method: str) -> list[str]:
+        """The variants of a method that differ from it: a plug-in's need not, on every method."""
+
+        def values(name: str) -> list[dict[str, Any]]:
+            return [self.hyperparameters(name, dataset, BASE) for dataset in self.config.datasets]
+
+        return [name for name in variants_of(method, self.config_dir) if values(name) != values(method)]
 
     def tables_of(self, protocol: str) -> list[str]:
         """The tables that a protocol's results are shown in, of those that are made."""
@@ -362,7 +371,7 @@ def _check(experiment: Experiment) -> None:
     for method in known_names(experiment.config_dir / "methods"):  # a faulty entry is said before it is used
         experiment.method(method)
     for plugin in known_names(experiment.config_dir / "plugins"):
-        experiment.plugin(f"coop+{plugin}")
+        _check_plugin(experiment, plugin)
     if config.published and not Path(config.published).is_dir():
         raise UserError(f"published: there is no folder {config.published}.")
     tested = [dataset for table in experiment.tables for dataset in experiment.tested(table)]
@@ -375,7 +384,8 @@ def _check(experiment: Experiment) -> None:
     _check_methods(experiment, config.methods, experiment.tables)
     for method in config.ablation:
         if MethodParts.of(method).is_variant:
-            raise UserError(f"ablation: {method} is a variant: name the method itself, {family(method)}.")
+            usual = MethodParts.of(method).usual
+            raise UserError(f"ablation: {method} is a variant: name the method itself, {usual}.")
         if not variants_of(method, experiment.config_dir):
             raise UserError(f"ablation: {method} has no variants: list some in its entry, or drop it.")
     for protocol, settings in experiment.protocols.items():
@@ -386,6 +396,12 @@ def _check(experiment: Experiment) -> None:
         _check_tables(experiment, protocol)
         _check_tokens(experiment, protocol)
         _check_boosting(protocol, settings)
+
+
+def _check_plugin(experiment: Experiment, plugin: str) -> None:
+    """UserError for a plug-in's settings on a method that does not exist, or takes no plug-in."""
+    for method in experiment.plugin(f"{plugin}+{plugin}").methods:
+        experiment.method(f"{method}+{plugin}")
 
 
 def _check_tokens(experiment: Experiment, protocol: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 from .artifacts import Made
 from .code import hashes
+from .config.entries import MethodEntry, PluginEntry
 from .errors import UserError
 from .experiment import PLAIN, TEACHER, Experiment, boosting_kind, boosting_protocol, weights_files
 from .files import sha256, sha256_of_json
@@ -600,8 +601,14 @@ _SETTINGS: dict[str, Callable[[Any, Experiment], Any]] = {
     ),
     "titles": lambda own, experiment: [experiment.title(one) for one in experiment.methods_of(own.table)],
     "used": lambda _, experiment: sha256_of_json(used_files(experiment)),
-    "method_entry": lambda own, experiment: experiment.method(own.method).model_dump(),
+    "method_entry": lambda own, experiment: [
+        entry and entry.model_dump() for entry in _entries(own.method, experiment)
+    ],
 }
+
+
+def _entries(method: str, experiment: Experiment) -> tuple[MethodEntry, PluginEntry | None]:
+    return experiment.method(method), experiment.plugin(method)
 
 
 def named(made: Made) -> Artifact:

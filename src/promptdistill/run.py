@@ -1,17 +1,29 @@
 """How runs and methods are named: one key for a run's path, command, MLflow run and trace."""
 
+import re
+from functools import cache
 from typing import Annotated, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from .errors import UserError
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 CASCADED = "+caspl"  # suffix of a method that is cascaded on boosting prompts
-VARIANT = "@"  # stands before the name of a method's variant
+VARIANT = "@"  # stands before the name of a variant
 METHOD_PATTERN = r"[a-z0-9_]+(@[a-z0-9_]+)?(\+caspl)?(\+[a-z0-9_]+(@[a-z0-9_]+)?)?"
-MethodName = Annotated[str, Field(pattern=f"^{METHOD_PATTERN}$")]
+
+
+def _method_name(method: str) -> str:
+    try:
+        MethodParts.of(method)
+    except UserError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+    return method
+
+
+MethodName = Annotated[str, AfterValidator(_method_name)]
 NO_SEED = "-"  # stands for the seed where nothing is learned
 
 
@@ -56,11 +68,17 @@ class MethodParts(NamedTuple):
     plugin_variant: str | None
 
     @classmethod
+    @cache
     def of(cls, method: str) -> "MethodParts":
-        """Read what `str` writes."""
+        """Read what `str` writes; UserError if it is something else."""
         own, *suffixes = method.split("+")
         cascaded = suffixes[:1] == [CASCADED[1:]]
         plugin = "+".join(suffixes[cascaded:])
+        if not re.fullmatch(METHOD_PATTERN, method) or plugin.partition(VARIANT)[0] == CASCADED[1:]:
+            raise UserError(
+                f"{method!r} is not a method: name it METHOD[@VARIANT][{CASCADED}][+PLUGIN[@VARIANT]], "
+                "such as coop+caspl+fdbpl."
+            )
         return cls(*_split_variant(own), cascaded, *_split_variant(plugin))
 
     def __str__(self) -> str:

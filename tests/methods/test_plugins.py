@@ -13,6 +13,7 @@ from promptdistill.clip.prompts import random_prompt
 from promptdistill.config.entries import load_method
 from promptdistill.errors import UserError
 from promptdistill.features.lookup import FILLINGS
+from promptdistill.methods import find_method, find_plugin
 from promptdistill.methods.base import Batch
 from promptdistill.plugins.fdbpl import confidence, hinge
 from promptdistill.plugins.kdpl import both_ways
@@ -61,8 +62,16 @@ def test_what_takes_plugins(published):
     assert sorted(name for name, entry in entries.items() if entry.takes_plugins) == sorted(BASES)
     for name, entry in entries.items():
         if not entry.takes_plugins:
-            with pytest.raises(UserError, match=rf"{name} takes no plug-in, since its loss is its own"):
+            why = "it learns nothing" if entry.learns_from == "nothing" else "its loss is its own"
+            with pytest.raises(UserError, match=rf"{name} takes no plug-in, since {why}"):
                 load_method(f"{name}+kdpl", published.config_dir)
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+@pytest.mark.parametrize("base", BASES)
+def test_hyperparameters_of_both_have_names_of_their_own(base, plugin):
+    own, theirs = (kind.Config.model_fields for kind in (find_method(base), find_plugin(plugin)))
+    assert not own.keys() & theirs.keys()
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)

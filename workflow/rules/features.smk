@@ -1,5 +1,5 @@
-# Image features that no training changes, computed once: a teacher's of every training image, the student's
-# of few-shot draws and of test images.
+# Image features that no training changes, computed once: a teacher's of every training image and of few-shot
+# draws, the student's of draws and of test images.
 # Random regions of every training image, cut and resized once, if they fit into the disk allowed.
 rule regions:
     input:

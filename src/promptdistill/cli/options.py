@@ -60,7 +60,8 @@ def with_experiment(command: Callable) -> Callable:
         if "artifact" in others or "artifacts" in others:
             take_part(experiment.results)
         for artifact in (*others.get("artifacts", ()), *filter(None, [others.get("artifact")])):
-            for field, read in (("dataset", experiment.dataset), ("method", experiment.method)):
+            known = (("dataset", experiment.dataset), ("method", experiment.method))
+            for field, read in (*known, ("method", experiment.plugin)):
                 if name := getattr(artifact, field, None):
                     read(name)
         return command(experiment=experiment, **others)

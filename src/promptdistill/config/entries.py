@@ -235,6 +235,12 @@ class PluginEntry(Settings):
         {}, description="name -> variant: METHOD+PLUGIN@NAME stands wherever METHOD+PLUGIN does"
     )
 
+    @model_validator(mode="after")
+    def _second_text_is_known(self) -> "PluginEntry":
+        if self.second_text not in {None, *self.hyperparameters}:
+            raise ValueError(f"second_text: there is no hyper-parameter {self.second_text!r}")
+        return self
+
 
 def load_dataset(name: str, config_dir: Path) -> DatasetConfig:
     """Read config/datasets/NAME.yaml."""
@@ -262,7 +268,8 @@ def load_method(name: str, config_dir: Path) -> MethodEntry:
         )
     _require_variant(parts.name, parts.variant, entry.variants, path)
     if parts.plugin and not entry.takes_plugins:
-        raise UserError(f"{parts.name} takes no plug-in, since its loss is its own: drop +{parts.plugin}.")
+        why = "it learns nothing" if entry.learns_from == "nothing" else "its loss is its own"
+        raise UserError(f"{parts.name} takes no plug-in, since {why}: drop +{parts.plugin}.")
     return entry
 
 

@@ -110,7 +110,7 @@ class Config(Strict):
     precision: Precision = Field("float32", description="of the models' arithmetic; prompts stay float32")
     regions: RegionConfig = RegionConfig()
     lookup: LookupConfig = LookupConfig()
-    overrides: dict[str, dict[str, Any]] = Field(
+    overrides: dict[MethodName, dict[str, Any]] = Field(
         {},
         description="method name -> hyper-parameters that replace those of config/methods; those of coop "
         "hold for coop+caspl and coop+fdbpl, too, where these do not replace them themselves",

@@ -23,15 +23,14 @@ _MARGIN = 0.2  # of the hinge
 class FDBPLConfig(KDPLConfig):
     """Hyper-parameters of FDBPL, beside the method's."""
 
-    regions: int | None = Field(None, ge=1, description="regions of an image in all; none: one an epoch")
-    region_scale: tuple[float, float] | None = Field(
-        description="least and greatest area of a region, as a share of the image's; none: the experiment's"
-    )
     confidence: Literal["region", "batch", "off"] = Field(
-        description="what is weighted by the teacher's confidence: each region, a batch by its mean, nothing"
+        description="what weighs the distance to the teacher: its confidence in a region, the batch's mean, "
+        "nothing; the negative text's terms always go by region"
     )
     negative: bool = Field(description="whether a negative text is learned beside the method's")
-    negative_ctx_init: str = Field(description="initial words of the negative text, all of which learn")
+    negative_ctx_init: str = Field(
+        min_length=1, description="initial words of the negative text, all of which learn"
+    )
     cosine_weight: float = Field(ge=0, description="of the similarity of positive and negative logits")
     hinge_weight: float = Field(
         ge=0, description="of the order of two regions by the difference of two classes' texts (ours)"

@@ -14,6 +14,11 @@ from ..validation import Strict
 class KDPLConfig(Strict):
     """Hyper-parameters of KDPL, beside the method's."""
 
+    regions: int | None = Field(None, ge=1, description="regions of an image in all; none: one an epoch")
+    region_scale: tuple[float, float] | None = Field(
+        None,
+        description="least and greatest area of a region, as a share of the image's; none: the experiment's",
+    )
     top_k: int | None = Field(None, ge=1, description="teacher's logits of a region that are kept; none: all")
     filling: Literal["even_mass", "fkd_logits", "renormalise"] = Field(
         "even_mass", description="what the other classes get"
