@@ -9,15 +9,16 @@ import torch.nn.functional as F
 from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
-from plain import methods
+from plain import methods, plugins
 from plain.pictures import read_regions
 from plain.towers import image_features, text_features
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.clip.prompts import phrase_embedding, random_prompt
 from promptdistill.config.models import BackboneConfig
 from promptdistill.data.images import Region, normalise, open_image, region_pixels
-from promptdistill.methods import find_method, parse_hyperparameters
+from promptdistill.methods import make_method, parse_hyperparameters
 from promptdistill.methods.base import Batch, MethodContext
+from promptdistill.run import MethodParts, family
 
 NAMES = ["star", "ring_shape", "heart"]
 TEMPLATE = "a photo of a {}, a type of shape."
@@ -52,6 +53,18 @@ PLAIN = {
     "boosting": methods.Boosting,
     "promptkd": methods.PromptKD,
     "fdbpl": methods.FDBPL,
+}
+TAUGHT = {
+    "coop+kdpl": {},
+    "cocoop+kdpl": {},
+    "maple+kdpl": {},
+    "ivlp+kdpl": {},
+    "coop+fdbpl": {"n_ctx": 4, "negative": True, "confidence": "region"},
+    "promptsrc+fdbpl": {"negative": False, "confidence": "batch"},
+}
+FDBPL = {
+    **{"region_scale": None, "negative_ctx_init": "a photo of no", "cosine_weight": 0.001},
+    "hinge_weight": 0.0,
 }
 CASCADES = pytest.mark.parametrize("cascade", [False, True], ids=["alone", "cascade"])
 
@@ -127,7 +140,7 @@ def teacher_of(name, teacher, pixels):
         tuned = plain_method(methods.IVLP, teacher, frozen_prompt(teacher).state_dict())
         online = OnlineTunedTeacher(tuned, pixels)
         return {"teacher": online, "teacher_text": online.text}, {"teacher": tuned}
-    if name in ("boosting", "fdbpl"):
+    if name in ("boosting", "fdbpl") or name in TAUGHT:
         online = OnlineTeacher(teacher.model, teacher.tokenizer, pixels)
         own = {"teacher": teacher.model, "teacher_tokenizer": teacher.tokenizer, "template": TEMPLATE}
         if name == "fdbpl":
@@ -145,62 +158,83 @@ def plain_projection(projection):
     return convolutions
 
 
+def learning_of(fast):
+    """What learns, by name: the prompt, and the negative text of FDBPL."""
+    negative = getattr(fast.objective, "negative", None)
+    return dict(fast.prompt.named_parameters()) | ({} if negative is None else {"negative": negative.text[0]})
+
+
+def values_of(name):
+    own = TAUGHT.get(name, {})
+    return FAST[family(name)] | own | (FDBPL if name.endswith("+fdbpl") else {})
+
+
 def both_ways(name, cascade, student, teacher, pixels):
     """One method, fast and plain, with the same initial prompt; and the plain one's learning tensors."""
+    base, plugin = family(name), MethodParts.of(name).plugin
     frozen = [frozen_prompt(student)] if cascade else []
     known, options = teacher_of(name, teacher, pixels)
     context = MethodContext(
         backbone=student,
         class_names=NAMES,
         template=TEMPLATE,
-        config=parse_hyperparameters(name, FAST[name]),
+        config=parse_hyperparameters(name, values_of(name)),
         generator=torch.Generator().manual_seed(0),
         frozen=frozen,
         **known,
     )
-    fast = find_method(name)(context)
-    prompt = {key: value.detach().clone().requires_grad_() for key, value in fast.prompt.named_parameters()}
+    fast = make_method(name, context)
+    prompt = {key: value.detach().clone().requires_grad_() for key, value in learning_of(fast).items()}
+    asking = options if plugin else {}
+    if plugin:
+        options = {}
     if cascade:
         options["boosting"] = frozen[0].state_dict()
-    if name == "maple":
+    if base == "maple":
         options["fixed_words"] = "of a"
-    if name == "promptsrc":
+    if base == "promptsrc":
         options["frozen_text"] = methods.ensemble_features(student.model, student.tokenizer, NAMES)
     learning = list(prompt.values())
     if name == "promptkd":
         options |= {"projection": plain_projection(fast.prompt.projection), "weight": FAST[name]["weight"]}
         prompt = {key: value for key, value in prompt.items() if key.startswith("vision.")}
         learning = [*prompt.values(), *options["projection"].parameters()]
-    return fast, plain_method(PLAIN[name], student, prompt, **options), learning
+    plain = plain_method(PLAIN[base], student, prompt, **options)
+    if plugin == "fdbpl":
+        own = {"negative": prompt.get("negative"), "by_batch": values_of(name)["confidence"] == "batch"}
+        plain = plugins.FDBPL(plain, **asking, **own)
+    elif plugin:
+        plain = plugins.KDPL(plain, **asking)
+    return fast, plain, learning
 
 
 def with_effect(fast, tensors):
     """Those of the learning tensors that change the loss: no bias right before a batch normalisation."""
-    names = [name for name, _ in fast.prompt.named_parameters()]
+    names = list(learning_of(fast))
     return [tensor for name, tensor in zip(names, tensors, strict=True) if name != "projection.0.bias"]
 
 
 @CASCADES
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", [*PLAIN, *TAUGHT])
 def test_fast_method_equals_plain_one(name, cascade, random_student, random_teacher, pixels):
     """Loss and gradient of every learning tensor, with and without a frozen boosting block."""
     fast, plain, learning = both_ways(name, cascade, random_student, random_teacher, pixels)
     loss = fast.loss(Batch(pixels, LABELS, torch.tensor(IMAGES), torch.zeros(4, dtype=torch.long)))
     expected = plain.loss(pixels, LABELS)
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
-    gradients = torch.autograd.grad(loss, list(fast.prompt.parameters()))
+    gradients = torch.autograd.grad(loss, list(learning_of(fast).values()))
     theirs = torch.autograd.grad(expected, learning)
     assert_gradients_agree(with_effect(fast, gradients), with_effect(fast, theirs))
 
 
 @CASCADES
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", [*PLAIN, *TAUGHT])
 def test_twenty_steps_end_in_the_same_prompt(name, cascade, random_student, random_teacher, pixels):
     fast, plain, learning = both_ways(name, cascade, random_student, random_teacher, pixels)
     batch = Batch(pixels, LABELS, torch.tensor(IMAGES), torch.zeros(4, dtype=torch.long))
     before = [tensor.detach().clone() for tensor in learning]
     for parameters, loss in (
-        (list(fast.prompt.parameters()), lambda: fast.loss(batch)),
+        (list(learning_of(fast).values()), lambda: fast.loss(batch)),
         (learning, lambda: plain.loss(pixels, LABELS)),
     ):
         optimizer = torch.optim.SGD(parameters, lr=0.0025, momentum=0.9, weight_decay=5e-4)
@@ -208,7 +242,7 @@ def test_twenty_steps_end_in_the_same_prompt(name, cascade, random_student, rand
             optimizer.zero_grad()
             loss().backward()
             optimizer.step()
-    for mine, theirs in zip(fast.prompt.parameters(), learning, strict=True):
+    for mine, theirs in zip(learning_of(fast).values(), learning, strict=True):
         torch.testing.assert_close(mine, theirs.view_as(mine), atol=1e-4, rtol=0)
     for theirs, initial in zip(with_effect(fast, learning), with_effect(fast, before), strict=True):
         assert (theirs - initial).abs().max() > 1e-5
