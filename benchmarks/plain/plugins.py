@@ -51,8 +51,8 @@ class FDBPL(KDPL):
     """Weighted by the teacher's confidence, and a negative text (arXiv 2505.18053, the authors' code).
 
     `negative` are its tokens, as many as the positive text has, None for methods that have no such text;
-    `by_batch`: the weight is the batch's mean, as on PromptSRC.  The second order, which is zero, is computed as
-    published.
+    `by_batch`: the weight is the batch's mean, as on PromptSRC.  The second order, which is zero, is computed
+    as published.
     """
 
     def __init__(self, method: IVLP, *, negative: Tensor | None, by_batch: bool, **options: object) -> None:

@@ -18,7 +18,7 @@ from promptdistill.config.models import BackboneConfig
 from promptdistill.planning import job_resources
 
 EXPERIMENT = ("--configfile", Path(__file__).parent / "experiment.yaml")
-HEAVY = ("regions", "lookup", "lookup_part", "tune_teacher", "boost")
+HEAVY = ("regions", "lookup", "lookup_part", "answers", "tune_teacher", "boost")
 GROUPS = ("encoding", "training", "testing")
 SLURM_RUN = (
     *("--cores", "all", "--profile", "slurm", *EXPERIMENT),
@@ -108,6 +108,7 @@ def asked(rule):
     ("rule", "model"),
     [
         ("rule_lookup_part", "miniature-teacher"),
+        ("answers_base_to_novel_0", "miniature-teacher"),
         ("rule_tune_teacher", "miniature-teacher"),
         ("features_base_to_novel_0", "miniature-student"),
         ("rule_boost", "miniature-student"),

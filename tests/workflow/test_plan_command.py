@@ -67,7 +67,7 @@ def test_steps_measured_on_a_gpu_and_a_rate_that_is_assumed(project):
 
 
 def test_variants_with_regions_of_their_own(project, tmp_path):
-    """FDBPL's stored regions and lookups are its own where their number or scale is."""
+    """FDBPL's stored regions and answers are its own where their number or scale is."""
     config = tmp_path / "config.yaml"
     text = FAST.read_text().replace(", promptsrc]", ", fdbpl, fdbpl+caspl, fdbpl@regions_2+caspl]")
     own = (
@@ -79,7 +79,7 @@ def test_variants_with_regions_of_their_own(project, tmp_path):
     listed = jobs(done.stdout + done.stderr)
     del listed["all"]
     assert planned("--config", config, cwd=project)["rules"] == listed
-    assert listed["lookup"] == 4
+    assert (listed["lookup"], listed["answers_base_to_novel_0"]) == (1, 3)
 
 
 def test_other_shapes_of_the_workflow(project, tmp_path):

@@ -200,7 +200,8 @@ def test_a_variant_of_an_ablation(finished):
     assert (status, cell["table"], cell["shots"]) == (0, "ablation_fdbpl", 2)
     assert [run["mlflow"] for run in trace["runs"]] == [None, None]
     lookups = {path for path, file in files.items() if file["what"] == "answers"}
-    assert lookups == {f"results/lookup/{PATTERNS}/zero_shot/1_0.3to0.6/manifest.json"}
+    asked = f"results/features/{PATTERNS}/answers/1_0.3to0.6/base_to_novel/2"
+    assert lookups == {f"{asked}/{seed}/manifest.json" for seed in (1, 2)}
 
 
 @contextlib.contextmanager
@@ -255,7 +256,7 @@ DRAWN = f"features/{PATTERNS}/boosted/1/base_to_novel/2/1"
         (f"features/{PATTERNS}/boosted/test/manifest.json", "features", *BASE),
         (f"lookup/{PATTERNS}/zero_shot/1/manifest.json", "answers", *BASE),
         (f"lookup/{PATTERNS}/zero_shot/1/classifier.safetensors", "classifier", *BASE),
-        (f"lookup/{PATTERNS}/zero_shot/2_0.3to0.6/manifest.json", "answers", *ASKING),
+        (f"features/{PATTERNS}/answers/2_0.3to0.6/base_to_novel/2/1/manifest.json", "answers", *ASKING),
         (f"regions/{PATTERNS}/2_0.3to0.6/manifest.json", "regions", *ASKING),
         (f"data/{PATTERNS}.json", "receipt", *BASE),
         ("tables/ablation_fdbpl.csv", "table", "ablation_fdbpl", "average,fdbpl"),
