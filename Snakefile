@@ -50,6 +50,7 @@ wildcard_constraints:
     teacher=r"zero_shot|[a-z0-9_]+-\d+-\d+",
     region_set=r"\d+(_[\d.e-]+to[\d.e-]+)?",
     table="|".join(TABLES),
+    vocabulary=r"[a-z0-9_]+",
     part=r"\d+",
     parts=r"\d+",
 

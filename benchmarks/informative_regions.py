@@ -27,7 +27,7 @@ def row(dataset: str, experiment: Experiment, scale: torch.Tensor) -> dict[str, 
     base = set(split.base_labels)
     chosen = [index for index, item in enumerate(split.train) if item.label in base]
     classes = [split.labels.index(label) for label in split.base_labels]
-    answers = LookupSubset(lookup, torch.tensor(chosen), lookup.regions, classes)
+    answers = LookupSubset(lookup, torch.tensor(chosen), lookup.regions, lookup.text[classes])
     images, regions = answers.every_region()
     logits = answers.logits(images, regions, scale)
     labels = torch.tensor([split.base_labels.index(split.train[index].label) for index in chosen])[images]

@@ -212,7 +212,8 @@ class Experiment:
         def values(name: str) -> list[dict[str, Any]]:
             return [self.hyperparameters(name, dataset, BASE) for dataset in self.config.datasets]
 
-        return [name for name in variants_of(method, self.config_dir) if values(name) != values(method)]
+        variants = variants_of(method, self.config_dir).items()
+        return [name for name, own in variants if own.compared and values(name) != values(method)]
 
     def tables_of(self, protocol: str) -> list[str]:
         """The tables that a protocol's results are shown in, of those that are made."""
@@ -283,6 +284,14 @@ class Experiment:
                 hint = did_you_mean(key, list(known))
                 raise UserError(f"overrides: {method} has no hyper-parameter {key!r}{hint}.")
         return own
+
+    def vocabulary(self, method: str, dataset: str, protocol: str) -> str | None:
+        """The vocabulary that training knows in place of class names, if it is class-agnostic."""
+        return self.hyperparameters(method, dataset, protocol).get("vocabulary")
+
+    def vocabulary_file(self, vocabulary: str) -> Path:
+        """A file with a name a line."""
+        return self.config_dir / "vocabularies" / f"{vocabulary}.txt"
 
     def regions(self, method: str, dataset: str, protocol: str) -> Regions:
         """The random regions of an image that the training of a method, or "boosting", sees.
@@ -447,12 +456,22 @@ def _check_tables(experiment: Experiment, protocol: str) -> None:
             )
     for method in dict.fromkeys(method for table in made for method in experiment.methods_of(table)):
         for dataset in experiment.evaluated(protocol, method):
+            if vocabulary := experiment.vocabulary(method, dataset, protocol):
+                _require_vocabulary(method, experiment.vocabulary_file(vocabulary))
             for name, path in experiment.method_files(method, dataset).items():
                 if not path.is_file():
                     raise UserError(
                         f"{method} reads {name} for {dataset} from {path}, which does not exist: put the "
                         f"file there, or change files in the entry of {family(method)}."
                     )
+
+
+def _require_vocabulary(method: str, path: Path) -> None:
+    if not path.is_file():
+        raise UserError(
+            f"{method} reads a vocabulary from {path}, which does not exist: put a text file there, a name a "
+            "line (KDPL's of 20,930 names is in its authors' repository, github.com/miccunifi/KDPL)."
+        )
 
 
 def _check_methods(experiment: Experiment, methods: Iterable[str], made: list[str]) -> None:

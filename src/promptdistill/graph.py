@@ -310,6 +310,19 @@ class DrawAnswers(Artifact):
 
 
 @dataclass(frozen=True)
+class VocabularyText(Artifact):
+    """The zero-shot teacher's text features of a vocabulary, for class-agnostic training."""
+
+    stage, rule, pattern = "features", "vocabulary", "features/vocabulary/{vocabulary}/manifest.json"
+    code, depends = ("cli.features", "features.vocabulary"), ("machine", "teacher")
+    vocabulary: str
+
+    def files(self, experiment: Experiment) -> dict[str, list[Path]]:
+        """The teacher's weights, and the names."""
+        return {**super().files(experiment), "names": [experiment.vocabulary_file(self.vocabulary)]}
+
+
+@dataclass(frozen=True)
 class TestFeatures(StudentFeatures):
     """Features of the test images."""
 
@@ -403,6 +416,7 @@ class Prompt(OfRun):
             seed = experiment.settings(self.protocol).seeds[0]
             tuned = f"{self.protocol}-{self.shots}-{seed}"
             return {**own, "answers": [Lookup(self.dataset, tuned, region_set)]}
+        vocabulary = experiment.vocabulary(*training_of(self))
         kind = experiment.feature_kind(self.method, self.protocol)
         features = DrawFeatures.of(self.wildcards, feature_kind=kind, region_set=region_set)
         return {
@@ -412,6 +426,7 @@ class Prompt(OfRun):
             if experiment.asks_teacher(self.method)
             else [],
             "features": [features] if kind else [],
+            "vocabulary": [VocabularyText(vocabulary)] if vocabulary else [],
         }
 
 

@@ -185,7 +185,7 @@ def test_initial_texts(make, student):
 
 
 def test_answers_for_some_images_and_classes(teacher_lookup, student):
-    some = LookupSubset(teacher_lookup, torch.tensor([7, 0, 23]), 1, [3, 1])
+    some = LookupSubset(teacher_lookup, torch.tensor([7, 0, 23]), 1, teacher_lookup.text[[3, 1]])
     images, regions = torch.tensor([2, 0, 1]), torch.tensor([0, 1, 1])
     expected = teacher_lookup.logits(torch.tensor([23, 7, 0]), regions, student.logit_scale)[:, [3, 1]]
     torch.testing.assert_close(some.logits(images, regions, student.logit_scale), expected)

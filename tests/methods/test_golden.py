@@ -36,6 +36,11 @@ RUNS = {
     "caspl_boosting": ("boosting", 4, DEEP),
     "caspl_promptsrc": ("promptsrc", 4, {**DEEP, "gpa_mean": 15, "gpa_std": 1}),
     "kdpl_vpt": ("vpt+kdpl", 4, {"n_ctx_vision": 3, "prompt_depth": 4}),
+    "kdpl_coop_agnostic": (
+        "coop+kdpl",
+        8,
+        {"n_ctx": 4, "ctx_init": "a photo of a", "vocabulary": "own", "k_max": 9},
+    ),
     "fdbpl_coop": ("coop+fdbpl", 8, {"n_ctx": 4, "ctx_init": "a photo of a", "negative": True, **FDBPL}),
 }
 
@@ -93,9 +98,9 @@ def recorded_name(name, boosting):
 class OnlineTeacher:
     """Stands in for the lookup: the teacher's logits for the very pixels of the recorded batches."""
 
-    def __init__(self, backbone, class_names, pixels):
+    def __init__(self, backbone, class_names, pixels, template="a photo of a {}, a type of flower."):
         self.clip = PromptedClip(backbone, [])
-        self.text = template_features(self.clip, "a photo of a {}, a type of flower.", class_names)
+        self.text = template_features(self.clip, template, class_names)
         self.pixels = pixels
 
     def logits(self, images, regions, scale, top_k=None):
@@ -131,12 +136,14 @@ def test_retraces_recorded_run(run, golden, shared):
         }
         frozen = [DeepPrompt(**towers).requires_grad_(False)]
     boosting = name == "boosting"
-    teacher = OnlineTeacher(make_backbone(golden, 11), golden.CLASSES, pixels)
+    names = [str(name) for name in recorded["vocabulary"]] if "vocabulary" in recorded else golden.CLASSES
+    template = {"template": "a photo of a {}."} if "vocabulary" in recorded else {}
+    teacher = OnlineTeacher(make_backbone(golden, 11), names, pixels, **template)
     if "labels" in recorded:
         teacher = RecordedAnswers(recorded)
     context = MethodContext(
         backbone=backbone,
-        class_names=golden.CLASSES,
+        class_names=names,
         template="a photo of a {}.",
         config=config,
         generator=torch.Generator().manual_seed(0),
@@ -157,7 +164,10 @@ def test_retraces_recorded_run(run, golden, shared):
     optimizer = torch.optim.SGD(method.parameters(), lr=0.0025, momentum=0.9, weight_decay=5e-4)
     for step in range(golden.STEPS):
         images = torch.full((batch_size,), step)
-        loss = method.loss(Batch(pixels[step], labels[step], images, torch.zeros_like(images)))
+        batch = Batch(pixels[step], labels[step], images, torch.zeros_like(images))
+        if "kept" in recorded:
+            assert method.objective.kept(batch) == recorded["kept"][step].tolist()
+        loss = method.loss(batch)
         optimizer.zero_grad()
         loss.backward()
         assert float(loss.detach()) == pytest.approx(recorded["losses"][step], abs=1e-4)
@@ -171,7 +181,7 @@ def test_retraces_recorded_run(run, golden, shared):
         final = recorded["final/" + recorded_name(key, boosting)]
         np.testing.assert_allclose(tensor.detach().numpy(), final, atol=1e-4)
     with torch.no_grad():
-        logits = method.classifier(golden.CLASSES)(method.clip.image_features(pixels[0]))
+        logits = method.classifier(names)(method.clip.image_features(pixels[0]))
     np.testing.assert_allclose(logits.numpy(), recorded["logits"], atol=1e-3)
 
 

@@ -1,6 +1,7 @@
 """KDPL and FDBPL on every method that takes them, against plain twins written from their formulas."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -38,17 +39,17 @@ def batch():
 def make(published, student, teacher_lookup):
     """A method with its plug-in, as config/plugins says, with a few hyper-parameters of one's own."""
 
-    def make(name, **own):
+    def make(name, class_names=NAMES, teacher=teacher_lookup, **own):
         frozen = random_prompt(
             student, torch.Generator().manual_seed(5), n_ctx_text=2, n_ctx_vision=2, prompt_depth=3
         )
         return published.make(
             name,
             student,
-            NAMES,
+            class_names,
             published.hyperparameters(name, **{"prompt_depth": 2, **own}),
             frozen=[frozen.requires_grad_(False)] if "+caspl" in name else [],
-            teacher=teacher_lookup,
+            teacher=teacher,
         )
 
     return make
@@ -92,6 +93,21 @@ def test_a_plugin_teaches_the_logits_and_nothing_else(make, batch, base, cascade
     learned = {name.split(".")[0] for name, p in method.named_parameters() if p.grad is not None}
     assert learned == ({"prompt", "objective"} if (base, plugin) == ("coop", "fdbpl") else {"prompt"})
     assert set(method.final_tensors()) == set(labelled.final_tensors())
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+@pytest.mark.parametrize("base", BASES)
+def test_of_a_vocabulary_a_batch_keeps_the_likeliest_names(make, batch, base, plugin):
+    """The loss is that of a training which knows these names alone."""
+    agnostic = make(f"{base}+{plugin}", vocabulary="own", k_max=3)
+    teacher, scale = agnostic.context.teacher, agnostic.context.backbone.logit_scale
+    mean = teacher.logits(batch.images, batch.regions, scale).softmax(1).mean(0)
+    kept = sorted(range(len(NAMES)), key=lambda number: -mean[number])[:3]
+    assert agnostic.objective.kept(batch) == sorted(kept)
+    answers = SimpleNamespace(logits=lambda *asked: teacher.logits(*asked)[:, sorted(kept)])
+    few = make(f"{base}+{plugin}", class_names=[NAMES[number] for number in sorted(kept)], teacher=answers)
+    few.load_state_dict(agnostic.state_dict())
+    torch.testing.assert_close(agnostic.loss(batch), few.loss(batch), atol=1e-5, rtol=1e-5)
 
 
 def test_kdpl_is_the_mean_of_both_divergences():

@@ -132,6 +132,29 @@ for group in EXPERIMENT.job_groups:
             "promptdistill features {params.key} {CONFIGURATION} 2> {log:q}"
 
 
+# The teacher's text features of a vocabulary, for class-agnostic training.
+rule vocabulary:
+    input:
+        unpack(needs(graph.VocabularyText)),
+    output:
+        path(graph.VocabularyText),
+    log:
+        f"{RESULTS}/logs/features/vocabulary/{{vocabulary}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/features/vocabulary/{{vocabulary}}.tsv"
+    conda:
+        COMPUTE_ENV
+    threads: CONFIG.jobs.threads
+    resources:
+        **model(TEACHER, hours=1),
+    params:
+        **job(graph.VocabularyText),
+    message:
+        "the teacher's text features of the vocabulary {wildcards.vocabulary}"
+    shell:
+        "promptdistill vocabulary {params.key} {CONFIGURATION} 2> {log:q}"
+
+
 # The student's features of the test images, plain or through the boosting prompt.
 rule test_features:
     input:

@@ -69,6 +69,18 @@ def answers(artifacts: tuple[graph.DrawAnswers, ...], experiment: Experiment) ->
         build_teacher_lookup(build, template, split.class_names(split.labels))
 
 
+@step(graph.VocabularyText)
+def vocabulary(artifact: graph.VocabularyText, experiment: Experiment) -> None:
+    """Compute the teacher's text features of the vocabulary KEY, config/vocabularies/KEY.txt."""
+    from ..data.vocabulary import read_names
+    from ..features.vocabulary import build_vocabulary
+
+    used = sources(artifact, experiment)
+    teacher = load(experiment.config.backbones.teacher, experiment)
+    folder = (experiment.results / artifact.path).parent
+    build_vocabulary(teacher, read_names(used["names"]), folder, used)
+
+
 @step(graph.TestFeatures)
 def test_features(artifact: graph.TestFeatures, experiment: Experiment) -> None:
     """Compute the student's features of the test images."""

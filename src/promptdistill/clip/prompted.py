@@ -8,6 +8,8 @@ from .prompts import Prompt
 from .text import Block, Sentences, encode_text, tokenize
 from .vision import encode_image
 
+_REMEMBERED = 16  # sets of sentences
+
 
 def readable(class_name: str) -> str:
     """A class name as prompts spell it: underscores become spaces."""
@@ -24,7 +26,7 @@ class PromptedClip:
     def __init__(self, backbone: Backbone, cascade: list[Prompt]) -> None:
         self.backbone = backbone
         self.cascade = cascade
-        self._sentences: dict[tuple[str, ...], Sentences] = {}
+        self._sentences: dict[tuple[str, ...], Sentences] = {}  # the last few sets of them
 
     def text_features(self, class_names: list[str], learning_block: Block | None = None) -> Tensor:
         """Normalised features (classes, D) of "<context> classname." for each class name.
@@ -51,7 +53,9 @@ class PromptedClip:
 
     def _encode(self, sentences: list[str], blocks: list[Block]) -> Tensor:
         clip, key = self.backbone.model, tuple(sentences)
-        if key not in self._sentences:  # training asks for the same sentences at every step
+        if key not in self._sentences:  # most trainings ask for the same sentences at every step
+            if len(self._sentences) == _REMEMBERED:
+                del self._sentences[next(iter(self._sentences))]
             tokens = tokenize(self.backbone.tokenizer, sentences, clip.context_length)
             self._sentences[key] = Sentences.from_tokens(clip, tokens.to(self.backbone.device))
         with self.backbone.autocast():

@@ -114,6 +114,7 @@ class Variant(Strict):
     title: str = Field(description="what differs, in a few words")
     group: str = Field("Variants", description="heading in the table of `snakemake ablation`")
     hyperparameters: Annotated[dict[str, Any], Field(min_length=1)]
+    compared: bool = Field(True, description="whether `snakemake ablation` compares it with its method")
 
 
 class Costs(Strict):
@@ -141,6 +142,7 @@ _TAKEN = (
     "prompt",
     "boosting",
     "answers",
+    "vocabulary",
     "features",
     "regions",
     "parts",

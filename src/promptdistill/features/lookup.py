@@ -159,13 +159,16 @@ class LookupSubset:
     """Some of a lookup's images, in an order of their own, and, of a teacher's, some of its classes."""
 
     def __init__(
-        self, lookup: RegionLookup, images: Tensor, regions: int, classes: list[int] | None = None
+        self, lookup: RegionLookup, images: Tensor, regions: int, text: Tensor | None = None
     ) -> None:
-        """`images` (N,) and `classes` are rows of the lookup's; of each image `regions` are seen."""
+        """`images` (N,) are rows of the lookup's, of each of which `regions` are seen.
+
+        `text` (classes, D) are a teacher's text features of the classes that it is asked about.
+        """
         self._lookup = lookup
         self._regions = regions
         self._images = images
-        self._text = None if classes is None else lookup.text[classes]
+        self._text = text
 
     def features(self, images: Tensor, regions: Tensor) -> Tensor:
         """Features (B, D) of region `regions[b]` of image `images[b]`, as `RegionLookup.features`."""

@@ -79,6 +79,10 @@ class MethodContext:
     plain_features: RegionLookup | LookupSubset | None = None
     cascade_features: RegionLookup | LookupSubset | None = None
 
+    def names(self, kept: list[int] | None) -> list[str]:
+        """The training classes of these numbers, or (None) all of them."""
+        return self.class_names if kept is None else [self.class_names[number] for number in kept]
+
 
 class Objective(nn.Module):
     """What logits are taught by: labels, or what a plug-in says in their place.
@@ -93,8 +97,14 @@ class Objective(nn.Module):
         super().__init__()
         self.context = context
 
+    def kept(self, batch: Batch) -> list[int] | None:
+        """The numbers of the training classes that a batch's logits are over; None for all of them."""
+
     def forward(self, logits: Tensor, image: Tensor, batch: Batch) -> Tensor:
-        """Scalar loss of logits (B, classes) of normalised image features (B, D): cross-entropy."""
+        """Scalar loss of logits (B, classes) of normalised image features (B, D): cross-entropy.
+
+        The classes are those `kept` of the batch.
+        """
         return F.cross_entropy(logits, batch.labels)
 
 
@@ -124,7 +134,8 @@ class Method(nn.Module):
     def loss(self, batch: Batch) -> Tensor:
         """Scalar loss of one batch: what the objective makes of its logits, if a method says no more."""
         image = self.image_features(batch)
-        return self.objective(self.classifier(self.context.class_names)(image), image, batch)
+        logits = self.classifier(self.context.names(self.objective.kept(batch)))(image)
+        return self.objective(logits, image, batch)
 
     def finish_epoch(self, epoch: int) -> None:
         """Called after each epoch 0, 1, …; for averages over epochs."""

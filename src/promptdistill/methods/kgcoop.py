@@ -32,7 +32,9 @@ class KgCoOp(CoOp):
 
     def loss(self, batch: Batch) -> Tensor:
         """The objective's, and the squared distance, mean over the classes."""
-        text, image = self.class_features(self.context.class_names), self.image_features(batch)
+        kept = self.objective.kept(batch)
+        text, image = self.class_features(self.context.names(kept)), self.image_features(batch)
         logits = self.context.backbone.logit_scale * image @ text.T
-        distance = (text - self.template_text).square().sum(dim=1).mean()
+        template_text = self.template_text if kept is None else self.template_text[kept]
+        distance = (text - template_text).square().sum(dim=1).mean()
         return self.objective(logits, image, batch) + self.context.config.weight * distance

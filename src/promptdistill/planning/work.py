@@ -9,6 +9,7 @@ from .. import graph
 from ..clip.architecture import Architecture, read_architecture
 from ..config.models import BackboneConfig
 from ..data.splits import Item, Split
+from ..data.vocabulary import read_names
 from ..experiment import Experiment, _whole
 from ..protocols import PROTOCOLS
 from ..protocols.base import Session, Subset
@@ -63,6 +64,9 @@ def bytes_of(artifact: graph.Artifact, experiment: Experiment) -> int:
     match artifact:
         case graph.LookupPart():
             return 0  # the whole takes its place
+        case graph.VocabularyText():
+            dim = read_architecture(experiment.config.backbones.teacher.model).dim
+            return _names(artifact.vocabulary, experiment) * dim * _BYTES["float32"]
         case graph.StoredRegions():
             size = read_architecture(experiment.backbone().model).size
             return stored_bytes(_seen(artifact, experiment), size, experiment.config.regions.max_gb)
@@ -122,6 +126,11 @@ def _seen(artifact: graph.Artifact, experiment: Experiment) -> int:
     return regions * _said(experiment, artifact.dataset, "train")
 
 
+def _names(vocabulary: str, experiment: Experiment) -> int:
+    """How many names a vocabulary has."""
+    return len(read_names(experiment.vocabulary_file(vocabulary)))
+
+
 def _training(prompt: graph.BoostingPrompt | graph.Prompt, experiment: Experiment) -> list[Work]:
     """All steps of every session of a training, or all images that a method encodes once."""
     method, dataset, protocol = training = graph.training_of(prompt)
@@ -144,6 +153,9 @@ def _training(prompt: graph.BoostingPrompt | graph.Prompt, experiment: Experimen
             f"what a step of {method} computes, whose hyper-parameters are none of n_ctx, n_ctx_text and "
             "n_ctx_vision"
         )
+    if vocabulary := experiment.vocabulary(*training):
+        kept = min(values["k_max"], _names(vocabulary, experiment))
+        parts = [(images, kept) for images, _ in parts]
     model = _shape(experiment.backbone(method), encodes=cost.image is not None)
     shown = min(shown, experiment.regions(*training).count)
     works = []

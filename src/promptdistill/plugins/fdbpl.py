@@ -69,7 +69,7 @@ class FDBPL(KDPL):
         weight = {"region": sure, "batch": sure.mean(), "off": torch.ones_like(sure)}[config.confidence]
         loss = (weight * each).mean()
         if self.negative is not None:
-            text = self._clip.text_features(self.context.class_names)
+            text = self._clip.text_features(self.context.names(self.kept(batch)))
             negative = self.context.backbone.logit_scale * image @ text.T
             log_n = negative.log_softmax(dim=1)
             loss = loss + ((1 - sure) * (log_n.exp() * log_n).sum(dim=1)).mean()

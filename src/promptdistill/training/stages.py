@@ -19,6 +19,7 @@ from ..features.loading import WholeImages, load
 from ..features.lookup import LookupSubset, RegionLookup
 from ..features.region_store import open_store
 from ..features.rows import Rows, images_sha256
+from ..features.vocabulary import open_vocabulary
 from ..files import sha256_of_json
 from ..methods import make_method, parse_hyperparameters
 from ..methods.base import Examples, FittedMethod, Method, MethodContext
@@ -122,7 +123,7 @@ def train_adapting(
         history: list[dict[str, Any]] = []
         for index, session in enumerate(sessions):
             looked_up = _looked_up(draw, index, sessions, inputs, run)
-            context = MethodContext(**_context(inputs, run, config, session), **looked_up)
+            context = MethodContext(**_context(inputs, run, config, session) | looked_up)
             trained = make_method(method, context)
             if learned:
                 trained.prompt.load_state_dict(learned[-1])
@@ -177,8 +178,11 @@ def _context(inputs: TrainingInputs, run: Run, config: Any, session: Session) ->
 
 def _looked_up(
     draw: Split, index: int, sessions: list[Session], inputs: TrainingInputs, run: Run
-) -> dict[str, LookupSubset]:
-    """What is looked up for one session: the zero-shot teacher's answers, the student's features; checked."""
+) -> dict[str, Any]:
+    """What is looked up for one session: the zero-shot teacher's answers, the student's features; checked.
+
+    A vocabulary stands in for the session's class names.
+    """
     found, session = {}, sessions[index]
     items = _images(draw.train, session)
     # Lookups are of the images of all sessions, in the draw's order.
@@ -187,9 +191,13 @@ def _looked_up(
     if "answers" in run.sources:
         lookup = _answers(run.sources["answers"], inputs, inputs.template, drawn)
         rows = Rows(drawn, lookup.folder).of(items)
-        position = {label: index for index, label in enumerate(inputs.split.labels)}
-        classes = [position[label] for label in session.classes]
-        found["teacher"] = LookupSubset(lookup, rows, inputs.regions.count, classes)
+        if "vocabulary" in run.sources:
+            folder = run.sources["vocabulary"].parent
+            found["class_names"], text = open_vocabulary(folder, lookup.manifest.origin.encoder_sha256)
+        else:
+            position = {label: index for index, label in enumerate(inputs.split.labels)}
+            text = lookup.text[[position[label] for label in session.classes]]
+        found["teacher"] = LookupSubset(lookup, rows, inputs.regions.count, text)
     if "features" in run.sources:
         lookup = RegionLookup(run.sources["features"].parent)
         boosting = run.sources.record("boosting")
