@@ -10,17 +10,19 @@ import pandas as pd
 
 from ..files import atomic
 from ..protocols.base import Metric
-from ..run import alone, is_cascaded
+from ..run import MethodParts, is_cascaded
 from .request import AVERAGE, Request
 from .tables import COMPARED
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 _LEGEND_INCHES = 2.1  # that a method's name takes
 _BARS_IN_A_ROW = 110  # more are too thin to tell apart on a page
+_MARKERS, _HATCHES = "osD^", ("", "///", "...", "xxx")  # without a plug-in, and of up to three
 
 
 def write_plot(cells: pd.DataFrame, request: Request, path: Path) -> None:
@@ -89,6 +91,10 @@ def _bars(cells: pd.DataFrame, request: Request) -> Figure:
             rot=0,
             xlabel="",
         )
+        series = [bars for bars in axes.containers if isinstance(bars, BarContainer)]
+        for method, bars in zip(methods, series, strict=True):
+            for bar in bars:
+                bar.set_hatch(_HATCHES[_plugin(method, methods)])
         axes.set_xticklabels([re.sub(r"_| (?=\(|of)", "\n", request.heading(name)) for name in own.index])
         axes.set_xlim(-0.5, columns - 0.5)
         axes.set_ylim(max(0, 10 * np.floor(cells["mean"].min() / 10) - 10), 100)
@@ -156,7 +162,7 @@ def _panel(axes: Axes, cells: pd.DataFrame, request: Request) -> None:
             color=plt.get_cmap("tab10")(_family(method, request.titles)),
             linestyle="none" if untrained and len(own) == 1 else "-" if is_cascaded(method) else "--",
             linewidth=1.4,
-            marker="*" if untrained else "o",
+            marker="*" if untrained else _MARKERS[_plugin(method, request.titles)],
             markersize=9 if untrained else 3.5,
             elinewidth=0.8,
             label=title,
@@ -165,8 +171,15 @@ def _panel(axes: Axes, cells: pd.DataFrame, request: Request) -> None:
 
 
 def _family(method: str, methods: Iterable[str]) -> int:
-    """The index of a colour that a method shares with its cascaded form."""
-    return list(dict.fromkeys(alone(name) for name in methods)).index(alone(method)) % 10
+    """The index of a colour that a method shares with its cascaded form, and with its plug-ins."""
+    families = [name.partition("+")[0] for name in (method, *methods)]
+    return list(dict.fromkeys(families[1:])).index(families[0]) % 10
+
+
+def _plugin(method: str, methods: Iterable[str]) -> int:
+    """The index of a marker, or a hatch, that methods with one plug-in share; 0 without one."""
+    plugins = [MethodParts.of(name).plugin for name in (method, *methods)]
+    return list(dict.fromkeys([None, *plugins[1:]])).index(plugins[0]) % len(_MARKERS)
 
 
 def _legend(figure: Figure, handles: list, labels: list[str], columns: int) -> None:
