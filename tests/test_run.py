@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptdistill.errors import UserError
-from promptdistill.run import METHOD_PATTERN, MethodParts, RunKey, alone, family, is_cascaded, modules_of
+from promptdistill.run import METHOD_PATTERN, MethodParts, RunKey, family, is_cascaded, modules_of
 
 NAMES = st.from_regex(r"[a-z0-9_]+", fullmatch=True)
 SEEDS = st.integers(0, 2**31 - 1)
@@ -74,14 +74,14 @@ def test_a_methods_name_is_read_as_it_was_written(method):
     assert re.fullmatch(METHOD_PATTERN, method)
     assert MethodParts.of(str(parts.usual)).usual == parts.usual
     assert not parts.usual.is_variant
-    assert not is_cascaded(alone(method))
+    assert not is_cascaded(str(parts.alone))
 
 
 def test_parts_of_a_methods_name():
     whole = "coop@long+caspl+fdbpl@hinge"
     assert MethodParts.of(whole) == ("coop", "long", True, "fdbpl", "hinge")
     assert str(MethodParts.of(whole).usual) == "coop+caspl+fdbpl"
-    assert alone(whole) == "coop@long+fdbpl@hinge"
+    assert str(MethodParts.of(whole).alone) == "coop@long+fdbpl@hinge"
     assert modules_of(whole) == ("methods.coop", "plugins.fdbpl")
     assert MethodParts.of("coop+caspl") == ("coop", None, True, None, None)
     assert MethodParts.of("coop+kdpl") == ("coop", None, False, "kdpl", None)

@@ -120,11 +120,6 @@ def is_cascaded(method: str) -> bool:
     return MethodParts.of(method).cascaded
 
 
-def alone(method: str) -> str:
-    """ "coop+fdbpl" for "coop+caspl+fdbpl": the method without boosting prompts."""
-    return str(MethodParts.of(method).alone)
-
-
 def modules_of(method: str) -> tuple[str, ...]:
     """The modules that hold a method and its plug-in."""
     parts = MethodParts.of(method)

@@ -6,7 +6,7 @@ import torch
 from promptdistill.clip.backbone import load_backbone
 from promptdistill.clip.prompts import random_prompt
 from promptdistill.config.models import BackboneConfig
-from promptdistill.run import alone, is_cascaded
+from promptdistill.run import family, is_cascaded
 from promptdistill.validation import known_names
 
 NAMES = ["star", "ring_shape", "heart", "moon", "sun"]
@@ -88,4 +88,4 @@ def test_formulas_give_the_numbers_of_the_papers(name):
 
 
 def test_every_method_has_a_formula(published):
-    assert {alone(name) for name in FORMULAS} == set(known_names(published.config_dir / "methods"))
+    assert {family(name) for name in FORMULAS} == set(known_names(published.config_dir / "methods"))

@@ -35,7 +35,7 @@ from promptdistill.features.lookup_build import (
 from promptdistill.features.region_build import store_regions
 from promptdistill.features.rows import images_sha256
 from promptdistill.protocols.base import Session
-from promptdistill.run import alone
+from promptdistill.run import MethodParts
 from promptdistill.training import loop, stages
 from promptdistill.training.batches import PickedRegions, load_batches
 from promptdistill.training.stages import train_distilled
@@ -115,7 +115,7 @@ def adapt_all(inputs, outputs, method="coop", paths=None, **own):
     """
     paths = {name: path for name, path in (paths or {}).items() if path is not None}
     runs = [few_shot_run(inputs, output, 4, seed, **paths) for seed, output in outputs.items()]
-    values = {**(METHODS | ASKING)[alone(method)], **own}
+    values = {**(METHODS | ASKING)[str(MethodParts.of(method).alone)], **own}
     trainings.adapt(inputs, runs, method, values)
 
 
