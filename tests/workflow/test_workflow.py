@@ -41,6 +41,10 @@ def test_the_published_tables_are_planned_whole(project):
         **{f"features_base_to_novel_{number}": 11 * 5 for number in range(1)},  # 50 and 10 twice, 20 once
         **{f"features_few_shot_{number}": 11 * 4 for number in range(5)},  # promptsrc's 50 are coop's
         **{f"features_transfer_{number}": 4 for number in range(1)},  # boosted: both see 10
+        # FDBPL's, alone and cascaded alike.
+        **{f"answers_base_to_novel_{number}": 11 for number in range(1)},
+        **{f"answers_few_shot_{number}": 11 for number in range(5)},
+        **{f"answers_transfer_{number}": 1 for number in range(1)},
         "data": 15,
         "split": 15,
         "draw": 11 * 15,
