@@ -34,7 +34,7 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
-METHODS = [name for name in PLAIN if name != "fdbpl"]  # it has a benchmark of its own, training_time.py
+METHODS = list(PLAIN)
 PARTS = ("load", "forward", "backward", "update")
 TOLERANCE = 1e-4  # relative, of losses and of gradients
 BARS = {"plain": ("as published", "#b0b4bb"), "ours": ("ours", "#2a6fbb")}

@@ -22,7 +22,7 @@ from promptdistill.clip.backbone import Backbone, load_backbone
 from promptdistill.clip.prompted import PromptedClip
 from promptdistill.clip.prompts import DeepPrompt
 from promptdistill.compat import import_open_clip
-from promptdistill.config.entries import Settings, load_method, load_plugin
+from promptdistill.config.entries import load_method, load_plugin, load_settings
 from promptdistill.config.models import BackboneConfig, LookupConfig, Precision, Regions
 from promptdistill.data.images import draw_region, normalise, open_image
 from promptdistill.data.splits import Item
@@ -44,7 +44,6 @@ PLAIN = {
     "cocoop": plain.CoCoOp,
     "maple": plain.MaPLe,
     "promptsrc": plain.PromptSRC,
-    "fdbpl": plain.FDBPL,
 }
 
 
@@ -71,23 +70,15 @@ class Case:
     @cached_property
     def hyperparameters(self) -> dict:
         """Of config/methods and config/plugins."""
-        entry, plugin = load_method(self.method, CONFIG_DIR), load_plugin(self.method, CONFIG_DIR)
-        base = family(self.method)
-        settings = [entry, *([plugin, plugin.methods.get(base, Settings())] if plugin else [])]
         own: dict[str, Any] = {}
-        for one in settings:
-            own |= one.on("", self.boosting is not None)
+        for settings in load_settings(self.method, CONFIG_DIR):
+            own |= settings.on("", self.boosting is not None)
         return own | self.overrides
 
     @property
     def batch_size(self) -> int:
         """Images of a step."""
         return self.hyperparameters["batch_size"]
-
-    @property
-    def regions_per_image(self) -> int:
-        """Regions of each image of a step."""
-        return self.hyperparameters.get("regions_per_image", 1)
 
     @property
     def asks_teacher(self) -> bool:
@@ -100,7 +91,7 @@ class Case:
         """Operations of a step of ours in billions, as `promptdistill plan` counts them."""
         model, entry = read_architecture(self.student), load_method(self.method, CONFIG_DIR)
         cost = ComputeCost.of(entry, self.fitting_hyperparameters)
-        return cost.step(model, self.classes, self.batch_size * self.regions_per_image) / 1e9
+        return cost.step(model, self.classes, self.batch_size) / 1e9
 
     @property
     def fitting_hyperparameters(self) -> dict:
@@ -114,7 +105,7 @@ class Case:
     def drawn(self) -> Regions:
         """As many random regions of each image as are seen."""
         visits = math.ceil(self.steps * self.batch_size / len(self.images))
-        return Regions(count=visits * self.regions_per_image)
+        return Regions(count=visits)
 
     @property
     def class_names(self) -> list[str]:
@@ -132,8 +123,7 @@ class Case:
             divmod(number, len(self.images))
             for number in range(step * self.batch_size, (step + 1) * self.batch_size)
         )
-        each = self.regions_per_image
-        return [(image, visit * each + nth) for visit, image in visits for nth in range(each)]
+        return [(image, visit) for visit, image in visits]
 
     def start(self, **looked_up: Any) -> Method:
         """The method with its initial prompt, which is the same at every call."""
@@ -274,9 +264,6 @@ class Plain:
             asking["template"] = TEMPLATE
         if not plugin:
             options |= asking
-        if case.method == "fdbpl":
-            options |= {"regions_per_image": case.regions_per_image}
-            options |= {"threshold": case.hyperparameters["threshold"]}
         arguments = (self.student.model, self.student.tokenizer, case.class_names, self.learning)
         self.method = PLAIN[base](*arguments, **options)
         if plugin == "fdbpl":

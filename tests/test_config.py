@@ -1,5 +1,6 @@
 """The configuration: what it merges, and the sentences about what is wrong with it."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -457,3 +458,22 @@ def test_a_plugins_settings_are_for_methods_that_there_are(tmp_path):
     entry.write_text(entry.read_text().replace("  coop:\n", "  copo:\n"))
     with pytest.raises(UserError, match=r"no method 'copo\+kdpl': .* \(did you mean coop"):
         Experiment.checked(read_yaml(CONFIG_DIR / "config.yaml"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "coop\\+kdpl@agnostic reads a vocabulary from .*kdpl.txt, which does not exist"),
+        ("star\n\nring\n", "line 2 is empty"),
+        ("star\nring\n", None),
+    ],
+)
+def test_a_vocabulary_is_checked_with_the_configuration(tmp_path, text, message):
+    for folder in ("datasets", "methods", "plugins"):
+        shutil.copytree(CONFIG_DIR / folder, tmp_path / folder)
+    if text is not None:
+        (tmp_path / "vocabularies").mkdir()
+        (tmp_path / "vocabularies/kdpl.txt").write_text(text)
+    content = read_yaml(CONFIG_DIR / "config.yaml") | {"methods": ["coop+kdpl@agnostic"]}
+    with pytest.raises(UserError, match=message) if message else contextlib.nullcontext():
+        Experiment.checked(content, tmp_path)

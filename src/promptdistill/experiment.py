@@ -18,15 +18,17 @@ from .config.entries import (
     DatasetConfig,
     MethodEntry,
     PluginEntry,
-    Settings,
+    check_plugin,
     load_dataset,
     load_method,
     load_plugin,
+    load_settings,
     method_title,
     variants_of,
 )
 from .config.models import BackboneConfig, Regions
 from .config.schema import Config
+from .data.vocabulary import read_names
 from .errors import UserError
 from .hyperparameters import Tokens, require_fit, require_valid
 from .miniature import MODELS
@@ -212,8 +214,8 @@ class Experiment:
         def values(name: str) -> list[dict[str, Any]]:
             return [self.hyperparameters(name, dataset, BASE) for dataset in self.config.datasets]
 
-        variants = variants_of(method, self.config_dir).items()
-        return [name for name, own in variants if own.compared and values(name) != values(method)]
+        variants, usual = variants_of(method, self.config_dir).items(), values(method)
+        return [name for name, own in variants if own.compared and values(name) != usual]
 
     def tables_of(self, protocol: str) -> list[str]:
         """The tables that a protocol's results are shown in, of those that are made."""
@@ -251,12 +253,10 @@ class Experiment:
         know.
         """
         parts, entry, plugin = MethodParts.of(method), self.method(method), self.plugin(method)
-        settings: list[Settings] = [entry]
-        if plugin:
-            settings += [plugin, *(own for name, own in plugin.methods.items() if name == parts.name)]
         own: dict[str, Any] = {}
-        for layer in (layer for one in settings for layer in one.layers(protocol)):
-            own |= layer.on(dataset, parts.cascaded)
+        for settings in load_settings(method, self.config_dir):
+            for layer in settings.layers(protocol):
+                own |= layer.on(dataset, parts.cascaded)
         usual = _inherited(parts.usual)
         own |= self._overrides(method, usual, own, protocol)
         for one, variant in ((entry, parts.variant), (plugin, parts.plugin_variant)):
@@ -380,7 +380,7 @@ def _check(experiment: Experiment) -> None:
     for method in known_names(experiment.config_dir / "methods"):  # a faulty entry is said before it is used
         experiment.method(method)
     for plugin in known_names(experiment.config_dir / "plugins"):
-        _check_plugin(experiment, plugin)
+        check_plugin(plugin, experiment.config_dir)
     if config.published and not Path(config.published).is_dir():
         raise UserError(f"published: there is no folder {config.published}.")
     tested = [dataset for table in experiment.tables for dataset in experiment.tested(table)]
@@ -405,12 +405,6 @@ def _check(experiment: Experiment) -> None:
         _check_tables(experiment, protocol)
         _check_tokens(experiment, protocol)
         _check_boosting(protocol, settings)
-
-
-def _check_plugin(experiment: Experiment, plugin: str) -> None:
-    """UserError for a plug-in's settings on a method that does not exist, or takes no plug-in."""
-    for method in experiment.plugin(f"{plugin}+{plugin}").methods:
-        experiment.method(f"{method}+{plugin}")
 
 
 def _check_tokens(experiment: Experiment, protocol: str) -> None:
@@ -454,10 +448,10 @@ def _check_tables(experiment: Experiment, protocol: str) -> None:
                 f"methods: none of them can be applied to {table}: add one, or drop {table} from the "
                 "protocols."
             )
-    for method in dict.fromkeys(method for table in made for method in experiment.methods_of(table)):
+    methods = dict.fromkeys(method for table in made for method in experiment.methods_of(table))
+    _check_vocabularies(experiment, methods, protocol)
+    for method in methods:
         for dataset in experiment.evaluated(protocol, method):
-            if vocabulary := experiment.vocabulary(method, dataset, protocol):
-                _require_vocabulary(method, experiment.vocabulary_file(vocabulary))
             for name, path in experiment.method_files(method, dataset).items():
                 if not path.is_file():
                     raise UserError(
@@ -466,12 +460,22 @@ def _check_tables(experiment: Experiment, protocol: str) -> None:
                     )
 
 
-def _require_vocabulary(method: str, path: Path) -> None:
-    if not path.is_file():
-        raise UserError(
-            f"{method} reads a vocabulary from {path}, which does not exist: put a text file there, a name a "
-            "line (KDPL's of 20,930 names is in its authors' repository, github.com/miccunifi/KDPL)."
-        )
+def _check_vocabularies(experiment: Experiment, methods: Iterable[str], protocol: str) -> None:
+    """UserError for a vocabulary that is not there, or is none."""
+    used = {
+        experiment.vocabulary(method, experiment.trained_on(protocol, dataset, method), protocol): method
+        for method in methods
+        for dataset in experiment.evaluated(protocol, method)
+    }
+    for vocabulary, method in used.items():
+        if vocabulary is None:
+            continue
+        if not (path := experiment.vocabulary_file(vocabulary)).is_file():
+            raise UserError(
+                f"{method} reads a vocabulary from {path}, which does not exist: put a text file there, a "
+                "name a line (the one of KDPL's authors is in github.com/miccunifi/KDPL)."
+            )
+        read_names(path)
 
 
 def _check_methods(experiment: Experiment, methods: Iterable[str], made: list[str]) -> None:

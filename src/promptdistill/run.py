@@ -4,7 +4,7 @@ import re
 from functools import cache
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from .errors import UserError
 
@@ -12,7 +12,8 @@ Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 CASCADED = "+caspl"  # suffix of a method that is cascaded on boosting prompts
 VARIANT = "@"  # stands before the name of a variant
-METHOD_PATTERN = r"[a-z0-9_]+(@[a-z0-9_]+)?(\+caspl)?(\+[a-z0-9_]+(@[a-z0-9_]+)?)?"
+_NAME = r"([a-z0-9_]+)(?:@([a-z0-9_]+))?"  # of a method or a plug-in, with its variant
+METHOD_PATTERN = rf"{_NAME}(\+caspl)?(?:\+{_NAME})?"
 
 
 def _method_name(method: str) -> str:
@@ -23,7 +24,8 @@ def _method_name(method: str) -> str:
     return method
 
 
-MethodName = Annotated[str, AfterValidator(_method_name)]
+_SCHEMA = WithJsonSchema({"type": "string", "pattern": f"^{METHOD_PATTERN}$"})  # for editors
+MethodName = Annotated[str, AfterValidator(_method_name), _SCHEMA]
 NO_SEED = "-"  # stands for the seed where nothing is learned
 
 
@@ -71,19 +73,18 @@ class MethodParts(NamedTuple):
     @cache
     def of(cls, method: str) -> "MethodParts":
         """Read what `str` writes; UserError if it is something else."""
-        own, *suffixes = method.split("+")
-        cascaded = suffixes[:1] == [CASCADED[1:]]
-        plugin = "+".join(suffixes[cascaded:])
-        if not re.fullmatch(METHOD_PATTERN, method) or plugin.partition(VARIANT)[0] == CASCADED[1:]:
+        found = re.fullmatch(METHOD_PATTERN, method)
+        if not found or found[4] == CASCADED[1:]:
             raise UserError(
                 f"{method!r} is not a method: name it METHOD[@VARIANT][{CASCADED}][+PLUGIN[@VARIANT]], "
                 "such as coop+caspl+fdbpl."
             )
-        return cls(*_split_variant(own), cascaded, *_split_variant(plugin))
+        name, variant, cascaded, plugin, plugin_variant = found.groups()
+        return cls(name, variant, cascaded is not None, plugin, plugin_variant)
 
     def __str__(self) -> str:
-        own, plugin = _join_variant(self.name, self.variant), _join_variant(self.plugin, self.plugin_variant)
-        return f"{own}{CASCADED * self.cascaded}{plugin and '+' + plugin}"
+        parts = [self.name, _suffix(VARIANT, self.variant), CASCADED * self.cascaded]
+        return "".join([*parts, _suffix("+", self.plugin), _suffix(VARIANT, self.plugin_variant)])
 
     @property
     def is_variant(self) -> bool:
@@ -101,13 +102,8 @@ class MethodParts(NamedTuple):
         return self._replace(cascaded=False)
 
 
-def _split_variant(name: str) -> tuple[str | None, str | None]:
-    name, _, variant = name.partition(VARIANT)
-    return name or None, variant or None
-
-
-def _join_variant(name: str | None, variant: str | None) -> str:
-    return (name or "") + (VARIANT + variant if variant else "")
+def _suffix(sign: str, name: str | None) -> str:
+    return sign + name if name else ""
 
 
 def family(method: str) -> str:

@@ -85,7 +85,7 @@ def test_a_plugin_teaches_the_logits_and_nothing_else(make, batch, base, cascade
     labelled.prompt.load_state_dict(method.prompt.state_dict())
     image = method.image_features(batch)
     own = method.classifier(NAMES)(image)
-    taught = method.objective(own, image, batch) - F.cross_entropy(own, batch.labels)
+    taught = method.objective(own, image, method.objective.target(batch)) - F.cross_entropy(own, batch.labels)
     assert (method.loss(batch) - labelled.loss(batch)).item() == pytest.approx(taught.item(), abs=1e-4)
     others = batch._replace(labels=3 - batch.labels)
     assert torch.equal(method.loss(others), method.loss(batch))
@@ -103,7 +103,7 @@ def test_of_a_vocabulary_a_batch_keeps_the_likeliest_names(make, batch, base, pl
     teacher, scale = agnostic.context.teacher, agnostic.context.backbone.logit_scale
     mean = teacher.logits(batch.images, batch.regions, scale).softmax(1).mean(0)
     kept = sorted(range(len(NAMES)), key=lambda number: -mean[number])[:3]
-    assert agnostic.objective.kept(batch) == sorted(kept)
+    assert agnostic.objective.target(batch).kept == sorted(kept)
     answers = SimpleNamespace(logits=lambda *asked: teacher.logits(*asked)[:, sorted(kept)])
     few = make(f"{base}+{plugin}", class_names=[NAMES[number] for number in sorted(kept)], teacher=answers)
     few.load_state_dict(agnostic.state_dict())
@@ -208,7 +208,7 @@ def test_switches_of_fdbpl(make, batch):
     }
     image = method["off"].image_features(batch)
     own = method["off"].classifier(NAMES)(image)
-    teacher = method["off"].objective.answers(batch)
+    teacher = method["off"].objective.target(batch).answers
     each, sure = both_ways(own, teacher), confidence(teacher)
     expected = {"region": (sure * each).mean(), "batch": sure.mean() * each.mean(), "off": each.mean()}
     for kind, value in expected.items():

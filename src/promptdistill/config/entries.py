@@ -280,11 +280,29 @@ def load_plugin(name: str, config_dir: Path) -> PluginEntry | None:
     parts = MethodParts.of(name)
     if not parts.plugin:
         return None
-    path = config_dir / "plugins" / f"{parts.plugin}.yaml"
+    path = _plugin_path(parts.plugin, config_dir)
     _require(path, f"plug-in {parts.plugin!r} (of {name})")
     entry = read_entry(PluginEntry, path)
     _require_variant(parts.plugin, parts.plugin_variant, entry.variants, path)
     return entry
+
+
+def check_plugin(plugin: str, config_dir: Path) -> None:
+    """UserError if a plug-in's entry is faulty, or has settings for a method that takes no plug-in."""
+    for method in read_entry(PluginEntry, _plugin_path(plugin, config_dir)).methods:
+        load_method(f"{method}+{plugin}", config_dir)
+
+
+def _plugin_path(plugin: str, config_dir: Path) -> Path:
+    return config_dir / "plugins" / f"{plugin}.yaml"
+
+
+def load_settings(name: str, config_dir: Path) -> list[Settings]:
+    """What sets a method's hyper-parameters, the last one first of all: its entry, its plug-in's, both's."""
+    entry, plugin = load_method(name, config_dir), load_plugin(name, config_dir)
+    if plugin is None:
+        return [entry]
+    return [entry, plugin, plugin.methods.get(MethodParts.of(name).name, Settings())]
 
 
 def _require_variant(name: str, variant: str | None, known: dict[str, Variant], path: Path) -> None:

@@ -22,11 +22,12 @@ from ..features.loading import WholeImages, load
 from ..features.lookup import RegionLookup
 from ..features.rows import Rows, images_sha256
 from ..files import atomic
-from ..methods import make_method, parse_hyperparameters
+from ..methods import find_method, parse_hyperparameters
 from ..methods.base import Method, MethodContext
 from ..progress import progress
 from ..protocols.base import Subset
 from ..provenance import versions
+from ..run import family
 from .metrics import columns
 
 
@@ -94,7 +95,7 @@ def _with_prompt(
         teacher_text=tensors.get("teacher_text"),
         files=tested.files,
     )
-    restored = make_method(method, context)
+    restored = find_method(family(method))(context)
     if restored.prompt is not None:
         if not tensors:
             raise UserError(f"{method} is learned, so it is tested with a prompt: name a run with shots.")

@@ -12,13 +12,17 @@ from typing import Literal
 
 import torch
 from pydantic import Field
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ..artifacts import CLASSIFIER
 from ..config.models import BackboneConfig, FeatureType, Precision, Regions
 from ..errors import UserError
+from ..files import atomic, sha256
 from ..validation import Strict
 from .shards import Manifest, mapped, read_manifest, verify
+
+_FLOOR = 1e-6  # share of the kept mass that `renormalise` leaves to each other class
 
 
 class LookupOrigin(Strict):
@@ -46,6 +50,26 @@ class Classifier(Strict):
     sha256: str
 
 
+def write_classifier(
+    folder: Path, text: Tensor, template: str | None, class_names: list[str], logit_scale: float
+) -> Classifier:
+    """Write text features (classes, D); what a manifest says of them."""
+    with atomic(folder / CLASSIFIER) as unfinished:
+        save_file({"features": text.cpu().contiguous()}, unfinished)
+    return Classifier(
+        template=template,
+        class_names=class_names,
+        logit_scale=logit_scale,
+        sha256=sha256(folder / CLASSIFIER),
+    )
+
+
+def read_classifier(folder: Path, classifier: Classifier) -> Tensor:
+    """The text features (classes, D) that a manifest tells of; UserError if they are damaged."""
+    verify(folder / CLASSIFIER, classifier.sha256)
+    return mapped(folder / CLASSIFIER, "features", len(classifier.class_names))
+
+
 class LookupManifest(Manifest):
     """The content of manifest.json."""
 
@@ -70,8 +94,7 @@ class RegionLookup:
         self._starts = torch.tensor([shard.start for shard in self.manifest.shards])
         self._text = None
         if self.manifest.classifier is not None:
-            verify(folder / CLASSIFIER, self.manifest.classifier.sha256)
-            self._text = mapped(folder / CLASSIFIER, "features", len(self.manifest.classifier.class_names))
+            self._text = read_classifier(folder, self.manifest.classifier)
 
     @property
     def regions(self) -> int:
@@ -221,7 +244,5 @@ def _keep_top(logits: Tensor, k: int, rest: Callable[[Tensor], Tensor]) -> Tenso
     kept.scatter_(1, logits.topk(k, dim=1).indices, True)
     return torch.where(kept, logits, rest(kept))
 
-
-_FLOOR = 1e-6  # share of the kept mass that `renormalise` leaves to each other class
 
 FILLINGS = {"even_mass": smooth_top_k, "fkd_logits": fkd_logits, "renormalise": renormalise}

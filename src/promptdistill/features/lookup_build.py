@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..artifacts import CLASSIFIER, Sources
+from ..artifacts import Sources
 from ..clip.backbone import Backbone
 from ..clip.prompt_file import load_frozen
 from ..clip.prompted import PromptedClip
@@ -20,9 +19,9 @@ from ..code import fingerprint
 from ..config.models import FeatureType, LookupConfig, Regions
 from ..data.images import normalise
 from ..data.splits import Item
-from ..files import atomic, sha256
+from ..files import sha256
 from .loading import AllRegions, WholeImages, load
-from .lookup import Classifier, LookupManifest, LookupOrigin
+from .lookup import LookupManifest, LookupOrigin, write_classifier
 from .region_store import RegionStore
 from .rows import images_sha256
 from .shards import build_shards, write_manifest
@@ -84,19 +83,12 @@ def build_teacher_lookup(build: Build, template: str, class_names: list[str]) ->
     killed build, or `build_part`, finished are kept.  Raises UserError for an undecodable image.
     """
     manifest = _make_shards(build, build.config.dtype)
-    encoder, path = build.encoder, build.folder / CLASSIFIER
+    encoder, clip = build.encoder, build.encoder.clip
     tuned = encoder.prompt_sha256 is not None
     with torch.no_grad():
-        clip = encoder.clip
         text = clip.text_features(class_names) if tuned else template_features(clip, template, class_names)
-    with atomic(path) as unfinished:
-        save_file({"features": text.cpu().contiguous()}, unfinished)
-    classifier = Classifier(
-        template=None if tuned else template,
-        class_names=class_names,
-        logit_scale=float(encoder.backbone.logit_scale),
-        sha256=sha256(path),
-    )
+    own, scale = None if tuned else template, float(encoder.backbone.logit_scale)
+    classifier = write_classifier(build.folder, text, own, class_names, scale)
     write_manifest(build.folder, manifest.model_copy(update={"classifier": classifier}))
 
 

@@ -4,17 +4,15 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ..artifacts import CLASSIFIER, Sources
+from ..artifacts import Sources
 from ..clip.backbone import Backbone
 from ..clip.prompted import PromptedClip
 from ..clip.templates import template_features
 from ..errors import UserError
-from ..files import atomic, sha256
-from .lookup import Classifier
-from .shards import Manifest, mapped, read_manifest, verify, write_manifest
+from .lookup import Classifier, read_classifier, write_classifier
+from .shards import Manifest, read_manifest, write_manifest
 
 TEMPLATE = "a photo of a {}."  # KDPL, published code: for class-agnostic training, whatever the data set
 _AT_A_TIME = 1024
@@ -41,14 +39,7 @@ def build_vocabulary(teacher: Backbone, names: list[str], folder: Path, sources:
     clip = PromptedClip(teacher, [])
     parts = [names[start : start + _AT_A_TIME] for start in range(0, len(names), _AT_A_TIME)]
     text = torch.cat([template_features(clip, TEMPLATE, part) for part in parts])
-    with atomic(folder / CLASSIFIER) as unfinished:
-        save_file({"features": text.cpu().contiguous()}, unfinished)
-    classifier = Classifier(
-        template=TEMPLATE,
-        class_names=names,
-        logit_scale=float(teacher.logit_scale),
-        sha256=sha256(folder / CLASSIFIER),
-    )
+    classifier = write_classifier(folder, text, TEMPLATE, names, float(teacher.logit_scale))
     about = {"encoder_sha256": teacher.weights_sha256, "classifier": classifier, "shards": []}
     write_manifest(folder, VocabularyManifest(**about, **sources.header()))
 
@@ -58,6 +49,4 @@ def open_vocabulary(folder: Path, encoder_sha256: str) -> Vocabulary:
     manifest = read_manifest(VocabularyManifest, folder, "a vocabulary")
     if manifest.encoder_sha256 != encoder_sha256:
         raise UserError(f"The vocabulary {folder} is of another teacher than the answers: build it again.")
-    verify(folder / CLASSIFIER, manifest.classifier.sha256)
-    names = manifest.classifier.class_names
-    return Vocabulary(names, mapped(folder / CLASSIFIER, "features", len(names)))
+    return Vocabulary(manifest.classifier.class_names, read_classifier(folder, manifest.classifier))

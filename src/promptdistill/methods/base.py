@@ -79,9 +79,24 @@ class MethodContext:
     plain_features: RegionLookup | LookupSubset | None = None
     cascade_features: RegionLookup | LookupSubset | None = None
 
-    def names(self, kept: list[int] | None) -> list[str]:
-        """The training classes of these numbers, or (None) all of them."""
-        return self.class_names if kept is None else [self.class_names[number] for number in kept]
+
+class Target(NamedTuple):
+    """What the logits of one batch are taught.
+
+    `kept` are the numbers of the training classes that the logits are over, None for all of them; `answers`
+    are labels (B,), or a teacher's logits (B, classes) of these classes.
+    """
+
+    kept: list[int] | None
+    answers: Tensor
+
+    def names(self, class_names: list[str]) -> list[str]:
+        """Of the training classes, the kept ones."""
+        return class_names if self.kept is None else [class_names[number] for number in self.kept]
+
+    def rows(self, of_all: Tensor) -> Tensor:
+        """Of what there is for all training classes (all, …), that of the kept ones (classes, …)."""
+        return of_all if self.kept is None else of_all[self.kept]
 
 
 class Objective(nn.Module):
@@ -97,15 +112,13 @@ class Objective(nn.Module):
         super().__init__()
         self.context = context
 
-    def kept(self, batch: Batch) -> list[int] | None:
-        """The numbers of the training classes that a batch's logits are over; None for all of them."""
+    def target(self, batch: Batch) -> Target:
+        """What a batch is taught: its labels, over all training classes."""
+        return Target(None, batch.labels)
 
-    def forward(self, logits: Tensor, image: Tensor, batch: Batch) -> Tensor:
-        """Scalar loss of logits (B, classes) of normalised image features (B, D): cross-entropy.
-
-        The classes are those `kept` of the batch.
-        """
-        return F.cross_entropy(logits, batch.labels)
+    def forward(self, logits: Tensor, image: Tensor, target: Target) -> Tensor:
+        """Scalar loss of logits (B, classes) of normalised image features (B, D): cross-entropy."""
+        return F.cross_entropy(logits, target.answers)
 
 
 class Method(nn.Module):
@@ -133,9 +146,9 @@ class Method(nn.Module):
 
     def loss(self, batch: Batch) -> Tensor:
         """Scalar loss of one batch: what the objective makes of its logits, if a method says no more."""
-        image = self.image_features(batch)
-        logits = self.classifier(self.context.names(self.objective.kept(batch)))(image)
-        return self.objective(logits, image, batch)
+        target, image = self.objective.target(batch), self.image_features(batch)
+        logits = self.classifier(target.names(self.context.class_names))(image)
+        return self.objective(logits, image, target)
 
     def finish_epoch(self, epoch: int) -> None:
         """Called after each epoch 0, 1, …; for averages over epochs."""

@@ -32,9 +32,8 @@ class KgCoOp(CoOp):
 
     def loss(self, batch: Batch) -> Tensor:
         """The objective's, and the squared distance, mean over the classes."""
-        kept = self.objective.kept(batch)
-        text, image = self.class_features(self.context.names(kept)), self.image_features(batch)
+        target, image = self.objective.target(batch), self.image_features(batch)
+        text = self.class_features(target.names(self.context.class_names))
         logits = self.context.backbone.logit_scale * image @ text.T
-        template_text = self.template_text if kept is None else self.template_text[kept]
-        distance = (text - template_text).square().sum(dim=1).mean()
-        return self.objective(logits, image, batch) + self.context.config.weight * distance
+        distance = (text - target.rows(self.template_text)).square().sum(dim=1).mean()
+        return self.objective(logits, image, target) + self.context.config.weight * distance

@@ -50,16 +50,16 @@ class PromptSRC(DeepPromptMethod):
     def loss(self, batch: Batch) -> Tensor:
         """The objective's, plus the distances from the frozen features and logits."""
         config, scale = self.context.config, self.context.backbone.logit_scale
-        kept = self.objective.kept(batch)
-        text = self.clip.text_features(self.context.names(kept))
-        frozen_text = self.frozen_text if kept is None else self.frozen_text[kept]
+        target = self.objective.target(batch)
+        text = self.clip.text_features(target.names(self.context.class_names))
+        frozen_text = target.rows(self.frozen_text)
         image, frozen_image = self.image_features(batch), self.plain_image_features(batch)
         frozen_logits = scale * frozen_image @ frozen_text.T
         logits = scale * image @ text.T
         log_q, log_p = logits.log_softmax(dim=1), frozen_logits.log_softmax(dim=1)
         divergence = F.kl_div(log_q, log_p, reduction="sum", log_target=True)
         return (
-            self.objective(logits, image, batch)
+            self.objective(logits, image, target)
             + config.text_weight * F.l1_loss(text, frozen_text)
             + config.image_weight * F.l1_loss(image, frozen_image)
             + divergence / logits.numel()

@@ -1,5 +1,7 @@
 """VPT: deep vision tokens, the text as it is (arXiv 2203.12119, as used with CLIP by arXiv 2407.03056)."""
 
+from functools import cached_property
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -33,23 +35,17 @@ class VPT(Method):
             prompt_depth=config.prompt_depth,
         )
 
-    @torch.no_grad()
+    @cached_property
+    def training_text(self) -> Tensor:
+        """Normalised text features (classes, D) of the training classes, which nothing changes."""
+        return self._text(self.context.class_names)
+
     def class_features(self, class_names: list[str]) -> Tensor:
-        """Normalised text features (classes, D): of a fixed template, or of frozen prompts' tokens.
+        """Normalised text features (classes, D): of a fixed template, or of frozen prompts' tokens."""
+        return self.training_text if class_names == self.context.class_names else self._text(class_names)
 
-        Those of the training classes are computed once.
-        """
-        training = class_names == self.context.class_names
-        if training and self._training_text is not None:
-            return self._training_text
-        frozen_text = any(prompt.text_block() for prompt in self.context.frozen)
-        text = (
-            self.clip.text_features(class_names)
-            if frozen_text
-            else template_features(self.plain_clip, TEMPLATE, class_names)
-        )
-        if training:
-            self._training_text = text
-        return text
-
-    _training_text: Tensor | None = None
+    @torch.no_grad()
+    def _text(self, class_names: list[str]) -> Tensor:
+        if any(prompt.text_block() for prompt in self.context.frozen):
+            return self.clip.text_features(class_names)
+        return template_features(self.plain_clip, TEMPLATE, class_names)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..clip.prompted import PromptedClip
 from ..clip.prompts import phrase_length, random_prompt
-from ..methods.base import Batch, MethodContext
+from ..methods.base import MethodContext, Target
 from .kdpl import KDPL, KDPLConfig, both_ways
 
 _EPS = 1e-6  # inside the logarithm of the confidence
@@ -61,15 +61,15 @@ class FDBPL(KDPL):
             self.negative = random_prompt(backbone, context.generator, n_ctx_text=count, ctx_init=phrase)
             self._clip = PromptedClip(backbone, [*context.frozen, self.negative])
 
-    def forward(self, logits: Tensor, image: Tensor, batch: Batch) -> Tensor:
+    def forward(self, logits: Tensor, image: Tensor, target: Target) -> Tensor:
         """Scalar loss of the positive logits (B, classes) of normalised image features (B, D)."""
-        config, teacher = self.context.config, self.answers(batch)
+        config, teacher = self.context.config, target.answers
         sure = confidence(teacher)
         each = both_ways(logits, teacher)
         weight = {"region": sure, "batch": sure.mean(), "off": torch.ones_like(sure)}[config.confidence]
         loss = (weight * each).mean()
         if self.negative is not None:
-            text = self._clip.text_features(self.context.names(self.kept(batch)))
+            text = self._clip.text_features(target.names(self.context.class_names))
             negative = self.context.backbone.logit_scale * image @ text.T
             log_n = negative.log_softmax(dim=1)
             loss = loss + ((1 - sure) * (log_n.exp() * log_n).sum(dim=1)).mean()

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..features.lookup import FILLINGS
-from ..methods.base import Batch, Objective
+from ..methods.base import Batch, Objective, Target
 from ..validation import Strict
 
 
@@ -37,29 +37,24 @@ class KDPL(Objective):
     Config = KDPLConfig
 
     @torch.no_grad()
-    def kept(self, batch: Batch) -> list[int] | None:
-        """Of a vocabulary, the names with the greatest mean probability in the batch, in their order."""
-        config = self.context.config
-        if config.vocabulary is None:
-            return None
-        mean = self._asked(batch).softmax(dim=1).mean(dim=0)
-        return mean.topk(min(config.k_max, len(mean))).indices.sort().values.tolist()
+    def target(self, batch: Batch) -> Target:
+        """The teacher's logits, with the student's scale.
 
-    @torch.no_grad()
-    def answers(self, batch: Batch) -> Tensor:
-        """The teacher's logits (B, classes) of the kept classes, with the student's scale."""
-        config, kept, logits = self.context.config, self.kept(batch), self._asked(batch)
-        logits = logits if kept is None else logits[:, kept]
-        return logits if config.top_k is None else FILLINGS[config.filling](logits, config.top_k)
+        Of a vocabulary, they are over the names with the greatest mean probability in the batch, in order.
+        """
+        context, config, kept = self.context, self.context.config, None
+        logits = context.teacher.logits(batch.images, batch.regions, context.backbone.logit_scale)
+        if config.vocabulary is not None:
+            mean = logits.softmax(dim=1).mean(dim=0)
+            kept = mean.topk(min(config.k_max, len(mean))).indices.sort().values.tolist()
+            logits = logits[:, kept]
+        if config.top_k is not None:
+            logits = FILLINGS[config.filling](logits, config.top_k)
+        return Target(kept, logits)
 
-    def _asked(self, batch: Batch) -> Tensor:
-        """The teacher's logits of all classes."""
-        context = self.context
-        return context.teacher.logits(batch.images, batch.regions, context.backbone.logit_scale)
-
-    def forward(self, logits: Tensor, image: Tensor, batch: Batch) -> Tensor:
+    def forward(self, logits: Tensor, image: Tensor, target: Target) -> Tensor:
         """Mean over the batch of `both_ways`."""
-        return both_ways(logits, self.answers(batch)).mean()
+        return both_ways(logits, target.answers).mean()
 
 
 def both_ways(student: Tensor, teacher: Tensor) -> Tensor:
