@@ -473,7 +473,8 @@ def _check_vocabularies(experiment: Experiment, methods: Iterable[str], protocol
         if not (path := experiment.vocabulary_file(vocabulary)).is_file():
             raise UserError(
                 f"{method} reads a vocabulary from {path}, which does not exist: put a text file there, a "
-                "name a line (the one of KDPL's authors is in github.com/miccunifi/KDPL)."
+                "name a line (KDPL's: src/classnames_dictionay.csv of github.com/miccunifi/KDPL, without its "
+                "heading)."
             )
         read_names(path)
 

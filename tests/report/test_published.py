@@ -135,7 +135,7 @@ def test_shipped_averages_stand_beside_those_of_their_backbone(beside, student, 
     ],
 )
 def test_shipped_domains_stand_beside_those_of_their_backbone(beside, student, published):
-    """A class-agnostic method, which is none of ours, stands nowhere."""
+    """A method that is not asked for, such as a class-agnostic one, stands nowhere."""
     runs = [
         transfer(name, method, seed, 50, source="imagenet", student=student)
         for name in ("imagenet", *DOMAINS)
